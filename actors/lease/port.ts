@@ -1,0 +1,38 @@
+/** How ownership reached this node; `crash` = the last owner did not let go. */
+export type GrantReason = 'new' | 'graceful' | 'crash' | 'rebuild';
+export type LossCause = 'EXPIRED' | 'RENEW_LOST' | 'FENCED' | 'REDIS_LOST' | 'RELEASED' | 'TRANSFERRED' | 'SHUTDOWN' | 'DELETED';
+
+/** One ownership of one device: lease held, epoch minted in Postgres, fence installed in Redis. */
+export interface OwnedDevice {
+  readonly deviceId: string;
+  readonly partition: number;
+  readonly epoch: number;
+  readonly reason: GrantReason;
+  /** aborted with a LossCause as soon as the ownership ends or may have ended */
+  readonly signal: AbortSignal;
+  /** synchronous: true until the local monotonic deadline minus the margin, and while not aborted */
+  canAct(): boolean;
+}
+
+/** What the host of the actors does with ownership. */
+export interface OwnershipListener {
+  /** called with every batch won; state is loaded and actors started by the callee */
+  granted(devices: readonly OwnedDevice[]): void;
+  /** resolves when the device's running turn has settled (drain): pending commits done, nothing in flight */
+  settle(deviceId: string): Promise<void>;
+}
+
+export interface Ownership {
+  start(): Promise<void>;
+  readonly owned: ReadonlyMap<string, OwnedDevice>;
+  /** the partition's generation as this node knows it; undefined while it is lost or being rebuilt */
+  generation(partition: number): string | undefined;
+  /** a script answered LOST: pause and rebuild the partition */
+  reportLost(partition: number, cause: string): void;
+  /** a script or statement answered FENCED: this ownership is over */
+  reportFenced(deviceId: string, epoch: number, where: string): void;
+  /** gives devices up (quarantine, deletion, watchdog) */
+  release(deviceIds: readonly string[], cause: LossCause): Promise<void>;
+  /** SIGTERM: no new claims, settle and hand over directed, release what is left; bounded by the deadline */
+  drain(deadlineMs: number): Promise<void>;
+}

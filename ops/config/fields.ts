@@ -1,0 +1,182 @@
+import { z } from 'zod';
+
+/**
+ * Every setting of the product, read from the environment once, at start. One entry = one variable: its meaning, unit, default
+ * and which processes read it. The table in docs/configuration.md is made from this list (`npm run snapshots`).
+ */
+export interface Field<T = unknown> {
+  /** what the setting does, one line */
+  readonly meaning: string;
+  /** the parser; its error says what was expected */
+  readonly parse: z.ZodType<T>;
+  /** text of the default as it would stand in the environment; undefined = required or off */
+  readonly fallback?: string;
+  readonly unit?: string;
+  readonly secret?: boolean;
+}
+
+const whole = (min: number, max: number): z.ZodType<number> =>
+  z
+    .string()
+    .regex(/^-?\d+$/, `expected a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `expected a whole number from ${min} to ${max}`);
+const text = (expected: string): z.ZodType<string> => z.string().min(1, `expected ${expected}`);
+const flag = z.enum(['true', 'false'], 'expected true or false').transform((value) => value === 'true');
+const template = /\$\{\{|\$\{|\{\{|<[A-Za-z_ ]+>/;
+const url = (schemes: readonly string[]): z.ZodType<string> =>
+  z
+    .string()
+    .refine((value) => !template.test(value), `still holds an unfilled template such as \${{…}}: put the real address there`)
+    .refine((value) => {
+      try {
+        return schemes.includes(new URL(value).protocol.replace(':', ''));
+      } catch {
+        return false;
+      }
+    }, `expected an address like ${schemes[0]}://host:port`);
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part.length > 0),
+);
+
+function field<const F extends Field>(definition: F): F {
+  return definition;
+}
+
+export const FIELDS = {
+  DATABASE_URL: field({ meaning: 'Postgres, the truth', parse: url(['postgres', 'postgresql']), secret: true }),
+  REDIS_URL: field({
+    meaning: 'Redis for mailboxes, live state and, when LOCK_REDIS_URLS is empty, leases',
+    parse: url(['redis', 'rediss']),
+    secret: true,
+  }),
+  LOCK_REDIS_URLS: field({
+    meaning: 'independent Redis masters for leases: 1, 3 or 5 addresses, commas between; empty = REDIS_URL',
+    parse: list,
+    fallback: '',
+    secret: true,
+  }),
+  PORT: field({ meaning: 'port of the gateway', parse: whole(0, 65535), fallback: '4000' }),
+  HOST: field({ meaning: 'address the gateway listens on', parse: text('an address'), fallback: '127.0.0.1' }),
+  METRICS_PORT: field({ meaning: "port of a node's /live, /ready and /metrics; 0 = any free port", parse: whole(0, 65535), fallback: '0' }),
+  METRICS_HOST: field({ meaning: "address of a node's /live, /ready and /metrics", parse: text('an address'), fallback: '127.0.0.1' }),
+  DATA_DIR: field({ meaning: 'folder for embedded servers, the admin key and caches', parse: text('a folder'), fallback: '.data' }),
+  NODE_ID: field({
+    meaning: 'name of this process: unique among nodes (and among gateways)',
+    parse: z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'expected lower-case letters, digits and dashes, at most 41'),
+    fallback: '',
+  }),
+  ADMIN_API_KEY: field({
+    meaning: 'the first admin key; unset: made once and kept in DATA_DIR/admin-key',
+    parse: z.string().min(24, 'expected at least 24 characters'),
+    secret: true,
+  }),
+  SESSION_KEYS: field({
+    meaning:
+      'key ring for sessions at rest: id:base64 of 32 bytes, newest first, commas between; unset: made once and kept in DATA_DIR/session-keys',
+    parse: text('id:base64'),
+    secret: true,
+  }),
+  LEASE_TTL_MS: field({ meaning: 'life of a lease', parse: whole(600, 600000), fallback: '6000', unit: 'ms' }),
+  LEASE_RENEW_MS: field({
+    meaning: 'time between renewals; three of them must fit into LEASE_TTL_MS',
+    parse: whole(200, 200000),
+    fallback: '2000',
+    unit: 'ms',
+  }),
+  LEASE_SCAN_MS: field({
+    meaning: 'time between scans for devices without an owner',
+    parse: whole(50, 60000),
+    fallback: '500',
+    unit: 'ms',
+  }),
+  LEASE_MARGIN_MS: field({
+    meaning: 'an owner stops this long before its own deadline',
+    parse: whole(50, 60000),
+    fallback: '500',
+    unit: 'ms',
+  }),
+  NODE_CAPACITY: field({ meaning: 'the most devices one node takes', parse: whole(1, 1000000), fallback: '20000' }),
+  DRAIN_MS: field({ meaning: 'longest graceful shutdown', parse: whole(500, 600000), fallback: '8000', unit: 'ms' }),
+  MAILBOX_WINDOW: field({ meaning: 'entries of one lane kept in Redis ahead of the ledger', parse: whole(1, 1000), fallback: '50' }),
+  SWEEP_MS: field({ meaning: 'time between sweeps that repair lost doorbells', parse: whole(100, 60000), fallback: '2000', unit: 'ms' }),
+  REFILL_SWEEP_MS: field({
+    meaning: 'time between set-based refills of all owned mailboxes',
+    parse: whole(500, 600000),
+    fallback: '5000',
+    unit: 'ms',
+  }),
+  SEND_TIMEOUT_MS: field({
+    meaning: 'an attempt without an answer for this long is UNKNOWN',
+    parse: whole(100, 600000),
+    fallback: '10000',
+    unit: 'ms',
+  }),
+  UNKNOWN_WAIT_MS: field({
+    meaning: 'how long a whatsapp message in UNKNOWN waits for proof before it is DEAD (OUTCOME_UNKNOWN)',
+    parse: whole(100, 3600000),
+    fallback: '60000',
+    unit: 'ms',
+  }),
+  RETRY_BUDGET: field({ meaning: 'attempts before a message is DEAD', parse: whole(1, 100), fallback: '6' }),
+  RETRY_BASE_MS: field({ meaning: 'first step of the exponential backoff', parse: whole(1, 600000), fallback: '1000', unit: 'ms' }),
+  RETRY_CAP_MS: field({ meaning: 'longest backoff', parse: whole(1, 3600000), fallback: '60000', unit: 'ms' }),
+  PACING: field({
+    meaning: 'off = devices send without waiting (load tests and chaos only)',
+    parse: z.enum(['on', 'off'], 'expected on or off'),
+    fallback: 'on',
+  }),
+  SIMULATOR_URL: field({ meaning: 'the phones process of the simulator transport', parse: url(['tcp']) }),
+  WHATSAPP_URL: field({
+    meaning: "WebSocket address of WhatsApp's servers or of a local stand-in; unset = WhatsApp's own",
+    parse: url(['ws', 'wss']),
+  }),
+  WHATSAPP_VERSION: field({
+    meaning: 'WhatsApp web version spoken by the whole fleet, a.b.c; unset = the one Baileys ships',
+    parse: z.string().regex(/^\d+\.\d+\.\d+$/, 'expected a.b.c'),
+  }),
+  WHATSAPP_FORBID_REAL: field({ meaning: "true = refuse to reach WhatsApp's own servers (tests)", parse: flag, fallback: 'false' }),
+  ALLOWED_ORIGINS: field({
+    meaning: 'Origins allowed to open WebSockets, commas between; empty = only the gateway’s own',
+    parse: list,
+    fallback: '',
+  }),
+  LIVE_TICK_MS: field({
+    meaning: 'subscription changes are gathered for this long; 0 = send at once',
+    parse: whole(0, 5000),
+    fallback: '50',
+    unit: 'ms',
+  }),
+  LEDGER_AHEAD_DAYS: field({ meaning: 'daily ledger partitions made ahead', parse: whole(1, 60), fallback: '7', unit: 'days' }),
+  LEDGER_RETENTION_DAYS: field({
+    meaning: 'ledger partitions older than this are dropped once all in them has ended',
+    parse: whole(1, 3650),
+    fallback: '90',
+    unit: 'days',
+  }),
+  LOG_LEVEL: field({
+    meaning: 'least severe log line written',
+    parse: z.enum(['debug', 'info', 'warn', 'error'], 'expected debug, info, warn or error'),
+    fallback: 'info',
+  }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: field({
+    meaning: 'OTLP receiver for traces (http/protobuf); unset = no traces are made',
+    parse: url(['http', 'https']),
+  }),
+  TRACE_SAMPLE_PERCENT: field({
+    meaning: 'share of messages traced, chosen by the hash of the message id',
+    parse: whole(0, 100),
+    fallback: '100',
+    unit: '%',
+  }),
+} as const;
+
+export type FieldName = keyof typeof FIELDS;
+type Parsed<F> = F extends { readonly parse: z.ZodType<infer T> } ? T : never;
+/** Settings with a fallback are always there; the rest may be undefined unless the process requires them. */
+export type Settings = {
+  readonly [K in FieldName]: Parsed<(typeof FIELDS)[K]> | ((typeof FIELDS)[K] extends { readonly fallback: string } ? never : undefined);
+};

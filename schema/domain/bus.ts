@@ -1,0 +1,38 @@
+/**
+ * Messages between processes over Redis pub/sub (lossy: every one of them is repaired by a timeout, a re-send of the same id or a sweep).
+ * One published text is a JSON array of these, so that a tick costs one PUBLISH.
+ */
+
+/** Node -> gateway: frames for a device's link socket. */
+export type ToGateway =
+  | {
+      readonly kind: 'link.send';
+      readonly deviceId: string;
+      readonly node: string;
+      readonly id: string;
+      readonly epoch: number;
+      readonly to: string;
+      readonly body: string;
+    }
+  | { readonly kind: 'link.close'; readonly deviceId: string; readonly reason: string };
+
+/** Gateway -> node, or node -> node: frames from link sockets, and directed lease transfers. */
+export type ToNode =
+  | {
+      readonly kind: 'link.ack';
+      readonly deviceId: string;
+      readonly id: string;
+      readonly epoch: number;
+      readonly status: LinkAckStatus;
+      readonly error: string | null;
+    }
+  | { readonly kind: 'link.up'; readonly deviceId: string; readonly gateway: string; readonly socket: string }
+  | { readonly kind: 'link.down'; readonly deviceId: string; readonly socket: string; readonly reason: string }
+  | {
+      readonly kind: 'lease.transfer';
+      readonly from: string;
+      readonly leases: readonly { readonly deviceId: string; readonly token: string; readonly epoch: number }[];
+    };
+
+export type LinkAckStatus = 'sent' | 'delivered' | 'read' | 'failed' | 'rejected';
+export const LINK_ACK_STATUSES: readonly LinkAckStatus[] = ['sent', 'delivered', 'read', 'failed', 'rejected'];

@@ -1,0 +1,82 @@
+import { partitionOf, tagOf } from './partitions.ts';
+
+/**
+ * Every Redis key and channel of the product. All keys of a device share the hash tag of its partition, so a script may
+ * touch any of them. Redis is an index over Postgres: every key here can be lost and is rebuilt.
+ */
+export interface DeviceKeys {
+  /** string: the lease token of the present owner, with a TTL. Written by redlock, renewed and moved by our scripts. */
+  readonly lease: string;
+  /** string: the highest epoch installed. A script given a lower epoch answers FENCED. */
+  readonly fence: string;
+  /** hash: lane number -> last seq ever put into that lane's stream. Missing means "not initialised by an owner": BEHIND. */
+  readonly last: string;
+  /** streams, by lane number 0 control, 1 high, 2 normal: entries `<seq>-0` with fields `m` (message id) and `t` (traceparent or empty). */
+  readonly mailbox: readonly [string, string, string];
+  /** string: presence of the device's link socket, JSON {gateway, socket}, with a TTL. */
+  readonly link: string;
+}
+
+export interface PartitionKeys {
+  /** string: `<random>:<unix ms of creation by Redis TIME>`. Missing or different = Redis lost this partition. */
+  readonly generation: string;
+  /** ZSET of devices with work, score = unix ms of the oldest wait. */
+  readonly ready: string;
+  /** pub/sub channel, lossy: see BELL_* below. */
+  readonly bell: string;
+}
+
+/** Doorbell messages on a partition's bell channel: `<kind><deviceId>`. */
+export const BELL = Object.freeze({
+  /** the mailbox went from empty to non-empty */
+  work: 'w',
+  /** a lane is behind the ledger: the owner should refill */
+  behind: 'b',
+  /** the device's row changed (pause, settings, release, unlink): the owner should reload it */
+  changed: 'c',
+  /** the device's link socket came, went or moved */
+  link: 'l',
+});
+
+const PREFIX = 'fl';
+
+export function partitionKeys(partition: number): PartitionKeys {
+  const base = `${PREFIX}:${tagOf(partition)}`;
+  return { generation: `${base}:generation`, ready: `${base}:ready`, bell: `${base}:bell` };
+}
+
+export function deviceKeys(deviceId: string): DeviceKeys {
+  const base = `${PREFIX}:${tagOf(partitionOf(deviceId))}:d:${deviceId}`;
+  return {
+    lease: `${base}:lease`,
+    fence: `${base}:fence`,
+    last: `${base}:last`,
+    mailbox: [`${base}:mb:0`, `${base}:mb:1`, `${base}:mb:2`],
+    link: `${base}:link`,
+  };
+}
+
+/** ZSET of node ids, score = unix ms at which the node counts as gone. */
+export const NODES_KEY = `${PREFIX}:nodes`;
+/** string with TTL: JSON NodeHeartbeat of one node. */
+export const nodeKey = (nodeId: string): string => `${PREFIX}:node:${nodeId}`;
+/** pub/sub channel of one node: directed transfers and link frames (JSON, see domain/bus.ts). */
+export const nodeChannel = (nodeId: string): string => `${PREFIX}:node:${nodeId}:bus`;
+/** pub/sub channel of one gateway: link frames (JSON, see domain/bus.ts). */
+export const gatewayChannel = (gatewayId: string): string => `${PREFIX}:gateway:${gatewayId}:bus`;
+
+/** Keys of a tenant's two live streams; `{live:<tenant>}` keeps each tenant's together in one slot. */
+export interface LiveKeys {
+  /** hash: `epoch`, `seq` of the stream */
+  readonly position: string;
+  /** stream of batches, trimmed */
+  readonly log: string;
+  /** pub/sub channel of the same batches */
+  readonly channel: string;
+  /** hash of the latest record by key (devices only) */
+  readonly state: string;
+}
+export function liveKeys(tenantId: string, stream: 'devices' | 'messages'): LiveKeys {
+  const base = `${PREFIX}:{live:${tenantId}}:${stream}`;
+  return { position: `${base}:position`, log: `${base}:log`, channel: `${base}:channel`, state: `${base}:state` };
+}
