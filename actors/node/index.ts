@@ -1,0 +1,2 @@
+export { createNodeBus, type NodeBus } from './bus.ts';
+export { createSubscriptions, type Subscriptions } from './subscriptions.ts';
