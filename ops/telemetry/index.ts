@@ -22,23 +22,25 @@ export interface Span {
   end(): void;
 }
 
+export interface SpanOptions {
+  /** traceparent from a stream entry, a ledger row or a header */
+  readonly parent?: string | null | undefined;
+  /** start a trace when there is no parent; asked only after `sampled` */
+  readonly root?: boolean;
+  readonly attributes?: LogFields;
+  readonly kind?: 'server' | 'client' | 'producer' | 'consumer' | 'internal';
+}
+
 /** What a component may say about itself. Off (no OTLP endpoint) spans cost one call that returns a shared no-op. */
 export interface Telemetry {
   readonly log: Log;
   count(name: MetricName, value?: number, labels?: Labels): void;
   /** a histogram value, in the unit of the catalogue (seconds) */
   record(name: MetricName, value: number, labels?: Labels): void;
-  /** registers a gauge read at scrape time; call the result to remove it */
+  /** registers a gauge read at scrape time; call the result to stop reading it (the last value stays) */
   gauge(name: MetricName, read: () => number, labels?: Labels): () => void;
-  /** starts a span; `parent` is a traceparent from a stream entry, a ledger row or a header */
-  span(
-    name: string,
-    options?: {
-      readonly parent?: string | null;
-      readonly attributes?: LogFields;
-      readonly kind?: 'server' | 'client' | 'producer' | 'consumer' | 'internal';
-    },
-  ): Span;
+  /** starts a span. Without a sampled `parent`, and unless `root` is set, it is the silent one. */
+  span(name: string, options?: SpanOptions): Span;
   /** true when this message id is to be traced: decided once, when it is accepted */
   sampled(messageId: string): boolean;
   /** Prometheus text */

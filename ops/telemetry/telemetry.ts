@@ -1,45 +1,41 @@
-import type { Labels, Log, LogFields, Span, Telemetry } from './index.ts';
+import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
+import type { Telemetry } from './index.ts';
+import { createLog, type LogLevel } from './log.ts';
+import { createMetrics } from './metrics.ts';
+import { createTraces, SILENT_SPAN } from './traces.ts';
 
 export interface TelemetryOptions {
   readonly service: 'gateway' | 'node' | 'phones' | 'supervisor' | 'test';
   readonly instance: string;
-  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly level: LogLevel;
+  /** OTLP receiver (http/protobuf); unset = no spans are made and nothing is pushed */
   readonly otlpEndpoint?: string | undefined;
+  /** share of messages traced, 0 to 100 */
   readonly samplePercent: number;
   /** where log lines go; default process.stdout */
   readonly write?: (line: string) => void;
 }
 
-const LEVELS = { debug: 0, info: 1, warn: 2, error: 3 } as const;
-const SILENT: Span = { traceparent: '', set() {}, fail() {}, end() {} };
-
+/** Logs, metrics and traces of one process. No global state: two may live in one process (tests). */
 export function createTelemetry(options: TelemetryOptions): Telemetry {
-  const write = options.write ?? ((line: string) => void process.stdout.write(line));
-  const line = (level: keyof typeof LEVELS, event: string, fields: LogFields = {}, error?: unknown): void => {
-    if (LEVELS[level] < LEVELS[options.level]) return;
-    const cause =
-      error instanceof Error ? { error: error.message, stack: error.stack } : error === undefined ? {} : { error: String(error) };
-    write(
-      `${JSON.stringify({ at: new Date().toISOString(), level, service: options.service, instance: options.instance, event, ...fields, ...cause })}\n`,
-    );
-  };
-  const log: Log = {
-    debug: (event, fields) => line('debug', event, fields),
-    info: (event, fields) => line('info', event, fields),
-    warn: (event, fields, error) => line('warn', event, fields, error),
-    error: (event, fields, error) => line('error', event, fields, error),
-  };
-  const none =
-    (_labels?: Labels): (() => void) =>
-    () => {};
+  const resource = defaultResource().merge(
+    resourceFromAttributes({ 'service.name': `flotilla-${options.service}`, 'service.instance.id': options.instance }),
+  );
+  const log = createLog({ ...options, write: options.write ?? ((line) => void process.stdout.write(line)) });
+  const metrics = createMetrics(resource, options.otlpEndpoint);
+  const traces = options.otlpEndpoint === undefined ? undefined : createTraces(resource, options.otlpEndpoint);
   return {
     log,
-    count() {},
-    record() {},
-    gauge: (_name, _read, labels) => none(labels),
-    span: () => SILENT,
-    sampled: () => false,
-    metricsText: async () => '',
-    shutdown: async () => {},
+    count: (name, value = 1, labels) => metrics.count(name, value, labels),
+    record: (name, value, labels) => metrics.record(name, value, labels),
+    gauge: (name, read, labels) => metrics.gauge(name, read, labels),
+    span: (name, spanOptions = {}) => traces?.span(name, spanOptions) ?? SILENT_SPAN,
+    // the last hex digits of a UUIDv7 are random, so they spread evenly
+    sampled: (messageId) => traces !== undefined && Number.parseInt(messageId.slice(-6), 16) % 100 < options.samplePercent,
+    metricsText: () => metrics.text(),
+    async shutdown() {
+      const ends = await Promise.allSettled([metrics.shutdown(), traces?.shutdown()]);
+      for (const end of ends) if (end.status === 'rejected') log.warn('telemetry.shutdown', {}, end.reason);
+    },
   };
 }
