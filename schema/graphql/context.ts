@@ -1,0 +1,215 @@
+import type { DeviceRecord, DeviceState, MessageState, NodeState, TransportKind } from '../domain/index.ts';
+import type { AcceptItem, AcceptOutcome, DeviceRow, LedgerMessage } from '../sql/types.ts';
+import type { LiveStreams } from './live/port.ts';
+
+/**
+ * What a key may do. Each scope includes those before it: screen (fleet figures and device states, for walls), viewer (reads
+ * everything), sender (queues and cancels messages), operator (devices, dead letters, suppression), admin (keys).
+ */
+export const SCOPES = ['screen', 'viewer', 'sender', 'operator', 'admin'] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** Who asks: the answer of gateway/auth. One viewer acts in exactly one tenant. */
+export interface Viewer {
+  readonly tenantId: string;
+  readonly keyId: string;
+  readonly keyName: string;
+  readonly scopes: ReadonlySet<Scope>;
+  /** the installation's own key: may create tenants and act in any of them */
+  readonly installation: boolean;
+}
+
+/** The highest scope decides: `admin` may all that `sender` may. */
+export function allows(viewer: Pick<Viewer, 'scopes'>, needed: Scope): boolean {
+  for (let rank = SCOPES.indexOf(needed); rank < SCOPES.length; rank++) {
+    const scope = SCOPES[rank];
+    if (scope !== undefined && viewer.scopes.has(scope)) return true;
+  }
+  return false;
+}
+
+export interface TenantRow {
+  readonly id: string;
+  readonly name: string;
+  readonly maxBacklog: number;
+  readonly timeZone: string;
+  /** wall ms */
+  readonly createdAt: number;
+}
+
+export interface ApiKeyRow {
+  readonly id: string;
+  readonly tenantId: string | null;
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly createdAt: number;
+  readonly expiresAt: number | null;
+  readonly revokedAt: number | null;
+}
+
+export interface NodeRow {
+  readonly id: string;
+  readonly state: NodeState;
+  readonly version: string;
+  readonly host: string;
+  readonly capacity: number;
+  readonly devices: number;
+  readonly startedAt: number;
+  readonly seenAt: number;
+}
+
+export interface DeadLetterRow {
+  readonly messageId: string;
+  readonly deviceId: string;
+  readonly state: MessageState;
+  readonly cause: string;
+  readonly attempts: number;
+  readonly lastError: string | null;
+  readonly createdAt: number;
+  readonly redrives: number;
+}
+
+export interface FleetTotals {
+  readonly devices: number;
+  readonly backlog: number;
+  readonly sentPerMinute: number;
+  readonly failedPerMinute: number;
+}
+
+/** What Postgres knows about why a device does or does not send. Times are wall ms. */
+export interface SendabilityRow {
+  readonly deviceId: string;
+  readonly epoch: number;
+  readonly node: string | null;
+  /** accepted and not yet ended */
+  readonly backlog: number;
+  /** the pace allows the next send from here on; null = at once */
+  readonly nextSendAt: number | null;
+  /** sends of the present day (UTC) */
+  readonly sentToday: number;
+  /** when the present day ends */
+  readonly dayEndsAt: number;
+}
+
+/** A keyset page: rows after (or before) a key, in key order. One row more than `limit` is not returned; `more` says it exists. */
+export interface Page<T> {
+  readonly rows: readonly T[];
+  readonly more: boolean;
+}
+
+export interface DevicePageQuery {
+  readonly nameContains: string | null;
+  readonly transport: TransportKind | null;
+  /** id of the last row seen, or null */
+  readonly after: string | null;
+  readonly limit: number;
+}
+export interface MessagePageQuery {
+  readonly deviceId: string | null;
+  readonly states: readonly MessageState[] | null;
+  readonly after: string | null;
+  readonly limit: number;
+}
+export interface DeadLetterPageQuery {
+  readonly after: { readonly createdAt: number; readonly messageId: string } | null;
+  readonly limit: number;
+}
+
+/** Reads of the ledger; every one is confined to a tenant. Order of rows by ids is not promised. */
+export interface LedgerReads {
+  devicesByIds(tenantId: string, ids: readonly string[]): Promise<readonly DeviceRow[]>;
+  messagesByIds(tenantId: string, ids: readonly string[]): Promise<readonly LedgerMessage[]>;
+  sendability(tenantId: string, ids: readonly string[]): Promise<readonly SendabilityRow[]>;
+  devicePage(tenantId: string, query: DevicePageQuery): Promise<Page<DeviceRow>>;
+  messagePage(tenantId: string, query: MessagePageQuery): Promise<Page<LedgerMessage>>;
+  deadLetterPage(tenantId: string, query: DeadLetterPageQuery): Promise<Page<DeadLetterRow>>;
+}
+/** Figures about the whole. */
+export interface FleetReads {
+  totals(tenantId: string): Promise<FleetTotals>;
+  nodes(): Promise<readonly NodeRow[]>;
+}
+
+/** gateway/accept. Settles when the ledger has committed (or refused) the message. */
+export interface AcceptPort {
+  send(item: AcceptItem): Promise<AcceptOutcome>;
+}
+
+export interface NewDevice {
+  readonly name: string;
+  readonly transport: TransportKind;
+  readonly phone: string | null;
+  readonly paceMinMs: number;
+  readonly paceMaxMs: number;
+  readonly dailyCap: number | null;
+}
+/** Commands on devices. Null = no such device in this tenant. Owners are told by a doorbell. */
+export interface DeviceCommands {
+  create(tenantId: string, device: NewDevice): Promise<{ readonly device: DeviceRow; readonly linkToken: string | null } | 'NAME_TAKEN'>;
+  setPaused(tenantId: string, deviceId: string, paused: boolean, reason: string | null): Promise<DeviceRow | null>;
+  release(tenantId: string, deviceId: string): Promise<DeviceRow | null>;
+}
+/** Commands on messages other than sending. */
+export interface MessageCommands {
+  cancel(
+    tenantId: string,
+    messageId: string,
+  ): Promise<{ readonly kind: 'cancelled' | 'not-cancellable'; readonly message: LedgerMessage } | null>;
+  /** puts dead and failed messages back to QUEUED; `ids` null = the oldest `limit` */
+  redrive(tenantId: string, ids: readonly string[] | null, limit: number): Promise<readonly string[]>;
+  suppress(tenantId: string, phone: string, reason: string): Promise<{ readonly added: boolean }>;
+}
+/** Tenants and keys. */
+export interface AccessCommands {
+  tenant(tenantId: string): Promise<TenantRow | null>;
+  createTenant(name: string, timeZone: string, maxBacklog: number | null): Promise<TenantRow | 'NAME_TAKEN'>;
+  apiKeys(tenantId: string): Promise<readonly ApiKeyRow[]>;
+  createApiKey(
+    tenantId: string,
+    key: { readonly name: string; readonly scopes: readonly Scope[]; readonly expiresAt: number | null },
+  ): Promise<{ readonly row: ApiKeyRow; readonly secret: string }>;
+  revokeApiKey(tenantId: string, keyId: string): Promise<ApiKeyRow | null>;
+}
+
+/** The gateway's mirror of the live device records (gateway/hub). */
+export interface LiveReads {
+  device(tenantId: string, deviceId: string): Promise<DeviceRecord | undefined> | DeviceRecord | undefined;
+  /** devices per state, as far as known */
+  states(tenantId: string): Promise<ReadonlyMap<DeviceState, number>> | ReadonlyMap<DeviceState, number>;
+}
+
+/** Who did what, to which subject. Never fails the mutation. */
+export type AuditPort = (entry: {
+  readonly viewer: Viewer;
+  readonly action: string;
+  readonly subject: string | null;
+  readonly detail?: Readonly<Record<string, unknown>>;
+}) => void;
+
+/** The services behind the resolvers, the same for every request. */
+export interface GraphqlServices {
+  readonly ledger: LedgerReads;
+  readonly fleet: FleetReads;
+  readonly accept: AcceptPort;
+  readonly devices: DeviceCommands;
+  readonly messages: MessageCommands;
+  readonly access: AccessCommands;
+  readonly live: LiveReads & LiveStreams;
+  readonly audit: AuditPort;
+  /** wall ms */
+  readonly now: () => number;
+}
+
+export interface GraphqlLoaders {
+  device(id: string): Promise<DeviceRow | null>;
+  message(id: string): Promise<LedgerMessage | null>;
+  sendability(id: string): Promise<SendabilityRow | null>;
+}
+
+/** One per operation. `viewer` is never null: gateway/auth refuses before anything is executed. */
+export interface GraphqlContext extends GraphqlServices {
+  readonly viewer: Viewer;
+  readonly loaders: GraphqlLoaders;
+  /** W3C traceparent of the request, when it came with one */
+  readonly traceparent?: string | undefined;
+}

@@ -1,0 +1,4 @@
+export { type Builder, decodeId, encodeId, type Kit, type SendabilityShape, type StateCountShape, uuidOf } from './builder.ts';
+export * from './context.ts';
+export { problem, Refusal, type UserErrorShape } from './problems.ts';
+export { buildSchema } from './schema.ts';
