@@ -1,0 +1,14 @@
+-- In: $1 device, $2 epoch of the caller. Out: one row {owned}. Removes creds and keys at once (unlinked, or before a new pairing).
+with owner as materialized (
+  select o.device_id
+  from ownership o
+  where o.device_id = $1::uuid
+    and $2::bigint is not null
+    and o.epoch = $2::bigint -- fence
+  for share of o
+), creds as (
+  delete from sessions s using owner where s.device_id = owner.device_id
+), keys as (
+  delete from session_keys k using owner where k.device_id = owner.device_id
+)
+select exists (select from owner) as owned

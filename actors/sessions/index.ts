@@ -1,0 +1,2 @@
+export { type KeyRing, loadKeyRing, parseKeyRing } from './key-ring.ts';
+export { createSessionStore, type DeviceSession, type KeyWrites, type SessionStore, type SessionStoreOptions } from './store.ts';
