@@ -1,0 +1,39 @@
+import { defineConfig } from 'vitest/config';
+
+const excluded = ['**/node_modules/**', '**/dist/**', '**/dist.*/**', '**/.data/**', '**/fixtures/**'];
+
+/**
+ * Two projects: `unit` (no servers, milliseconds) and `integration` (real Redis, Postgres and processes). Projects that differ in
+ * maxWorkers must differ in groupOrder, so they run one after the other.
+ */
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['{schema,actors,gateway,loadtest,ops}/**/*.test.ts'],
+          exclude: excluded,
+          maxWorkers: 2,
+          testTimeout: 10_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'integration',
+          include: ['{schema,actors,gateway,loadtest,ops}/**/*.itest.ts'],
+          exclude: excluded,
+          globalSetup: ['./ops/start/vitest-global.ts'],
+          maxWorkers: 2,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
