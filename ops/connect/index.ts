@@ -1,0 +1,4 @@
+export type { ConnectLog } from './log.ts';
+export { connectPostgres, type PostgresOptions, type Sql } from './postgres.ts';
+export { connectRedis, type Redis, type RedisClientOptions, type RedisRole, redisReady } from './redis.ts';
+export { defineScript, type Script, type ScriptReply } from './script.ts';

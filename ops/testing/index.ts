@@ -1,0 +1,1 @@
+export { createDatabase, freePort, startRedis, type TestDatabase, type TestRedis } from './backends.ts';

@@ -1,0 +1,1 @@
+export { listMigrations, type Migration, MigrationError, type MigrationLog, migrate, migrationsHash } from './runner.ts';

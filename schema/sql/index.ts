@@ -1,0 +1,3 @@
+export * from './partitions.ts';
+export type { SqlRunner } from './statement.ts';
+export type * from './types.ts';
