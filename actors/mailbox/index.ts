@@ -1,0 +1,14 @@
+export { createEnqueuer, type EnqueueEntry, type Enqueuer } from './enqueue.ts';
+export {
+  createMailbox,
+  type Look,
+  type Mailbox,
+  type MailboxHead,
+  type MailboxPlace,
+  type PeekAnswer,
+  type PeekAsk,
+  type RefillAnswer,
+  type RefillOrder,
+  type RefillRow,
+} from './mailbox.ts';
+export type { MailboxRedis } from './script.ts';

@@ -1,0 +1,274 @@
+import { readAsset } from '../../ops/lifecycle/index.ts';
+import { LANES, type Lane, partitionKeys } from '../../schema/domain/index.ts';
+import { type Call, type MailboxRedis, runAll, scriptOf } from './script.ts';
+
+const peekScript = scriptOf(readAsset(import.meta.url, './peek.lua'));
+const lookScript = scriptOf(readAsset(import.meta.url, './look.lua'));
+const refillScript = scriptOf(readAsset(import.meta.url, './refill.lua'));
+/** devices in one run of a script, and rows in one run of refill: keep a run near a millisecond (guess) */
+const DEVICES = 100;
+const ROWS = 500;
+/** devices listed by one sweep of a partition */
+const LISTED = 1000;
+
+/** A place in a mailbox: lane number (index of LANES) and seq. */
+export interface MailboxPlace {
+  readonly lane: number;
+  readonly seq: number;
+}
+export interface MailboxHead extends MailboxPlace {
+  readonly messageId: string;
+  /** empty: not traced */
+  readonly traceparent: string;
+}
+export interface PeekAsk {
+  readonly deviceId: string;
+  readonly partition: number;
+  readonly epoch: number;
+  /** places whose messages have ended: taken away first */
+  readonly acks: readonly MailboxPlace[];
+}
+/** LOST: Redis lost the partition or this fence. FENCED: a newer owner. BARE: the mailbox was never started in this generation. */
+export type PeekAnswer =
+  | { readonly kind: 'FENCED' | 'LOST' | 'BARE' }
+  /** heads per lane number, oldest first; `behind`: the ledger holds more than the lanes */
+  | { readonly kind: 'OK'; readonly behind: boolean; readonly lanes: readonly (readonly MailboxHead[])[] };
+
+/** `last` is undefined when the mailbox was never started in this generation. */
+export interface Look {
+  /** count of `behind` marks; to be handed to the refill that follows */
+  readonly marks: number;
+  readonly last: readonly number[] | undefined;
+}
+export interface RefillRow {
+  readonly lane: Lane;
+  readonly seq: number;
+  readonly messageId: string;
+  readonly traceparent: string | null;
+}
+export interface RefillOrder {
+  readonly deviceId: string;
+  readonly partition: number;
+  readonly epoch: number;
+  /** from the look that came before the ledger was read */
+  readonly marks: number;
+  /** the rows are all that the ledger holds above `last` */
+  readonly complete: boolean;
+  /** clear the mailbox and start each lane after this seq (by lane number) */
+  readonly start: readonly number[] | undefined;
+  /** rising seq per lane */
+  readonly rows: readonly RefillRow[];
+}
+/** MORE: something is still behind; ask again when there is room. */
+export type RefillAnswer = 'OK' | 'MORE' | 'BARE' | 'FENCED' | 'LOST';
+
+/**
+ * The owner's view of the mailboxes in Redis: windows over the ledger, never the only copy.
+ *
+ * Owns: the peeks of the present tick. Called by actors/node only.
+ * I1 Every change is fenced by (generation, epoch) inside the script.
+ * I2 All peeks of a tick go out as one script run per partition, all runs in one pipeline.
+ */
+export interface Mailbox {
+  /** takes acks away, then shows up to `heads` per lane; rejects when Redis does not answer (the outcome is unknown, a repeat is harmless) */
+  peek(ask: PeekAsk): Promise<PeekAnswer>;
+  /** takes acks away without looking */
+  ack(ask: PeekAsk): Promise<PeekAnswer>;
+  look(devices: readonly { readonly deviceId: string; readonly partition: number }[]): Promise<(Look | 'LOST')[]>;
+  refill(orders: readonly RefillOrder[]): Promise<RefillAnswer[]>;
+  /** devices with work, per partition, oldest wait first; a hint */
+  ready(partitions: readonly number[]): Promise<string[][]>;
+}
+
+export interface MailboxDeps {
+  readonly redis: MailboxRedis;
+  /** the partition's generation as this node knows it; undefined while lost */
+  generation(partition: number): string | undefined;
+}
+export interface MailboxOptions {
+  readonly window: number;
+  /** heads shown per lane and peek */
+  readonly heads: number;
+}
+
+interface Waiting {
+  readonly ask: PeekAsk;
+  resolve(answer: PeekAnswer): void;
+  reject(error: Error): void;
+}
+
+export function createMailbox(deps: MailboxDeps, options: MailboxOptions): Mailbox {
+  const { redis } = deps;
+
+  /** one function per number of heads, each with its own batch */
+  const peeker = (heads: number): ((ask: PeekAsk) => Promise<PeekAnswer>) => {
+    let waiting: Waiting[] = [];
+    const flush = (): void => {
+      const batch = waiting;
+      waiting = [];
+      void peekAll(deps, heads, batch);
+    };
+    return (ask) =>
+      new Promise((resolve, reject) => {
+        if (waiting.length === 0) setImmediate(flush);
+        waiting.push({ ask, resolve, reject });
+      });
+  };
+
+  return {
+    peek: peeker(options.heads),
+    ack: peeker(0),
+    async look(devices) {
+      const answers: (Look | 'LOST')[] = new Array(devices.length).fill('LOST');
+      const calls: Call[] = [];
+      const places: number[][] = [];
+      for (const [partition, indexes] of byPartition(devices)) {
+        const generation = deps.generation(partition);
+        if (generation === undefined) continue;
+        for (let from = 0; from < indexes.length; from += DEVICES) {
+          const chunk = indexes.slice(from, from + DEVICES);
+          calls.push({
+            keys: [partitionKeys(partition).generation],
+            args: [generation, ...chunk.map((index) => devices[index]?.deviceId ?? '')],
+          });
+          places.push(chunk);
+        }
+      }
+      const replies = await runAll(redis, lookScript, calls);
+      replies.forEach((reply, call) => {
+        if (reply instanceof Error) throw reply;
+        const [status, rows] = reply as [string, string[][]?];
+        if (status === 'LOST') return;
+        rows?.forEach(([marks, ...last], row) => {
+          answers[places[call]?.[row] ?? -1] = { marks: Number(marks), last: last.length === 0 ? undefined : last.map(Number) };
+        });
+      });
+      return answers;
+    },
+    refill: (orders) => refillAll(deps, options.window, orders),
+    async ready(partitions) {
+      const pipeline = redis.pipeline();
+      for (const partition of partitions) pipeline.zrange(partitionKeys(partition).ready, 0, LISTED - 1);
+      const replies = (await pipeline.exec()) ?? [];
+      return partitions.map((_partition, index) => {
+        const reply = replies[index];
+        if (reply === undefined || reply[0] !== null) throw reply?.[0] ?? new Error('the pipeline answered too little');
+        return reply[1] as string[];
+      });
+    },
+  };
+}
+
+async function peekAll(deps: MailboxDeps, heads: number, batch: readonly Waiting[]): Promise<void> {
+  const calls: Call[] = [];
+  const asked: Waiting[][] = [];
+  for (const [partition, indexes] of byPartition(batch.map((one) => one.ask))) {
+    const generation = deps.generation(partition);
+    const members = indexes.map((index) => batch[index]).filter((one) => one !== undefined);
+    if (generation === undefined) {
+      for (const one of members) one.resolve({ kind: 'LOST' });
+      continue;
+    }
+    const keys = partitionKeys(partition);
+    for (let from = 0; from < members.length; from += DEVICES) {
+      const chunk = members.slice(from, from + DEVICES);
+      const args: (string | number)[] = [generation, heads];
+      for (const { ask } of chunk) {
+        args.push(ask.deviceId, ask.epoch, ask.acks.length);
+        for (const place of ask.acks) args.push(place.lane, place.seq);
+      }
+      calls.push({ keys: [keys.generation, keys.ready], args });
+      asked.push(chunk);
+    }
+  }
+  try {
+    const replies = await runAll(deps.redis, peekScript, calls);
+    replies.forEach((reply, call) => {
+      answerPeeks(reply, asked[call] ?? []);
+    });
+  } catch (error) {
+    for (const one of batch) one.reject(error as Error);
+  }
+}
+
+type RawPeek = 'FENCED' | 'LOST' | 'BARE' | [number, string[], string[], string[]];
+function answerPeeks(reply: unknown, asked: readonly Waiting[]): void {
+  if (reply instanceof Error) {
+    for (const one of asked) one.reject(reply);
+    return;
+  }
+  const [status, raws] = reply as [string, RawPeek[]?];
+  asked.forEach((one, index) => {
+    const raw = status === 'LOST' ? 'LOST' : (raws?.[index] ?? 'LOST');
+    if (typeof raw === 'string') one.resolve({ kind: raw });
+    else one.resolve({ kind: 'OK', behind: raw[0] === 1, lanes: [headsOf(0, raw[1]), headsOf(1, raw[2]), headsOf(2, raw[3])] });
+  });
+}
+
+function headsOf(lane: number, flat: readonly string[]): MailboxHead[] {
+  const heads: MailboxHead[] = [];
+  for (let i = 0; i < flat.length; i += 3) {
+    heads.push({ lane, seq: Number(flat[i]), messageId: flat[i + 1] ?? '', traceparent: flat[i + 2] ?? '' });
+  }
+  return heads;
+}
+
+async function refillAll(deps: MailboxDeps, window: number, orders: readonly RefillOrder[]): Promise<RefillAnswer[]> {
+  const answers: RefillAnswer[] = new Array(orders.length).fill('LOST');
+  const calls: Call[] = [];
+  const places: number[][] = [];
+  for (const [partition, indexes] of byPartition(orders)) {
+    const generation = deps.generation(partition);
+    if (generation === undefined) continue;
+    const keys = partitionKeys(partition);
+    let args: (string | number)[] = [generation, window];
+    let chunk: number[] = [];
+    let rows = 0;
+    const close = (): void => {
+      if (chunk.length === 0) return;
+      calls.push({ keys: [keys.generation, keys.ready], args });
+      places.push(chunk);
+      args = [generation, window];
+      chunk = [];
+      rows = 0;
+    };
+    for (const index of indexes) {
+      const order = orders[index];
+      if (order === undefined) continue;
+      if (chunk.length > 0 && rows + order.rows.length > ROWS) close();
+      pushOrder(args, order);
+      chunk.push(index);
+      rows += order.rows.length;
+    }
+    close();
+  }
+  const replies = await runAll(deps.redis, refillScript, calls);
+  replies.forEach((reply, call) => {
+    if (reply instanceof Error) throw reply;
+    const [status, words] = reply as [string, RefillAnswer[]?];
+    if (status === 'LOST') return;
+    words?.forEach((word, row) => {
+      answers[places[call]?.[row] ?? -1] = word;
+    });
+  });
+  return answers;
+}
+
+function pushOrder(args: (string | number)[], order: RefillOrder): void {
+  args.push(order.deviceId, order.epoch, order.marks, order.complete ? 1 : 0, order.start?.length ?? 0, order.rows.length);
+  order.start?.forEach((last, lane) => {
+    args.push(lane, last);
+  });
+  for (const row of order.rows) args.push(LANES.indexOf(row.lane), row.seq, row.messageId, row.traceparent ?? '');
+}
+
+/** indexes into the list, by partition */
+function byPartition(list: readonly { readonly partition: number }[]): Map<number, number[]> {
+  const groups = new Map<number, number[]>();
+  list.forEach((one, index) => {
+    const group = groups.get(one.partition);
+    if (group === undefined) groups.set(one.partition, [index]);
+    else group.push(index);
+  });
+  return groups;
+}

@@ -1,0 +1,65 @@
+-- Takes away what has ended and shows the heads of the lanes (owner side).
+-- KEYS  1 the partition's generation  2 its ready set
+-- ARGV  1 the generation the caller believes in  2 heads wanted per lane (0 = only take away); then per device: device, epoch,
+--       count of acks, the acks (lane number, seq)
+-- Answer {'LOST'}, or {'OK', per device: 'FENCED' | 'LOST' | 'BARE' (never started) | {behind 0 or 1, {lane 0}, {lane 1}, {lane 2}}},
+--       a lane being seq, message id, traceparent of each head in turn
+-- I1 a device stands in the ready set exactly while one of its lanes holds an entry, I2 an ack of what is gone changes nothing
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return { 'LOST' } end
+local base = string.sub(KEYS[1], 1, -11)
+local wanted = tonumber(ARGV[2])
+
+-- nil when the caller's epoch is the fence that is installed
+local function refusal(prefix, epoch)
+  local fence = tonumber(redis.call('GET', prefix .. ':fence') or '-1')
+  if fence > epoch then return 'FENCED' end -- fence
+  if fence < epoch then return 'LOST' end -- fence
+  return nil
+end
+
+local function heads(stream)
+  local flat = {}
+  if wanted == 0 then return flat end
+  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', wanted)) do
+    local fields = entry[2]
+    flat[#flat + 1] = string.sub(entry[1], 1, -3)
+    flat[#flat + 1] = fields[2]
+    flat[#flat + 1] = fields[4]
+  end
+  return flat
+end
+
+local function show(device, prefix, i, acks)
+  local touched = {}
+  for a = i, i + acks * 2 - 1, 2 do
+    redis.call('XDEL', prefix .. ':mb:' .. ARGV[a], ARGV[a + 1] .. '-0')
+    touched[ARGV[a]] = true
+  end
+  local empty = true
+  for lane = 0, 2 do
+    local stream = prefix .. ':mb:' .. lane
+    if redis.call('XLEN', stream) > 0 then
+      empty = false
+    elseif touched[tostring(lane)] then
+      redis.call('DEL', stream)
+    end
+  end
+  if empty then redis.call('ZREM', KEYS[2], device) end
+  local known = redis.call('HMGET', prefix .. ':last', 'g', 'b')
+  if known[1] ~= ARGV[1] then return 'BARE' end
+  local behind = known[2] and 1 or 0
+  if empty or wanted == 0 then return { behind, {}, {}, {} } end
+  return { behind, heads(prefix .. ':mb:0'), heads(prefix .. ':mb:1'), heads(prefix .. ':mb:2') }
+end
+
+local answers = {}
+local i = 3
+while i <= #ARGV do
+  local device, epoch, acks = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local prefix = base .. 'd:' .. device
+  local answer = refusal(prefix, epoch)
+  if answer == nil then answer = show(device, prefix, i + 3, acks) end
+  answers[#answers + 1] = answer
+  i = i + 3 + acks * 2
+end
+return { 'OK', answers }

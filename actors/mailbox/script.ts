@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+
+/** The part of an ioredis client that the mailbox uses; cluster and single server alike. */
+export interface MailboxRedis {
+  pipeline(): MailboxPipeline;
+  eval(lua: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
+}
+export interface MailboxPipeline {
+  evalsha(sha: string, keys: number, ...args: (string | number)[]): unknown;
+  get(key: string): unknown;
+  zrange(key: string, start: number, stop: number): unknown;
+  exec(): Promise<[Error | null, unknown][] | null>;
+}
+
+export interface Script {
+  readonly lua: string;
+  readonly sha: string;
+}
+export function scriptOf(lua: string): Script {
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+export interface Call {
+  readonly keys: readonly string[];
+  readonly args: readonly (string | number)[];
+}
+
+/**
+ * Runs one script many times in one round trip. Answers stand in the order of the calls; a call that failed holds its Error.
+ * A server that does not know the script yet is sent its text. Rejects when the connection is gone (the outcome is then unknown:
+ * every script of this folder may be repeated).
+ */
+export async function runAll(redis: MailboxRedis, script: Script, calls: readonly Call[]): Promise<unknown[]> {
+  if (calls.length === 0) return [];
+  const pipeline = redis.pipeline();
+  for (const call of calls) pipeline.evalsha(script.sha, call.keys.length, ...call.keys, ...call.args);
+  const replies = (await pipeline.exec()) ?? [];
+  return Promise.all(
+    calls.map((call, index) => {
+      const [error, reply] = replies[index] ?? [new Error('the pipeline answered too little'), null];
+      if (error === null) return reply;
+      if (!error.message.startsWith('NOSCRIPT')) return error;
+      return redis.eval(script.lua, call.keys.length, ...call.keys, ...call.args).catch((failure: unknown) => failure);
+    }),
+  );
+}

@@ -1,0 +1,1 @@
+export { drawPaceMs } from './pace.ts';

@@ -1,0 +1,1 @@
+export { backoffMs, type Decision, decide, type RetryOptions } from './policy.ts';

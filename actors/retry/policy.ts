@@ -1,0 +1,52 @@
+import type { Dice } from '../../ops/lifecycle/index.ts';
+import type { SendOutcome } from '../transports/port.ts';
+
+export interface RetryOptions {
+  /** attempts before a message is DEAD */
+  readonly budget: number;
+  readonly baseMs: number;
+  readonly capMs: number;
+}
+
+/**
+ * Exponential backoff with full jitter: evenly in [0, min(cap, base * 2^(attempt - 1))), at least 1 ms.
+ * Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+ */
+export function backoffMs(attempt: number, options: Pick<RetryOptions, 'baseMs' | 'capMs'>, dice: Dice): number {
+  const ceiling = Math.min(options.capMs, options.baseMs * 2 ** Math.min(30, Math.max(0, attempt - 1)));
+  return Math.max(1, Math.floor(ceiling * dice.next()));
+}
+
+/** What a transport's answer means for the message and for its device. */
+export interface Decision {
+  readonly state: 'SENT' | 'QUEUED' | 'UNKNOWN' | 'FAILED' | 'DEAD';
+  readonly cause: string | null;
+  /** the message waits this long before its next attempt (QUEUED and UNKNOWN) */
+  readonly afterMs: number;
+  /** the whole device holds still this long: the provider said slow down */
+  readonly holdMs: number;
+  /** what the breaker learns; undefined = says nothing about the device */
+  readonly healthy: boolean | undefined;
+}
+
+/** A provider's "slow down" (429) and "stop writing to strangers" (463) are obeyed by the whole device, at least this long. */
+const HOLD_MS: Readonly<Record<string, number>> = Object.freeze({ RATE_LIMITED: 60_000, '429': 60_000, '463': 3_600_000 });
+
+/** The one place where a transport's answer becomes policy. `attempt` counts from 1 and is the ledger's, so it survives requeue and restart. */
+export function decide(outcome: SendOutcome, attempt: number, options: RetryOptions, dice: Dice): Decision {
+  switch (outcome.kind) {
+    case 'sent':
+      return { state: 'SENT', cause: null, afterMs: 0, holdMs: 0, healthy: true };
+    case 'unknown':
+      return { state: 'UNKNOWN', cause: outcome.code, afterMs: backoffMs(attempt, options, dice), holdMs: 0, healthy: false };
+    case 'not-sent':
+      return { state: 'QUEUED', cause: outcome.code, afterMs: backoffMs(attempt, options, dice), holdMs: 0, healthy: undefined };
+    case 'rejected': {
+      const holdMs = HOLD_MS[outcome.code] ?? 0;
+      if (!outcome.retry && holdMs === 0) return { state: 'FAILED', cause: outcome.code, afterMs: 0, holdMs: 0, healthy: undefined };
+      if (attempt >= options.budget) return { state: 'DEAD', cause: 'RETRY_BUDGET', afterMs: 0, holdMs, healthy: false };
+      const afterMs = Math.max(backoffMs(attempt, options, dice), outcome.retryAfterMs ?? 0, holdMs);
+      return { state: 'QUEUED', cause: outcome.code, afterMs, holdMs: holdMs === 0 ? 0 : afterMs, healthy: false };
+    }
+  }
+}
