@@ -22,11 +22,12 @@ describe('report', () => {
   it('ends with one JSON object and the exit code, and writes the same to the file', () => {
     const folder = mkdtempSync(join(tmpdir(), 'report-'));
     const file = join(folder, 'result.json');
-    let text = '';
+    const parts: string[] = [];
     finish(
       { name: 'smoke', ok: false, figures: { lost: 1 }, targets: { lost: 0 } },
-      { write: (part) => void (text += part), jsonFile: file },
+      { write: (part) => void parts.push(part), jsonFile: file },
     );
+    const text = parts.join('');
     expect(JSON.parse(text)).toMatchObject({
       name: 'smoke',
       ok: false,
