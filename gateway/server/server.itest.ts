@@ -1,0 +1,218 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createLifetime, type Lifetime, seededDice, systemClock } from '../../ops/lifecycle/index.ts';
+import { createTelemetry } from '../../ops/telemetry/index.ts';
+import { createServer, HttpError, loadStatic, type Server, type Socket } from './index.ts';
+import { rawExchange, rawUpgrade } from './testing.ts';
+
+const telemetry = createTelemetry({
+  service: 'test',
+  instance: 'server',
+  level: 'error',
+  samplePercent: 0,
+  otlpEndpoint: undefined,
+  write() {},
+});
+let lifetime: Lifetime;
+let server: Server;
+const make = (options: { maxSockets?: number; bodyTimeoutMs?: number } = {}): Server => {
+  const made = createServer({ clock: systemClock, dice: seededDice(1), telemetry, ...options });
+  lifetime.add('server', () => made.drain({ windowMs: 0, deadlineMs: 100 }));
+  return made;
+};
+beforeEach(() => {
+  lifetime = createLifetime();
+  server = make();
+});
+afterEach(() => lifetime.end());
+
+describe('HTTP', () => {
+  it('hands over method, path, query, headers and body after an await, and gathers bodies of many chunks', async () => {
+    server.http('POST', '/echo', async (request) => {
+      await systemClock.sleep(20);
+      const body = await request.body();
+      return {
+        status: 200,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({
+          method: request.method,
+          path: request.path,
+          query: request.query,
+          custom: request.headers['x-custom'],
+          sum: body.reduce((a, b) => a + b, 0),
+          length: body.length,
+        }),
+      };
+    });
+    const { port } = await server.listen('127.0.0.1', 0);
+    const body = Buffer.alloc(200_000, 7);
+    const answer = await fetch(`http://127.0.0.1:${port}/echo?a=1`, {
+      method: 'POST',
+      body,
+      headers: { 'x-custom': 'yes' },
+    });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
+    expect(await answer.json()).toEqual({ method: 'POST', path: '/echo', query: 'a=1', custom: 'yes', sum: 1_400_000, length: 200_000 });
+  });
+  it('refuses a body over the limit with 413, said or unsaid beforehand, and a body that never ends with 408', async () => {
+    const strict = make({ bodyTimeoutMs: 200 });
+    strict.http('POST', '/small', async (request) => ({ status: 200, body: String((await request.body()).length) }), {
+      bodyLimitBytes: 1000,
+    });
+    const { port } = await strict.listen('127.0.0.1', 0);
+    expect((await fetch(`http://127.0.0.1:${port}/small`, { method: 'POST', body: 'x'.repeat(1000) })).status).toBe(200);
+    expect((await fetch(`http://127.0.0.1:${port}/small`, { method: 'POST', body: 'x'.repeat(1001) })).status).toBe(413);
+    const slow = await rawExchange(port, ['POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\nabc']);
+    expect(slow).toMatch(/^HTTP\/1\.1 408/);
+  });
+  it('answers 404, 405 with allow, HEAD without a body, 500 without details', async () => {
+    server.http('GET', '/one', () => ({ status: 200, body: 'hello' }));
+    server.http('GET', '/broken', () => {
+      throw new Error('secret detail');
+    });
+    server.http('GET', '/refused', () => {
+      throw new HttpError(429, 'slow down', { 'retry-after': '3' });
+    });
+    const { port } = await server.listen('127.0.0.1', 0);
+    const at = (path: string, init?: RequestInit): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`, init);
+    expect((await at('/none')).status).toBe(404);
+    const wrong = await at('/one', { method: 'POST', body: 'x' });
+    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET']);
+    const head = await at('/one', { method: 'HEAD' });
+    expect([head.status, head.headers.get('content-length'), await head.text()]).toEqual([200, '5', '']);
+    const broken = await at('/broken');
+    expect([broken.status, await broken.text()]).toEqual([500, '{"error":"Internal server error"}']);
+    expect((await at('/refused')).headers.get('retry-after')).toBe('3');
+  });
+  it('streams no faster than the client reads, and stops the source when the client goes away', async () => {
+    let made = 0;
+    let stopped = false;
+    server.http('GET', '/stream', () => ({
+      status: 200,
+      body: (async function* () {
+        try {
+          for (; made < 1_000; made++) yield Buffer.alloc(64 * 1024, made & 255);
+        } finally {
+          stopped = true;
+        }
+      })(),
+    }));
+    const { port } = await server.listen('127.0.0.1', 0);
+    const { tcp } = await rawUpgradeLess(port);
+    tcp.pause();
+    await systemClock.sleep(500);
+    const whilePaused = made;
+    expect(whilePaused).toBeLessThan(500);
+    tcp.destroy();
+    await expect.poll(() => stopped).toBe(true);
+    expect(made).toBeLessThan(510);
+    made = 0;
+    const whole = await (await fetch(`http://127.0.0.1:${port}/stream`)).arrayBuffer();
+    expect(whole.byteLength).toBe(1_000 * 64 * 1024);
+  });
+  it('refuses a taken port', async () => {
+    const { port } = await server.listen('127.0.0.1', 0);
+    await expect(make().listen('127.0.0.1', port)).rejects.toThrow('taken');
+  });
+  it('serves files from memory: compressed, by ETag, nothing outside', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'flotilla-static-'));
+    writeFileSync(join(folder, 'index.html'), `<!doctype html>${'<p>hello</p>'.repeat(200)}`);
+    const files = loadStatic(folder, { 'content-security-policy': "default-src 'self'" });
+    server.http('GET', '/*', (request) => files.answer(request.path.slice(1) || 'index.html', request) ?? { status: 404 });
+    const { port } = await server.listen('127.0.0.1', 0);
+    const first = await fetch(`http://127.0.0.1:${port}/`, { headers: { 'accept-encoding': 'br' } });
+    expect([first.status, first.headers.get('content-encoding'), first.headers.get('content-security-policy')]).toEqual([
+      200,
+      'br',
+      "default-src 'self'",
+    ]);
+    expect(await first.text()).toContain('<p>hello</p>');
+    const etag = first.headers.get('etag') ?? '';
+    const again = await fetch(`http://127.0.0.1:${port}/`, { headers: { 'accept-encoding': 'br', 'if-none-match': etag } });
+    expect(again.status).toBe(304);
+    const outside = await rawExchange(port, ['GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'], 200);
+    expect(outside).toMatch(/^HTTP\/1\.1 404/);
+  });
+});
+
+function rawUpgradeLess(port: number): ReturnType<typeof rawUpgrade> {
+  return rawUpgrade(port, '/stream');
+}
+
+describe('sockets', () => {
+  const listen = async (target: Server, sockets: Socket[], options: { stallMs?: number; drained?: () => void } = {}): Promise<number> => {
+    target.websocket<string>('/ws', {
+      kind: 'link',
+      maxPayloadBytes: 1_000,
+      stallMs: options.stallMs ?? 15_000,
+      highWaterBytes: 64 * 1024,
+      upgrade: (info) =>
+        info.origin === 'http://bad'
+          ? { accept: false, status: 403, message: 'no' }
+          : { accept: true, protocol: info.protocols[0], state: 's' },
+      open: (socket) => void sockets.push(socket),
+      message: (socket, _state, data) => void socket.send(Buffer.from(data)),
+      drain: () => options.drained?.(),
+      close() {},
+    });
+    return (await target.listen('127.0.0.1', 0)).port;
+  };
+  it('refuses at upgrade, echoes the subprotocol, and answers 503 above the limit', async () => {
+    const small = make({ maxSockets: 1 });
+    const port = await listen(small, []);
+    expect((await rawUpgrade(port, '/ws', { Origin: 'http://bad' })).head).toMatch(/^HTTP\/1\.1 403/);
+    const first = await rawUpgrade(port, '/ws', { 'Sec-WebSocket-Protocol': 'a, b' });
+    expect(first.head).toMatch(/101 Switching[\s\S]*Sec-WebSocket-Protocol: a/i);
+    expect((await rawUpgrade(port, '/ws')).head).toMatch(/^HTTP\/1\.1 503/);
+    first.tcp.destroy();
+    await expect.poll(() => small.sockets()).toBe(0);
+    (await rawUpgrade(port, '/ws')).tcp.destroy();
+  });
+  it('tells sent, buffered, dropped and closed apart, drains, and closes a reader that takes nothing with 4503', async () => {
+    const sockets: Socket[] = [];
+    let drained = 0;
+    const port = await listen(server, sockets, {
+      stallMs: 1_500,
+      drained: () => {
+        drained += 1;
+      },
+    });
+    const { tcp } = await rawUpgrade(port, '/ws');
+    tcp.pause();
+    const [socket] = sockets;
+    if (socket === undefined) throw new Error('no socket');
+    const seen = new Set<string>();
+    for (let count = 0; count < 400; count++) seen.add(socket.send(Buffer.alloc(32 * 1024)));
+    expect([...seen].sort()).toEqual(['buffered', 'dropped', 'sent']);
+    expect(socket.full()).toBe(true);
+    tcp.resume();
+    await expect.poll(() => drained, { timeout: 3_000 }).toBeGreaterThan(0);
+    expect(socket.full()).toBe(false);
+    tcp.pause();
+    while (socket.send(Buffer.alloc(32 * 1024)) !== 'dropped');
+    await expect.poll(() => socket.closed, { timeout: 5_000 }).toBe(true);
+    expect(socket.send('late')).toBe('closed');
+    await expect.poll(() => server.sockets()).toBe(0);
+    tcp.destroy();
+  });
+  it('drains: 1012 to every socket, then nothing listens', async () => {
+    const port = await listen(server, []);
+    const frames: number[] = [];
+    for (let count = 0; count < 30; count++) {
+      const { tcp } = await rawUpgrade(port, '/ws');
+      tcp.on('data', (chunk: Buffer) => {
+        if ((chunk[0] ?? 0) === 0x88) frames.push(chunk.readUInt16BE(2));
+        tcp.end();
+      });
+    }
+    const began = performance.now();
+    await server.drain({ windowMs: 500, deadlineMs: 2_000 });
+    await systemClock.sleep(50);
+    expect(frames).toEqual(Array(30).fill(1012));
+    expect(performance.now() - began).toBeGreaterThan(300);
+    await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow();
+  });
+});
