@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 const excluded = ['**/node_modules/**', '**/dist/**', '**/dist.*/**', '**/.data/**', '**/fixtures/**'];
@@ -7,6 +8,8 @@ const excluded = ['**/node_modules/**', '**/dist/**', '**/dist.*/**', '**/.data/
  * maxWorkers must differ in groupOrder, so they run one after the other.
  */
 export default defineConfig({
+  // graphql ships two builds and refuses to mix them: take the one that Node itself (and so every dependency) resolves to
+  resolve: { alias: [{ find: /^graphql$/, replacement: fileURLToPath(import.meta.resolve('graphql')) }] },
   test: {
     pool: 'forks',
     projects: [

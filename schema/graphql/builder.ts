@@ -119,6 +119,7 @@ function createPothos() {
       lastArgOptions: { description: 'not supported: page forward with `first` and `after`' },
       afterArgOptions: { description: 'cursor of the last edge already seen' },
       beforeArgOptions: { description: 'not supported: page forward with `first` and `after`' },
+      pageInfoFieldOptions: { description: 'Where this page stands in the list.' },
       cursorFieldOptions: { description: 'Cursor of this edge.' },
       nodeFieldOptions: { description: 'The object itself.' },
       edgesFieldOptions: { description: 'The objects of this page with their cursors.' },

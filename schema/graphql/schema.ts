@@ -1,12 +1,20 @@
 import type { GraphQLSchema } from 'graphql';
 import { createKit } from './builder.ts';
+import { addDeadLetter } from './dead-letter/index.ts';
+import { addDevice } from './device/index.ts';
+import { addFleet } from './fleet/index.ts';
 import { addLive } from './live/index.ts';
+import { addMessage } from './message/index.ts';
+import { addNode } from './node/index.ts';
+import { addTenant } from './tenant/index.ts';
+import { addUserError } from './user-error.ts';
+import { addViewer } from './viewer/index.ts';
 
 /** Builds the whole schema. Pure: no connections, no state; call it once per process. */
 export function buildSchema(): GraphQLSchema {
   const kit = createKit();
   kit.builder.queryType({ description: 'Reads.' });
   kit.builder.mutationType({ description: 'Changes. Each takes one `input` and answers with a payload that holds `errors`.' });
-  addLive(kit);
+  for (const add of [addUserError, addViewer, addTenant, addDevice, addMessage, addDeadLetter, addNode, addFleet, addLive]) add(kit);
   return kit.builder.toSchema();
 }

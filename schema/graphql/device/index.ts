@@ -1,0 +1,12 @@
+import type { Kit } from '../builder.ts';
+import { addDeviceMutations } from './mutations.ts';
+import { addDeviceQueries } from './queries.ts';
+import { addDeviceType } from './type.ts';
+
+export { deviceNotFound } from './mutations.ts';
+
+export function addDevice(kit: Kit): void {
+  addDeviceType(kit);
+  addDeviceQueries(kit);
+  addDeviceMutations(kit);
+}

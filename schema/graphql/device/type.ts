@@ -1,0 +1,82 @@
+import type { DeviceRecord } from '../../domain/index.ts';
+import type { DeviceRow } from '../../sql/types.ts';
+import type { Kit } from '../builder.ts';
+import type { GraphqlContext } from '../context.ts';
+import { sendabilityOf } from './sendability.ts';
+
+const liveOf = (device: DeviceRow, context: GraphqlContext): Promise<DeviceRecord | undefined> | DeviceRecord | undefined =>
+  context.live.device(context.viewer.tenantId, device.id);
+
+/** What is known without an owner's word: the ledger knows pauses and quarantines. */
+function stateWithoutOwner(device: DeviceRow): { state: DeviceRecord['state']; reason: string | null } {
+  if (device.quarantined) return { state: 'QUARANTINED', reason: device.quarantineReason };
+  if (device.paused) return { state: 'PAUSED', reason: device.pauseReason };
+  return { state: 'UNKNOWN', reason: 'NO_OWNER' };
+}
+
+export function addDeviceType(kit: Kit): void {
+  const { builder } = kit;
+  builder.objectType('Sendability', {
+    description: 'Always answers: why is it (not) sending?',
+    fields: (t) => ({
+      canSend: t.exposeBoolean('canSend', { description: 'A message queued now goes out as soon as the pace allows.' }),
+      reasons: t.stringList({
+        description:
+          'Most important first: QUARANTINED, PAUSED, NOT_PAIRED, LOGGED_OUT, NO_OWNER, MOVING, OFFLINE, CONNECTING, CIRCUIT_OPEN, DAILY_CAP; PACE and EMPTY_QUEUE do not stop it.',
+        resolve: (sendability) => [...sendability.reasons],
+      }),
+      until: t.expose('until', { type: 'DateTime', nullable: true, description: 'When the cap or the pace lets go, if that is known.' }),
+      backlog: t.exposeInt('backlog', { description: 'Messages accepted and not yet ended.' }),
+      nextSendAt: t.expose('nextSendAt', { type: 'DateTime', nullable: true, description: 'The pace allows the next send from here on.' }),
+    }),
+  });
+  builder.node('Device', {
+    description: 'A WhatsApp linked device, or a stand-in for one.',
+    id: { resolve: (device) => device.id },
+    loadOne: (id, context) => context.loaders.device(id),
+    fields: (t) => ({
+      name: t.exposeString('name', { description: 'Its name, unique in the tenant.' }),
+      phone: t.exposeString('phone', { nullable: true, description: 'Its own number in E.164, when known.' }),
+      transport: t.expose('transport', { type: kit.Transport, description: 'How it reaches the network.' }),
+      paired: t.exposeBoolean('paired', { description: 'It has a session with its provider.' }),
+      paused: t.exposeBoolean('paused', { description: 'It accepts messages and holds them.' }),
+      pauseReason: t.exposeString('pauseReason', { nullable: true, description: 'Why it was paused.' }),
+      paceMinMs: t.exposeInt('paceMinMs', { description: 'Shortest wait between two sends, ms.' }),
+      paceMaxMs: t.exposeInt('paceMaxMs', { description: 'Longest wait between two sends, ms.' }),
+      dailyCap: t.exposeInt('dailyCap', { nullable: true, description: 'Most sends a day (UTC); null = no cap.' }),
+      createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
+      state: t.field({
+        type: kit.DeviceState,
+        description: 'What its owner last said; UNKNOWN when no owner has.',
+        resolve: async (device, _args, context) => (await liveOf(device, context))?.state ?? stateWithoutOwner(device).state,
+      }),
+      reason: t.string({
+        nullable: true,
+        description: 'Machine-readable why for the state.',
+        resolve: async (device, _args, context) => {
+          const live = await liveOf(device, context);
+          return live === undefined ? stateWithoutOwner(device).reason : live.reason;
+        },
+      }),
+      node: t.string({
+        nullable: true,
+        description: 'The node that owns it now.',
+        resolve: async (device, _args, context) => (await liveOf(device, context))?.node ?? null,
+      }),
+      epoch: t.int({
+        description: 'Fencing token: rises with each ownership.',
+        resolve: async (device, _args, context) =>
+          (await liveOf(device, context))?.epoch ?? (await context.loaders.sendability(device.id))?.epoch ?? 0,
+      }),
+      sendability: t.field({
+        type: 'Sendability',
+        description: 'Why it is (not) sending.',
+        complexity: 2,
+        resolve: async (device, _args, context) => {
+          const [row, live] = await Promise.all([context.loaders.sendability(device.id), liveOf(device, context)]);
+          return sendabilityOf(device, row, live, context.now());
+        },
+      }),
+    }),
+  });
+}

@@ -1,0 +1,33 @@
+import DataLoader from 'dataloader';
+import type { GraphqlLoaders, LedgerReads } from './context.ts';
+
+/** Batches the lookups of one operation. Made lazily: a plain sendMessage needs none. */
+export function createLoaders(ledger: LedgerReads, tenantId: string): GraphqlLoaders {
+  const lazy = <T>(keyOf: (row: T) => string, read: (tenantId: string, ids: readonly string[]) => Promise<readonly T[]>) => {
+    let loader: DataLoader<string, T | null> | undefined;
+    return (id: string): Promise<T | null> => {
+      loader ??= new DataLoader<string, T | null>(
+        async (ids) => {
+          const rows = new Map((await read(tenantId, ids)).map((row) => [keyOf(row), row]));
+          return ids.map((wanted) => rows.get(wanted) ?? null);
+        },
+        { maxBatchSize: 1000 },
+      );
+      return loader.load(id);
+    };
+  };
+  return {
+    device: lazy(
+      (row) => row.id,
+      (tenant, ids) => ledger.devicesByIds(tenant, ids),
+    ),
+    message: lazy(
+      (row) => row.id,
+      (tenant, ids) => ledger.messagesByIds(tenant, ids),
+    ),
+    sendability: lazy(
+      (row) => row.deviceId,
+      (tenant, ids) => ledger.sendability(tenant, ids),
+    ),
+  };
+}

@@ -1,0 +1,78 @@
+import type { Kit } from '../builder.ts';
+import type { TenantRow } from '../context.ts';
+import { attempt, problem, Refusal, type Refused } from '../problems.ts';
+import { createChecks } from '../validate.ts';
+import { addApiKeys } from './api-keys.ts';
+
+type TenantAnswer = ({ readonly tenant: TenantRow } & Refused) | Refused;
+const BACKLOG_LIMIT = 100_000_000;
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function addTenant(kit: Kit): void {
+  const { builder } = kit;
+  builder.node('Tenant', {
+    description: 'A business. Nothing of one tenant is ever visible to another.',
+    id: { resolve: (tenant) => tenant.id },
+    loadOne: async (id, context) => (id === context.viewer.tenantId ? context.access.tenant(id) : null),
+    fields: (t) => ({
+      name: t.exposeString('name', { description: 'Its name, unique in the installation.' }),
+      timeZone: t.exposeString('timeZone', { description: 'IANA time zone of its windows.' }),
+      maxBacklog: t.exposeInt('maxBacklog', { description: 'Most unsent messages a device of it may have.' }),
+      createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
+    }),
+  });
+  const Input = builder.inputType('CreateTenantInput', {
+    description: 'A new tenant.',
+    fields: (t) => ({
+      name: t.string({ required: true, description: '1 to 80 characters, unique in the installation' }),
+      timeZone: t.string({ required: true, defaultValue: 'UTC', description: 'IANA time zone, such as Europe/Berlin' }),
+      maxBacklog: t.int({ required: false, description: 'most unsent messages a device may have; 1,000,000 when not given' }),
+    }),
+  });
+  const Payload = builder.objectRef<TenantAnswer>('CreateTenantPayload').implement({
+    description: 'Answer of createTenant.',
+    fields: (t) => ({
+      tenant: t.field({
+        type: 'Tenant',
+        nullable: true,
+        description: 'The new tenant.',
+        resolve: (answer) => ('tenant' in answer ? answer.tenant : null),
+      }),
+      errors: t.field({ type: ['UserError'], description: 'Empty when it was done.', resolve: (answer) => [...answer.errors] }),
+    }),
+  });
+  builder.mutationField('createTenant', (t) =>
+    t.field({
+      type: Payload,
+      description: 'Creates a tenant. Only with the installation’s own key.',
+      authScopes: { installation: true },
+      args: { input: t.arg({ type: Input, required: true, description: 'the tenant' }) },
+      resolve: (_root, { input }, context): Promise<TenantAnswer> =>
+        attempt(async () => {
+          const checks = createChecks();
+          const name = checks.name(['input', 'name'], input.name);
+          if (!isTimeZone(input.timeZone)) {
+            checks.add(problem('INVALID_INPUT', ['input', 'timeZone'], 'expected an IANA time zone, such as Europe/Berlin'));
+          }
+          const maxBacklog = input.maxBacklog ?? null;
+          if (maxBacklog !== null) checks.whole(['input', 'maxBacklog'], maxBacklog, 1, BACKLOG_LIMIT);
+          checks.done();
+          const tenant = await context.access.createTenant(name, input.timeZone, maxBacklog);
+          if (tenant === 'NAME_TAKEN') {
+            throw new Refusal([problem('NAME_TAKEN', ['input', 'name'], 'expected a name that no other tenant has')]);
+          }
+          context.audit({ viewer: context.viewer, action: 'createTenant', subject: tenant.id });
+          return { tenant };
+        }),
+    }),
+  );
+  addApiKeys(kit);
+}
