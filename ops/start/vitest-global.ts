@@ -2,15 +2,15 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { systemClock } from '../lifecycle/index.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { findRedis } from './embedded-redis.ts';
 import { createGuardian } from './guardian.ts';
-import { installedRedis } from './redis-binary.ts';
 
 /**
  * Set-up of the integration project: one Postgres for the run (TEST_POSTGRES_URL, unless it is set already) and the place of a Redis
  * server (REDIS_SERVER, REDIS_SERVER_LIBS) from which tests start their own.
  */
 export async function setup(): Promise<() => Promise<void>> {
-  const redis = installedRedis(process.env);
+  const redis = await findRedis(process.env, resolve('.data')).catch(() => undefined);
   if (redis !== undefined) {
     process.env['REDIS_SERVER'] = redis.path;
     process.env['REDIS_SERVER_LIBS'] = redis.libraryPath;
