@@ -18,7 +18,10 @@ export interface OwnedDevice {
 export interface OwnershipListener {
   /** called with every batch won; state is loaded and actors started by the callee */
   granted(devices: readonly OwnedDevice[]): void;
-  /** resolves when the device's running turn has settled (drain): pending commits done, nothing in flight */
+  /**
+   * resolves when the device's running turn has settled (drain, move): pending commits done, nothing in flight. From the call on no new
+   * turn may start: the ownership always ends after it (its signal aborts with TRANSFERRED, RELEASED or worse).
+   */
   settle(deviceId: string): Promise<void>;
 }
 
@@ -31,8 +34,12 @@ export interface Ownership {
   reportLost(partition: number, cause: string): void;
   /** a script or statement answered FENCED: this ownership is over */
   reportFenced(deviceId: string, epoch: number, where: string): void;
-  /** gives devices up (quarantine, deletion, watchdog) */
+  /** gives devices up (quarantine, deletion, watchdog); this node does not claim them again for some seconds */
   release(deviceIds: readonly string[], cause: LossCause): Promise<void>;
+  /** a doorbell said that a device's row changed or came: the list of devices is read again soon (it is read every second anyway) */
+  refresh(): void;
   /** SIGTERM: no new claims, settle and hand over directed, release what is left; bounded by the deadline */
   drain(deadlineMs: number): Promise<void>;
+  /** ends all loops at once and gives up what is left without telling anyone (after `drain`, or when the process must go) */
+  stop(): Promise<void>;
 }

@@ -1,0 +1,4 @@
+export { withinDeadline } from './deadline.ts';
+export { createOwnership } from './ownership.ts';
+export type { GrantReason, LossCause, OwnedDevice, Ownership, OwnershipListener } from './port.ts';
+export type * from './types.ts';
