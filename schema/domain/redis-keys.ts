@@ -65,6 +65,9 @@ export const nodeChannel = (nodeId: string): string => `${PREFIX}:node:${nodeId}
 /** pub/sub channel of one gateway: link frames (JSON, see domain/bus.ts). */
 export const gatewayChannel = (gatewayId: string): string => `${PREFIX}:gateway:${gatewayId}:bus`;
 
+/** pub/sub channel of one device's pairing: QR codes and how it ended (JSON, actors/transports/whatsapp). */
+export const pairingChannel = (deviceId: string): string => `${PREFIX}:pairing:${deviceId}`;
+
 /** Keys of a tenant's two live streams; `{live:<tenant>}` keeps each tenant's together in one slot. */
 export interface LiveKeys {
   /** hash: `epoch`, `seq` of the stream */

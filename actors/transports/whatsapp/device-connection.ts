@@ -1,0 +1,302 @@
+import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
+import type { Log } from '../../../ops/telemetry/index.ts';
+import { FlotillaError } from '../../../schema/domain/index.ts';
+import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
+import type { Connection, LinkState, TransportDevice, TransportEvents } from '../port.ts';
+import { backoffMs } from './backoff.ts';
+import type { ConnectSlots } from './connect-slots.ts';
+import { type DisconnectRow, disconnectFor } from './disconnects.ts';
+import { createInbox } from './inbox.ts';
+import { phoneOf } from './jid.ts';
+import type { Line, LineEvents, LineFactory, LineOptions } from './line-port.ts';
+import type { PairingDesk } from './pairing-desk.ts';
+import { createSends } from './sends.ts';
+import type { WireIds } from './wire-ids.ts';
+
+/**
+ * One device's connection over all its sockets.
+ * Owns: the present socket, its generation, the reconnect timer, the credentials while they change. Does not own: the session's rows
+ * (actors/sessions), what a disconnect means (disconnects.ts), who owns the device (canAct). Called by transport.ts.
+ *
+ * C1. At most one socket exists; the next is opened only after the last one said that it closed.
+ * C2. Each socket has a generation; events of any but the present one are ignored.
+ * C3. The session is flushed before the next socket and before `close` resolves.
+ * C4. A close never logs out: that would unlink the phone.
+ * C5. Failures are forgotten only after the connection was open for `stableMs`, not by opening.
+ * C6. Without a stored session and without a request to pair there is no socket.
+ * C7. Nothing is stored of a pairing before the phone has accepted it.
+ */
+export interface ConnectionDeps {
+  readonly clock: Clock;
+  readonly dice: Dice;
+  readonly log: Log;
+  readonly sessions: SessionStore;
+  readonly wireIds: WireIds;
+  readonly desk: PairingDesk;
+  readonly slots: ConnectSlots;
+  readonly library: () => Promise<LineFactory>;
+  /** what every socket of the node has in common */
+  readonly line: Pick<LineOptions, 'server' | 'version' | 'keyWriteTries' | 'retryCounts' | 'recipientDevices'>;
+  readonly timing: Timing;
+}
+
+export interface Timing {
+  readonly backoffBaseMs: number;
+  readonly backoffCapMs: number;
+  readonly stableMs: number;
+  /** wait before taking the identity back from another socket (440), and the pause after the fifth time within `conflictWindowMs` */
+  readonly conflictMs: number;
+  readonly conflictWindowMs: number;
+  readonly conflictPauseMs: number;
+  /** a socket that does not close within this is left to the system */
+  readonly endMs: number;
+}
+
+const CONFLICTS = 5;
+
+export function createDeviceConnection(
+  deps: ConnectionDeps,
+  device: TransportDevice,
+  events: TransportEvents,
+  signal: AbortSignal,
+): Connection {
+  const { clock, log, desk } = deps;
+  let over = false;
+  let generation = 0;
+  let line: Line | undefined;
+  let online = false;
+  let linked = false;
+  let session: DeviceSession | undefined;
+  let creds: Record<string, unknown> = {};
+  let failures = 0;
+  let conflicts: number[] = [];
+  let cancelTimer = (): void => {};
+  let cancelStable = (): void => {};
+  let unwatch = (): void => {};
+  let releaseSlot = (): void => {};
+  let ended: Promise<void> | undefined;
+
+  const say = (state: LinkState, reason: string | null): void => {
+    if (!over) events.state({ state, reason });
+  };
+  const sends = createSends({
+    clock,
+    canAct: () => !over && device.canAct(),
+    written: (messageId) => !over && events.receipt({ messageId, state: 'WRITTEN', at: clock.wall() }),
+  });
+  const inbox = createInbox({ clock, log, store: (message) => events.inbound(message), isOver: () => over });
+
+  const later = (ms: number, task: () => Promise<void>): void => {
+    cancelTimer();
+    cancelTimer = clock.after(ms, () => void task().catch((error: unknown) => fail('whatsapp.connection', error)));
+  };
+  const fail = (where: string, error: unknown): void => {
+    if (over) return;
+    const code = error instanceof FlotillaError ? error.code : 'SESSION_STORE_UNAVAILABLE';
+    log.warn(where, { device: device.id, code }, error);
+    say('OFFLINE', code);
+    // what a person must mend stays as it is; the rest is tried again
+    if (error instanceof FlotillaError && error.policy !== 'retryable') return;
+    failures += 1;
+    later(wait(false), resume);
+  };
+  const wait = (slow: boolean): number =>
+    backoffMs(Math.max(1, failures), slow, deps.dice, { baseMs: deps.timing.backoffBaseMs, capMs: deps.timing.backoffCapMs });
+
+  const begin = async (): Promise<void> => {
+    session = await deps.sessions.open(device.id, device.epoch);
+    if (over) return;
+    if (session.creds === null) idle('UNPAIRED', null);
+    else {
+      creds = session.creds as Record<string, unknown>;
+      linked = true;
+      await dial('CONNECTING', null);
+    }
+  };
+  const resume = (): Promise<void> => (linked ? reconnect('CONNECTING') : begin());
+
+  /** no socket until somebody asks to pair (C6) */
+  const idle = (state: LinkState, reason: string | null): void => {
+    linked = false;
+    say(state, reason);
+    unwatch();
+    unwatch = desk.watch(device.id, () => void pair().catch((error: unknown) => fail('whatsapp.pairing', error)));
+  };
+  const pair = async (): Promise<void> => {
+    unwatch();
+    say('PAIRING', 'CONNECTING');
+    await session?.erase();
+    creds = (await deps.library()).freshCreds();
+    await dial('PAIRING', 'CONNECTING');
+  };
+
+  const dial = async (state: LinkState, reason: string | null): Promise<void> => {
+    generation += 1;
+    const mine = generation;
+    say(state, reason);
+    const library = await deps.library();
+    const release = await deps.slots.take();
+    const current = session;
+    if (over || mine !== generation || current === undefined) return release();
+    releaseSlot = release;
+    try {
+      line = library.openLine(
+        {
+          ...deps.line,
+          creds,
+          session: current,
+          log,
+          findSent: (wireId) => deps.wireIds.find(device.id, wireId),
+        },
+        listener(mine, release),
+      );
+    } catch (error) {
+      release();
+      throw error;
+    }
+  };
+
+  const listener = (mine: number, release: () => void): LineEvents => {
+    const present = (): boolean => !over && mine === generation;
+    return {
+      opened(jid) {
+        release();
+        if (!present()) return;
+        online = true;
+        cancelStable = clock.after(deps.timing.stableMs, () => (failures = 0), { background: true });
+        log.info('whatsapp.online', { device: device.id });
+        say('ONLINE', null);
+        desk.opened(device.id, jid);
+      },
+      closed(code) {
+        release();
+        if (present()) void closed(code).catch((error: unknown) => fail('whatsapp.closed', error));
+      },
+      qr(text, lifeMs) {
+        release();
+        if (!present()) return;
+        say('PAIRING', 'SCAN_QR');
+        desk.publish(device.id, { kind: 'qr', text, lifeMs });
+      },
+      linked(jid) {
+        if (!present()) return;
+        if (device.phone !== null && phoneOf(jid) !== device.phone) return wrongNumber();
+        linked = true;
+        session?.saveCreds(creds);
+        say('PAIRING', 'RESTARTING');
+      },
+      credsChanged() {
+        if (present() && linked) session?.saveCreds(creds);
+      },
+      acknowledged(wireId, error) {
+        if (!present() || sends.acknowledged(wireId, error)) return;
+        if (error === null) void prove(wireId, 'SENT');
+      },
+      receipt(wireId, state) {
+        if (present()) void prove(wireId, state);
+      },
+      inbound(message) {
+        if (present()) inbox.add(message);
+      },
+    };
+  };
+
+  /** an ack or receipt of a message no attempt waits for: proof of an earlier one */
+  const prove = async (wireId: string, state: 'SENT' | 'DELIVERED' | 'READ'): Promise<void> => {
+    try {
+      const message = await deps.wireIds.find(device.id, wireId);
+      if (message !== null && !over) events.receipt({ messageId: message.id, state, at: clock.wall() });
+    } catch (error) {
+      log.warn('whatsapp.receipt.unmatched', { device: device.id }, error);
+    }
+  };
+
+  const wrongNumber = (): void => {
+    desk.publish(device.id, { kind: 'end', outcome: 'WRONG_NUMBER' });
+    void hangUp();
+    idle('UNPAIRED', 'WRONG_NUMBER');
+  };
+
+  const closed = async (code: number | null): Promise<void> => {
+    const row = disconnectFor(code, linked);
+    drop();
+    log.info('whatsapp.closed', { device: device.id, code, reason: row.reason });
+    if (linked) await session?.flush();
+    if (over) return;
+    const { action } = row;
+    if (action.kind === 'restart') return dial(linked ? 'CONNECTING' : 'PAIRING', row.reason);
+    if (action.kind === 'stop') return stop(row, action);
+    if (action.kind === 'conflict') return conflict();
+    failures += 1;
+    if (action.limit !== null && failures > action.limit) return say('OFFLINE', row.reason);
+    say('OFFLINE', row.reason);
+    later(wait(action.slow), () => reconnect('CONNECTING'));
+  };
+  /** after an error of the store: what is due is written first (C3) */
+  const reconnect = async (state: LinkState): Promise<void> => {
+    if (linked) await session?.flush();
+    if (!over) await dial(state, null);
+  };
+  const stop = async (row: DisconnectRow, action: Extract<DisconnectRow['action'], { kind: 'stop' }>): Promise<void> => {
+    if (action.erase) {
+      await session?.erase();
+      desk.unlinked(device.id);
+    }
+    if (action.state === 'OFFLINE') return say('OFFLINE', row.reason);
+    desk.publish(device.id, { kind: 'end', outcome: row.reason });
+    idle(action.state, row.reason);
+  };
+  const conflict = (): void => {
+    say('OFFLINE', 'REPLACED');
+    // the lease says who is right; a newer owner is left alone
+    if (!device.canAct()) return;
+    const now = clock.monotonic();
+    conflicts = [...conflicts.filter((at) => now - at < deps.timing.conflictWindowMs), now];
+    const pause = conflicts.length >= CONFLICTS ? deps.timing.conflictPauseMs : deps.timing.conflictMs * (0.5 + deps.dice.next() / 2);
+    later(pause, () => reconnect('CONNECTING'));
+  };
+
+  const drop = (): void => {
+    online = false;
+    line = undefined;
+    releaseSlot();
+    cancelStable();
+    sends.lost();
+  };
+  const hangUp = async (): Promise<void> => {
+    generation += 1;
+    const last = line;
+    drop();
+    if (last === undefined) return;
+    const controller = new AbortController();
+    const late = clock.sleep(deps.timing.endMs, controller.signal).catch(() => {});
+    await Promise.race([last.end(), late]);
+    controller.abort();
+  };
+  const end = async (): Promise<void> => {
+    over = true;
+    signal.removeEventListener('abort', close);
+    cancelTimer();
+    unwatch();
+    await hangUp();
+    if (linked) {
+      await session?.flush().catch((error: unknown) => log.warn('whatsapp.flush', { device: device.id }, error));
+    }
+  };
+  const close = (): Promise<void> => {
+    ended ??= end();
+    return ended;
+  };
+
+  signal.addEventListener('abort', close, { once: true });
+  if (signal.aborted) void close();
+  else void begin().catch((error: unknown) => fail('whatsapp.connection', error));
+  return {
+    async send(message, timeoutMs) {
+      if (over || !online || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
+      if (!device.canAct()) return { kind: 'not-sent', code: 'FENCED' };
+      return sends.send(line, message, timeoutMs);
+    },
+    close,
+  };
+}

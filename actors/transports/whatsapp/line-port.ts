@@ -1,0 +1,78 @@
+import type { Log } from '../../../ops/telemetry/index.ts';
+import type { DeviceSession } from '../../sessions/index.ts';
+import type { BoundedMap } from './bounded-map.ts';
+import type { ServerSettings } from './server-address.ts';
+import type { SentMessage } from './wire-ids.ts';
+
+/** One socket to WhatsApp: what device-connection.ts needs of Baileys, and all it knows of it. line.ts is the real one. */
+export interface Line {
+  /**
+   * Writes one text message. `gate` is asked while it is prepared, the last time right before it is encrypted and written; false
+   * stops it, no byte leaves. `leaving` is called after that last yes: from then on bytes may have left. Never rejects.
+   */
+  send(message: LineMessage, gate: () => boolean, leaving: () => void): Promise<LineAnswer>;
+  /** closes without logging out; resolves when the socket is closed (a dead peer takes long). No connection events afterwards. */
+  end(): Promise<void>;
+}
+
+export interface LineAnswer {
+  readonly written: boolean;
+  /** is the socket still open */
+  readonly open: boolean;
+}
+
+export interface LineMessage {
+  readonly wireId: string;
+  /** E.164 */
+  readonly to: string;
+  readonly body: string;
+}
+
+export interface InboundText {
+  readonly id: string;
+  /** E.164; the LID JID when the number is not known */
+  readonly from: string;
+  readonly fromLid: string | null;
+  readonly body: string;
+  /** wall ms */
+  readonly at: number;
+}
+
+export interface LineEvents {
+  /** logged in; `jid` is the device's own */
+  opened(jid: string): void;
+  /** the socket is gone, once; `code` null when the server said none */
+  closed(code: number | null): void;
+  /** a QR code to show, alive for `lifeMs` */
+  qr(text: string, lifeMs: number): void;
+  /** the phone accepted the pairing; the server asks for a restart next */
+  linked(jid: string): void;
+  /** `creds` changed; it has been changed in place */
+  credsChanged(): void;
+  /** the server's answer to a message; `error` null = taken */
+  acknowledged(wireId: string, error: string | null): void;
+  receipt(wireId: string, state: 'SENT' | 'DELIVERED' | 'READ'): void;
+  inbound(message: InboundText): void;
+}
+
+export interface LineOptions {
+  readonly server: ServerSettings;
+  /** a.b.c; undefined = the one Baileys ships */
+  readonly version: string | undefined;
+  /** changed in place by the socket */
+  readonly creds: Record<string, unknown>;
+  readonly session: DeviceSession;
+  readonly log: Log;
+  /** how long a key write may be tried again before it fails; below the life of a lease */
+  readonly keyWriteTries: { readonly tries: number; readonly delayMs: number };
+  readonly retryCounts: BoundedMap;
+  readonly recipientDevices: BoundedMap;
+  findSent(wireId: string): Promise<SentMessage | null>;
+}
+
+export interface LineFactory {
+  /** @throws FlotillaError terminal WHATSAPP_FORBIDDEN */
+  openLine(options: LineOptions, events: LineEvents): Line;
+  /** creds of a device that was never paired */
+  freshCreds(): Record<string, unknown>;
+}

@@ -1,0 +1,184 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import {
+  type AuthenticationCreds,
+  DEFAULT_CONNECTION_CONFIG,
+  initAuthCreds,
+  isJidBroadcast,
+  isJidGroup,
+  isJidNewsletter,
+  isLidUser,
+  isPnUser,
+  jidDecode,
+  jidNormalizedUser,
+  makeWASocket,
+  normalizeMessageContent,
+  proto,
+  type SignalDataSet,
+  type SignalDataTypeMap,
+  type SignalKeyStore,
+  type WAMessage,
+  type WASocket,
+  type WAVersion,
+} from '@whiskeysockets/baileys';
+import type { DeviceSession } from '../../sessions/index.ts';
+import type { InboundText, Line, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
+import { quietLogger } from './quiet-logger.ts';
+import { serverAddress } from './server-address.ts';
+
+/** The only file that runs Baileys. Loaded by library.ts, after the console is silent. */
+
+/** Baileys' own: the first QR code lives this long, the later ones 20 s */
+const FIRST_QR_MS = 60_000;
+const LATER_QR_MS = 20_000;
+
+interface Sending {
+  readonly gate: () => boolean;
+  readonly leaving: () => void;
+  /** how often the message was handed to us for a look; from the second time on it is encrypted and written right after */
+  looks: number;
+}
+
+export const openLine: LineFactory['openLine'] = (options, events) => {
+  const address = serverAddress(options.server);
+  const sending = new AsyncLocalStorage<Sending>();
+  const sock = makeWASocket({
+    ...(address === undefined ? {} : { waWebSocketUrl: address }),
+    version: (options.version?.split('.').map(Number) as WAVersion | undefined) ?? DEFAULT_CONNECTION_CONFIG.version,
+    auth: { creds: options.creds as unknown as AuthenticationCreds, keys: keyStore(options.session) },
+    logger: quietLogger(options.log),
+    // else the phone gets no notifications any more
+    markOnlineOnConnect: false,
+    syncFullHistory: false,
+    emitOwnEvents: false,
+    generateHighQualityLinkPreview: false,
+    transactionOpts: { maxCommitRetries: options.keyWriteTries.tries, delayBetweenTriesMs: options.keyWriteTries.delayMs },
+    msgRetryCounterCache: options.retryCounts,
+    userDevicesCache: options.recipientDevices,
+    shouldIgnoreJid: (jid) => isIgnored(jid),
+    getMessage: async (key) => {
+      const found = key.id == null ? null : await options.findSent(key.id);
+      return found === null ? undefined : { conversation: found.body };
+    },
+    patchMessageBeforeSending: (message) => {
+      const current = sending.getStore();
+      if (current !== undefined) {
+        if (!current.gate()) throw new Error('this message may not be sent any more');
+        current.looks += 1;
+        if (current.looks >= 2) current.leaving();
+      }
+      return message;
+    },
+  });
+  listen(sock, events, options);
+  return {
+    send: (message, gate, leaving) => sending.run({ gate, leaving, looks: 0 }, () => write(sock, message)),
+    end: async () => {
+      sock.ev.removeAllListeners('connection.update');
+      await sock.end(undefined);
+    },
+  };
+};
+
+export const freshCreds: LineFactory['freshCreds'] = () => initAuthCreds() as unknown as Record<string, unknown>;
+
+async function write(sock: WASocket, message: LineMessage): ReturnType<Line['send']> {
+  try {
+    // linkPreview null: no page is fetched because a message names it
+    await sock.sendMessage(
+      `${message.to.replace(/^\+/, '')}@s.whatsapp.net`,
+      { text: message.body, linkPreview: null },
+      { messageId: message.wireId },
+    );
+    return { written: true, open: true };
+  } catch {
+    return { written: false, open: sock.ws.isOpen };
+  }
+}
+
+function keyStore(session: DeviceSession): SignalKeyStore {
+  return {
+    async get<T extends keyof SignalDataTypeMap>(type: T, ids: string[]) {
+      const found = await session.get(type, ids);
+      if (type === 'app-state-sync-key') {
+        for (const [id, value] of Object.entries(found)) {
+          found[id] = proto.Message.AppStateSyncKeyData.fromObject(value as Record<string, unknown>);
+        }
+      }
+      return found as { [id: string]: SignalDataTypeMap[T] };
+    },
+    set: (data: SignalDataSet) => session.set(data),
+  };
+}
+
+function listen(sock: WASocket, events: LineEvents, options: LineOptions): void {
+  let codes = 0;
+  sock.ev.on('connection.update', (update) => {
+    if (update.qr !== undefined) events.qr(update.qr, codes++ === 0 ? FIRST_QR_MS : LATER_QR_MS);
+    if (update.isNewLogin === true) events.linked(ownJid(options));
+    if (update.connection === 'open') events.opened(ownJid(options));
+    if (update.connection === 'close') {
+      const error = update.lastDisconnect?.error as { output?: { statusCode?: unknown } } | undefined;
+      const code = error?.output?.statusCode;
+      events.closed(typeof code === 'number' ? code : null);
+    }
+  });
+  sock.ev.on('creds.update', () => events.credsChanged());
+  // Baileys reads acks for errors only and tells nobody about the good ones
+  sock.ws.on('CB:ack,class:message', (node: { attrs: Record<string, string | undefined> }) => {
+    const { id, error } = node.attrs;
+    if (id !== undefined) events.acknowledged(id, error ?? null);
+  });
+  sock.ev.on('messages.update', (updates) => {
+    for (const { key, update } of updates) {
+      const state = stateOf(update.status);
+      if (key.fromMe === true && key.id != null && state !== null) events.receipt(key.id, state);
+    }
+  });
+  sock.ev.on('messages.upsert', ({ messages }) => {
+    for (const message of messages) void readText(sock, message).then((text) => text !== null && events.inbound(text));
+  });
+}
+
+const ownJid = (options: LineOptions): string => (options.creds as { me?: { id?: string } }).me?.id ?? '';
+
+function stateOf(status: proto.WebMessageInfo.Status | null | undefined): 'SENT' | 'DELIVERED' | 'READ' | null {
+  const { Status } = proto.WebMessageInfo;
+  if (status === Status.SERVER_ACK) return 'SENT';
+  if (status === Status.DELIVERY_ACK) return 'DELIVERED';
+  if (status === Status.READ || status === Status.PLAYED) return 'READ';
+  return null;
+}
+
+/** Groups, status, channels: not this product's business; ignored ones are not even decrypted. */
+function isIgnored(jid: string): boolean {
+  return isJidGroup(jid) === true || isJidBroadcast(jid) === true || isJidNewsletter(jid) === true;
+}
+
+/** Null for what is not a message of a person to this device. Media count with their caption, or with an empty body. */
+async function readText(sock: WASocket, message: WAMessage): Promise<InboundText | null> {
+  const { key } = message;
+  const content = normalizeMessageContent(message.message);
+  if (key.fromMe === true || key.id == null || key.remoteJid == null || isIgnored(key.remoteJid) || content == null) return null;
+  if (content.protocolMessage != null || content.reactionMessage != null) return null;
+  const jids = [key.remoteJid, key.remoteJidAlt].map((jid) => (jid == null ? '' : jidNormalizedUser(jid)));
+  const lid = jids.find((jid) => isLidUser(jid) === true) ?? null;
+  let number = jids.find((jid) => isPnUser(jid) === true) ?? null;
+  if (number === null && lid !== null) {
+    number = await sock.signalRepository.lidMapping.getPNForLID(lid).catch(() => null);
+  }
+  const user = number === null ? undefined : jidDecode(number)?.user;
+  if (user === undefined && lid === null) return null;
+  return {
+    id: key.id,
+    from: user === undefined ? `${lid}` : `+${user}`,
+    fromLid: lid,
+    body:
+      content.conversation ??
+      content.extendedTextMessage?.text ??
+      content.imageMessage?.caption ??
+      content.videoMessage?.caption ??
+      content.documentMessage?.caption ??
+      '',
+    at: Number(message.messageTimestamp ?? 0) * 1000,
+  };
+}

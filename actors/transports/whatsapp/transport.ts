@@ -1,0 +1,94 @@
+import type { Redis, Sql } from '../../../ops/connect/index.ts';
+import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
+import type { Telemetry } from '../../../ops/telemetry/index.ts';
+import type { SessionStore } from '../../sessions/index.ts';
+import type { Connection, Transport } from '../port.ts';
+import { createBoundedMap } from './bounded-map.ts';
+import { createConnectSlots } from './connect-slots.ts';
+import { createDeviceConnection, type Timing } from './device-connection.ts';
+import { loadLibrary } from './library.ts';
+import type { LineFactory } from './line-port.ts';
+import { createPairingDesk } from './pairing-desk.ts';
+import type { ServerSettings } from './server-address.ts';
+import { createWireIds } from './wire-ids.ts';
+
+export interface WhatsappTransportDeps {
+  readonly sql: Sql;
+  /** role `general`: QR codes and bells are published with it */
+  readonly redis: Pick<Redis, 'publish'>;
+  readonly sessions: SessionStore;
+  readonly clock: Clock;
+  readonly dice: Dice;
+  readonly telemetry: Pick<Telemetry, 'log'>;
+  readonly config: ServerSettings & { readonly WHATSAPP_VERSION?: string | undefined; readonly LEASE_TTL_MS: number };
+  /** for tests; default: Baileys, loaded when the first device needs it */
+  readonly library?: () => Promise<LineFactory>;
+}
+
+export interface WhatsappTransportOptions {
+  readonly timing?: Partial<Timing>;
+  /** sockets of this node that may be connecting at once; default 10 (guess) */
+  readonly connectsAtOnce?: number;
+}
+
+const MINUTE = 60_000;
+const TIMING: Timing = {
+  backoffBaseMs: 2000,
+  backoffCapMs: MINUTE,
+  stableMs: 2 * MINUTE,
+  conflictMs: 4000,
+  conflictWindowMs: 30_000,
+  conflictPauseMs: 30_000,
+  endMs: 2000,
+};
+
+/**
+ * The transport of real WhatsApp devices (Baileys), one per node. Cheap until the first device connects: only then is Baileys loaded.
+ * An attempt with an unknown outcome is never sent again by itself (`resendsUnknown` false): whether recipients drop a repeated id is
+ * not proved.
+ */
+export function createWhatsappTransport(deps: WhatsappTransportDeps, options: WhatsappTransportOptions = {}): Transport {
+  const { clock, dice, sessions, config } = deps;
+  const { log } = deps.telemetry;
+  const desk = createPairingDesk({ sql: deps.sql, redis: deps.redis, clock, log });
+  const connections = new Set<Connection>();
+  let library: Promise<LineFactory> | undefined;
+  const shared = {
+    clock,
+    dice,
+    log,
+    sessions,
+    desk,
+    wireIds: createWireIds(deps.sql),
+    slots: createConnectSlots(options.connectsAtOnce ?? 10),
+    library: () => {
+      library ??= deps.library?.() ?? loadLibrary(log);
+      return library;
+    },
+    line: {
+      server: config,
+      version: config.WHATSAPP_VERSION,
+      // Baileys holds the account's lock while it tries again: all tries must end within one lease
+      keyWriteTries: { tries: 3, delayMs: Math.floor(config.LEASE_TTL_MS / 6) },
+      retryCounts: createBoundedMap(clock, { maxEntries: 50_000, lifeMs: 120 * MINUTE }),
+      recipientDevices: createBoundedMap(clock, { maxEntries: 50_000, lifeMs: 5 * MINUTE }),
+    },
+    timing: { ...TIMING, ...options.timing },
+  };
+  return {
+    kind: 'whatsapp',
+    resendsUnknown: false,
+    connect(device, events, signal) {
+      const connection = createDeviceConnection(shared, device, events, signal);
+      const close = (): Promise<void> => connection.close().finally(() => connections.delete(entry));
+      const entry: Connection = { send: (message, timeoutMs) => connection.send(message, timeoutMs), close };
+      connections.add(entry);
+      signal.addEventListener('abort', () => void close(), { once: true });
+      return entry;
+    },
+    async close() {
+      desk.close();
+      await Promise.all([...connections].map((connection) => connection.close()));
+    },
+  };
+}
