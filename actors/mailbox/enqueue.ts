@@ -1,9 +1,10 @@
+import { defineScript } from '../../ops/connect/index.ts';
 import { readAsset } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { LANES, type Lane, partitionKeys, partitionOf } from '../../schema/domain/index.ts';
-import { type Call, type MailboxRedis, runAll, scriptOf } from './script.ts';
+import { type Call, type MailboxRedis, runAll } from './script.ts';
 
-const script = scriptOf(readAsset(import.meta.url, './enqueue.lua'));
+const script = defineScript(readAsset(import.meta.url, './enqueue.lua'));
 /** entries in one run of the script: keeps it under a millisecond (guess) */
 const CHUNK = 200;
 

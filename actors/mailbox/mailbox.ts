@@ -1,10 +1,11 @@
+import { defineScript } from '../../ops/connect/index.ts';
 import { readAsset } from '../../ops/lifecycle/index.ts';
 import { LANES, type Lane, partitionKeys } from '../../schema/domain/index.ts';
-import { type Call, type MailboxRedis, runAll, scriptOf } from './script.ts';
+import { type Call, type MailboxRedis, runAll } from './script.ts';
 
-const peekScript = scriptOf(readAsset(import.meta.url, './peek.lua'));
-const lookScript = scriptOf(readAsset(import.meta.url, './look.lua'));
-const refillScript = scriptOf(readAsset(import.meta.url, './refill.lua'));
+const peekScript = defineScript(readAsset(import.meta.url, './peek.lua'));
+const lookScript = defineScript(readAsset(import.meta.url, './look.lua'));
+const refillScript = defineScript(readAsset(import.meta.url, './refill.lua'));
 /** devices in one run of a script, and rows in one run of refill: keep a run near a millisecond (guess) */
 const DEVICES = 100;
 const ROWS = 500;

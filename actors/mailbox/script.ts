@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import type { Script } from '../../ops/connect/index.ts';
 
 /** The part of an ioredis client that the mailbox uses; cluster and single server alike. */
 export interface MailboxRedis {
@@ -12,14 +12,6 @@ export interface MailboxPipeline {
   exec(): Promise<[Error | null, unknown][] | null>;
 }
 
-export interface Script {
-  readonly lua: string;
-  readonly sha: string;
-}
-export function scriptOf(lua: string): Script {
-  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
-}
-
 export interface Call {
   readonly keys: readonly string[];
   readonly args: readonly (string | number)[];
@@ -30,7 +22,7 @@ export interface Call {
  * A server that does not know the script yet is sent its text. Rejects when the connection is gone (the outcome is then unknown:
  * every script of this folder may be repeated).
  */
-export async function runAll(redis: MailboxRedis, script: Script, calls: readonly Call[]): Promise<unknown[]> {
+export async function runAll(redis: MailboxRedis, script: Pick<Script, 'lua' | 'sha'>, calls: readonly Call[]): Promise<unknown[]> {
   if (calls.length === 0) return [];
   const pipeline = redis.pipeline();
   for (const call of calls) pipeline.evalsha(script.sha, call.keys.length, ...call.keys, ...call.args);

@@ -1,0 +1,411 @@
+import { ENDED_STATES } from '../../schema/domain/index.ts';
+import type { DeviceRow, IntentMessage, IntentVerdict, ResultItem } from '../../schema/sql/index.ts';
+import type { OwnedDevice } from '../lease/port.ts';
+import type { MailboxHead } from '../mailbox/index.ts';
+import { drawPaceMs } from '../pacing/index.ts';
+import { backoffMs, decide } from '../retry/index.ts';
+import type { SendOutcome } from '../transports/port.ts';
+import { createBreakers } from './breakers.ts';
+import { createLanes } from './lanes.ts';
+import { type DeviceEvent, explain, hindrance, initialFacts, named, step, type WaitCode } from './machine.ts';
+import type { Actor, ActorOptions, ActorPorts, Line } from './ports.ts';
+
+/** CAMPAIGN_PAUSED has no end that is known: asked again this often. A result that did not count is looked at again after this. */
+const ASK_AGAIN_MS = 5000;
+const DOUBT_MS = 500;
+
+/**
+ * The one running copy of a device's logic: takes the heads of its lanes, asks the ledger for leave, sends, records what came of it.
+ *
+ * Owns: the machine's facts, the heads last seen, places to ack, waits. Does not own: lease, connection, mailbox, ledger.
+ * Called by actors/node (events, wake) only.
+ * I1 At most one message of the device is between intent and result.
+ * I2 A message is sent only after its intent committed as PASS and `canAct` was true in the same tick as the send.
+ * I3 A head that waits blocks its own lane only; the first lane (control, high, normal) whose head may go is served.
+ * I4 After the ownership has ended there is no intent and no send; the result of a send already made still goes out.
+ * I5 An intent without an answer is never followed by a send: the ledger is asked again what stands (readopt).
+ * I6 With nothing to do the actor holds no timer and no promise.
+ */
+export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: ActorPorts, options: ActorOptions): Actor {
+  const { clock, dice, telemetry, mailbox, ledger, host } = ports;
+  const self = { deviceId: owned.deviceId, partition: owned.partition, epoch: owned.epoch };
+  let row = firstRow;
+  let facts = initialFacts(firstRow);
+  let line: Line | undefined;
+  const breakers = createBreakers(owned.deviceId, options.fleet, dice);
+  const lanes = createLanes();
+  let holdUntil = 0;
+  let holdCode: WaitCode = 'PACE';
+  let stale = true;
+  let doubtful = false;
+  let running = false;
+  /** something happened since the last turn began: one more is due before the loop may rest */
+  let again = false;
+  let cancelTimer: (() => void) | undefined;
+  let inFlight: { readonly id: string; readonly attempt: number } | undefined;
+  let settled: (() => void)[] = [];
+  let version = 0;
+
+  const tell = (event: DeviceEvent): void => {
+    const { facts: next, effects } = step(facts, event);
+    facts = next;
+    for (const effect of effects) {
+      if (effect === 'publish') {
+        version += 1;
+        host.changed(self.deviceId);
+      } else if (effect === 'wake') {
+        start();
+      } else if (effect === 'paired') {
+        host.paired(self.deviceId);
+      }
+    }
+  };
+  const alive = (): boolean => facts.owner === 'held' && !owned.signal.aborted;
+
+  const start = (): void => {
+    again = true;
+    if (running || !alive() || line === undefined) return;
+    cancelTimer?.();
+    cancelTimer = undefined;
+    running = true;
+    void run();
+  };
+
+  const run = async (): Promise<void> => {
+    try {
+      while (again) {
+        again = false;
+        if (await turn()) again = true;
+      }
+    } catch (error) {
+      telemetry.log.error('actor.turn', { deviceId: self.deviceId, epoch: self.epoch }, error);
+      stale = true;
+      doubtful = true;
+      inFlight = undefined;
+      later(DOUBT_MS + backoffMs(4, { baseMs: 1000, capMs: 10_000 }, dice));
+    }
+    running = false;
+    const waiting = settled;
+    settled = [];
+    for (const done of waiting) done();
+  };
+
+  const later = (ms: number): void => {
+    cancelTimer?.();
+    cancelTimer = alive()
+      ? clock.after(Math.max(1, Math.ceil(ms)), () => {
+          cancelTimer = undefined;
+          stale = true;
+          start();
+        })
+      : undefined;
+  };
+  const wait = (until: number, code: WaitCode): false => {
+    tell({ type: 'turn', turn: { kind: 'waiting', code } });
+    later(until - clock.monotonic());
+    return false;
+  };
+
+  /** One turn: true = take the next at once. */
+  const turn = async (): Promise<boolean> => {
+    if (!alive() || hindrance(facts) !== null) return false;
+    if (doubtful) return recover();
+    if (stale || lanes.unseen) return look();
+    const now = clock.monotonic();
+    if (now < holdUntil) return wait(holdUntil, holdCode);
+    const head = lanes.pick(now);
+    if (head === undefined) {
+      const { until, code } = lanes.nearest();
+      return wait(until, code);
+    }
+    const { waitMs, breaker } = breakers.ask(now);
+    tell({ type: 'breaker', breaker });
+    if (waitMs === 0) return deliver(head);
+    later(waitMs);
+    return false;
+  };
+
+  const look = async (): Promise<boolean> => {
+    const taken = lanes.takeAcks();
+    stale = false;
+    let answer: Awaited<ReturnType<typeof mailbox.peek>>;
+    try {
+      answer = await mailbox.peek(self, taken);
+    } catch {
+      lanes.returnAcks(taken);
+      stale = true;
+      tell({ type: 'trouble', trouble: 'MAILBOX_DOWN' });
+      await mailbox.up();
+      tell({ type: 'trouble', trouble: null });
+      return true;
+    }
+    switch (answer.kind) {
+      case 'OK':
+        break;
+      case 'BARE':
+        host.refill(self, 'bare');
+        return idle();
+      case 'LOST':
+        tell({ type: 'trouble', trouble: 'MAILBOX_LOST' });
+        host.lost(self);
+        return false;
+      case 'FENCED':
+        host.fenced(self, 'mailbox');
+        return false;
+    }
+    if (answer.behind) host.refill(self, 'behind');
+    lanes.show(answer.lanes);
+    return lanes.unseen ? idle() : true;
+  };
+  const idle = (): boolean => {
+    lanes.forget();
+    if (stale) return true;
+    tell({ type: 'turn', turn: { kind: 'idle' } });
+    return false;
+  };
+
+  const block = (lane: number, ms: number, code: WaitCode): true => {
+    lanes.block(lane, clock.monotonic() + ms, code);
+    return true;
+  };
+  const drop = (head: MailboxHead): true => {
+    // the next of this lane is not known: look again (the acks go with it)
+    if (lanes.drop(head)) stale = true;
+    return true;
+  };
+
+  const deliver = async (head: MailboxHead): Promise<boolean> => {
+    const kind = line;
+    if (kind === undefined) return false;
+    tell({ type: 'turn', turn: { kind: 'working' } });
+    const paceMs = drawPaceMs({ minMs: row.paceMinMs, maxMs: row.paceMaxMs }, options.pacing, dice);
+    const span = head.traceparent === '' ? undefined : telemetry.span('intent', { parent: head.traceparent, kind: 'consumer' });
+    let verdict: IntentVerdict;
+    try {
+      verdict = await ledger.intent({
+        deviceId: self.deviceId,
+        epoch: self.epoch,
+        node: options.node,
+        messageId: head.messageId,
+        paceMs,
+        resendUnknown: kind.resendsUnknown,
+        budget: options.retry.budget,
+      });
+    } catch (error) {
+      span?.fail(error);
+      span?.end();
+      doubtful = true;
+      return true;
+    }
+    // I2: from here to kind.send nothing may be awaited
+    if (verdict.verdict !== 'PASS') {
+      span?.set('verdict', verdict.verdict);
+      span?.end();
+      return refused(head, verdict);
+    }
+    const { message } = verdict;
+    inFlight = { id: message.id, attempt: message.attempt };
+    const began = clock.monotonic();
+    if (paceMs > 0) hold(began + paceMs, 'PACE');
+    const sending: Promise<SendOutcome> | undefined =
+      owned.canAct() && !owned.signal.aborted
+        ? kind.send({ id: message.id, attempt: message.attempt, to: message.recipient, body: message.body }, options.sendTimeoutMs)
+        : undefined;
+    span?.end();
+    const sendSpan = head.traceparent === '' ? undefined : telemetry.span('send', { parent: head.traceparent, kind: 'producer' });
+    host.news(self.deviceId, message.tenantId, { messageId: message.id, state: 'SENDING', cause: null, attempts: message.attempt });
+    const outcome: SendOutcome = sending === undefined ? { kind: 'not-sent', code: 'FENCED' } : await sending;
+    sendSpan?.set('outcome', outcome.kind);
+    sendSpan?.end();
+    telemetry.count('sends', 1, { transport: kind.kind, outcome: outcome.kind });
+    telemetry.record('send.duration', (clock.monotonic() - began) / 1000, { transport: kind.kind });
+    return conclude(head, message, outcome);
+  };
+
+  const hold = (until: number, code: WaitCode): void => {
+    if (until < holdUntil) return;
+    holdUntil = until;
+    holdCode = code;
+  };
+
+  /** Records what came of a send and says when the lane goes on. */
+  const conclude = async (head: MailboxHead, message: IntentMessage, outcome: SendOutcome): Promise<boolean> => {
+    const now = clock.monotonic();
+    const decision = decide(outcome, message.attempt, options.retry, dice);
+    if (decision.healthy !== undefined && breakers.learn(decision.healthy, now)) telemetry.count('breaker.opened', 1, { scope: 'device' });
+    if (decision.holdMs > 0) hold(now + decision.holdMs, 'RATE_LIMITED');
+    const at = outcome.kind === 'sent' ? outcome.at : clock.wall();
+    const span = head.traceparent === '' ? undefined : telemetry.span('result', { parent: head.traceparent });
+    const counted = await settleMessage(head, {
+      messageId: message.id,
+      deviceId: self.deviceId,
+      epoch: self.epoch,
+      attempt: message.attempt,
+      state: decision.state,
+      cause: decision.cause,
+      error: outcome.kind === 'rejected' ? outcome.detail : outcome.kind === 'sent' ? null : outcome.code,
+      dueAt: decision.state === 'QUEUED' ? clock.wall() + decision.afterMs : null,
+      at,
+    });
+    span?.set('state', decision.state);
+    span?.end();
+    inFlight = undefined;
+    if (!counted) return true;
+    if (decision.state === 'QUEUED') return block(head.lane, decision.afterMs, 'RETRY_WAIT');
+    if (decision.state === 'UNKNOWN') {
+      const resend = line?.resendsUnknown === true;
+      return block(head.lane, resend ? decision.afterMs : options.unknownWaitMs, 'OUTCOME_UNKNOWN');
+    }
+    return drop(head);
+  };
+
+  /** Sends a result and its news; false = it did not count, and the lane has been put right already. */
+  const settleMessage = async (head: MailboxHead, item: ResultItem): Promise<boolean> => {
+    const answer = await ledger.result(item);
+    telemetry.count('results', 1, { state: item.state, counted: String(answer.counted) });
+    if (answer.counted) {
+      if (item.state === 'DEAD') telemetry.count('dead_letters', 1, { cause: item.cause ?? 'NONE' });
+      host.news(self.deviceId, answer.tenantId ?? row.tenantId, {
+        messageId: item.messageId,
+        state: item.state,
+        cause: item.cause,
+        attempts: item.attempt,
+      });
+      return true;
+    }
+    if (answer.state === null || ENDED_STATES.has(answer.state)) drop(head);
+    else {
+      stale = true;
+      block(head.lane, DOUBT_MS, 'RETRY_WAIT');
+    }
+    return false;
+  };
+
+  /** The ledger gave no leave. */
+  const refused = async (head: MailboxHead, verdict: Exclude<IntentVerdict, { verdict: 'PASS' }>): Promise<boolean> => {
+    const untilMs = (wall: number): number => Math.max(1, wall - clock.wall());
+    switch (verdict.verdict) {
+      case 'FENCED':
+        host.fenced(self, 'intent');
+        return false;
+      case 'PACED':
+        hold(clock.monotonic() + untilMs(verdict.until), 'PACE');
+        return true;
+      case 'CAPPED':
+        hold(clock.monotonic() + untilMs(verdict.until), 'DAILY_CAP');
+        return true;
+      case 'NOT_DUE':
+        return block(head.lane, untilMs(verdict.until), 'RETRY_WAIT');
+      case 'CAMPAIGN_PAUSED':
+        return block(head.lane, ASK_AGAIN_MS * (0.5 + dice.next()), 'CAMPAIGN_PAUSED');
+      case 'PAUSED':
+      case 'QUARANTINED':
+      case 'DELETED':
+        tell({ type: 'row', row: { ...row, paused: verdict.verdict !== 'QUARANTINED', quarantined: verdict.verdict === 'QUARANTINED' } });
+        host.stale(self.deviceId);
+        return false;
+      case 'UNKNOWN_OUTCOME':
+        return unknown(head, verdict.since, verdict.attempt);
+      case 'ENDED':
+        return drop(head);
+      case 'SUPPRESSED':
+      case 'DEAD': {
+        const cause = verdict.verdict === 'DEAD' ? 'RETRY_BUDGET' : 'SUPPRESSED';
+        if (verdict.verdict === 'DEAD') telemetry.count('dead_letters', 1, { cause });
+        host.news(self.deviceId, verdict.tenantId, { messageId: head.messageId, state: verdict.verdict, cause, attempts: verdict.attempt });
+        return drop(head);
+      }
+    }
+  };
+
+  /** An outcome that may not be repeated: waits for proof, then it is for a person to decide. */
+  const unknown = async (head: MailboxHead, since: number, attempt: number): Promise<boolean> => {
+    const leftMs = since + options.unknownWaitMs - clock.wall();
+    if (leftMs > 0) return block(head.lane, leftMs, 'OUTCOME_UNKNOWN');
+    const item = {
+      messageId: head.messageId,
+      deviceId: self.deviceId,
+      epoch: self.epoch,
+      attempt,
+      error: null,
+      dueAt: null,
+      at: clock.wall(),
+    };
+    if (await settleMessage(head, { ...item, state: 'DEAD', cause: 'OUTCOME_UNKNOWN' })) drop(head);
+    return true;
+  };
+
+  /** I5: an intent went out and no answer came. It may stand as SENDING, but this actor made no send for it, so it may go back. */
+  const recover = async (): Promise<boolean> => {
+    tell({ type: 'trouble', trouble: 'LEDGER_DOWN' });
+    try {
+      await ledger.up();
+      if (!alive()) return false;
+      for (const adopted of await ledger.readopt(self)) {
+        if (!lanes.isHead(adopted.id)) continue;
+        const item = { messageId: adopted.id, deviceId: self.deviceId, epoch: self.epoch, attempt: adopted.attempt, at: clock.wall() };
+        await ledger.result({ ...item, state: 'QUEUED', cause: 'NOT_SENT', error: null, dueAt: clock.wall() });
+      }
+      doubtful = false;
+      stale = true;
+    } catch {
+      // still doubtful: the next turn asks again, after `up`
+    }
+    tell({ type: 'trouble', trouble: null });
+    return true;
+  };
+
+  return {
+    deviceId: self.deviceId,
+    get facts() {
+      return facts;
+    },
+    wake(why) {
+      if (why === 'sweep' && (facts.turn.kind !== 'idle' || running)) {
+        if (facts.trouble !== 'MAILBOX_LOST') return;
+      }
+      stale = true;
+      if (facts.trouble === 'MAILBOX_LOST') tell({ type: 'trouble', trouble: null });
+      start();
+    },
+    tell,
+    update(next) {
+      row = next;
+      tell({ type: 'row', row: next });
+    },
+    attach(next) {
+      line = next;
+      start();
+    },
+    link: (state, reason) => tell({ type: 'link', state, reason }),
+    proven(messageId) {
+      if (inFlight?.id !== messageId && lanes.free(messageId)) start();
+    },
+    async settle() {
+      tell({ type: 'moving', reason: 'DRAINING' });
+      cancelTimer?.();
+      cancelTimer = undefined;
+      if (running) await new Promise<void>((resolve) => settled.push(resolve));
+      const taken = lanes.takeAcks();
+      if (taken.length > 0) await mailbox.ack(self, taken).catch(() => {});
+    },
+    end(reason) {
+      tell({ type: 'lost', reason });
+      cancelTimer?.();
+      cancelTimer = undefined;
+      lanes.forget();
+    },
+    record: () => ({
+      id: self.deviceId,
+      name: row.name,
+      ...named(facts),
+      node: facts.owner === 'lost' ? null : options.node,
+      epoch: self.epoch,
+      version,
+      transport: row.transport,
+      at: clock.wall(),
+    }),
+    sendability: () => explain(facts),
+    attemptOf: (messageId) => (inFlight?.id === messageId ? inFlight.attempt : undefined),
+  };
+}
