@@ -12,6 +12,8 @@ export default defineConfig({
   resolve: { alias: [{ find: /^graphql$/, replacement: fileURLToPath(import.meta.resolve('graphql')) }] },
   test: {
     pool: 'forks',
+    // no test reaches WhatsApp's servers (actors/transports/whatsapp/server-address.ts)
+    env: { WHATSAPP_FORBID_REAL: 'true' },
     projects: [
       {
         extends: true,
