@@ -45,10 +45,19 @@ function isCurrent(stamp) {
   }
 }
 
+const running = new Set();
+
+/** Ends what `run` has running: for signal handlers. */
+export function endRunning() {
+  for (const child of running) child.kill('SIGTERM');
+}
+
 /** Runs a command; resolves {code, output}. Output is kept and shown only when the command fails. */
 export function run(command, args, options = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    running.add(child);
+    child.once('exit', () => running.delete(child));
     let output = '';
     const keep = (chunk) => {
       output += chunk;

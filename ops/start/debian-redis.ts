@@ -1,9 +1,8 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { withLock } from './lock.mjs';
-import type { RedisBinary } from './redis-binary.ts';
 
 /**
  * Debian's Redis packages, fetched by the machine's own apt and unpacked into `<dataDir>/redis`. Owns that folder. Touches nothing of the
@@ -91,20 +90,16 @@ async function download(work: string, privateLists: boolean): Promise<void> {
   await run('apt-get', [...options, '-q', 'download', ...(await wantedPackages(options))], settings);
 }
 
-function libraryFolders(root: string): string[] {
-  const found: string[] = [];
-  const visit = (folder: string): void => {
-    const entries = readdirSync(folder, { withFileTypes: true });
-    if (entries.some((entry) => /\.so(\.|$)/.test(entry.name))) found.push(folder);
-    for (const entry of entries) if (entry.isDirectory()) visit(join(folder, entry.name));
-  };
-  visit(root);
-  return found;
-}
+/** A script that finds the libraries beside itself, so that callers need to know nothing but its path. */
+const LAUNCHER = `#!/bin/sh
+here=$(cd "$(dirname "$0")" && pwd)
+LD_LIBRARY_PATH=$(echo "$here"/usr/lib/*-linux-gnu "$here"/lib/*-linux-gnu | tr ' ' ':'):$LD_LIBRARY_PATH
+export LD_LIBRARY_PATH
+exec "$here/usr/bin/redis-server" "$@"
+`;
 
-function unpackedBinary(root: string): RedisBinary {
-  return { path: join(root, 'usr', 'bin', 'redis-server'), libraryPath: libraryFolders(root).join(':') };
-}
+/** The launcher inside the unpacked folder. */
+const launcher = (root: string): string => join(root, 'redis-server');
 
 function lastWords(error: unknown): string {
   const { stderr, message } = error as { stderr?: string; message?: string };
@@ -112,18 +107,18 @@ function lastWords(error: unknown): string {
   return line ?? message?.split('\n')[0] ?? String(error);
 }
 
-async function fetchInto(work: string, final: string): Promise<RedisBinary> {
+async function fetchInto(work: string, final: string): Promise<string> {
   rmSync(work, { recursive: true, force: true });
   makeFolders(work);
   try {
     await download(work, false).catch(() => download(work, true));
     const root = join(work, 'root');
     for (const name of readdirSync(join(work, 'deb'))) await run('dpkg', ['-x', join(work, 'deb', name), root], { env: ENV });
-    const binary = unpackedBinary(root);
-    await run(binary.path, ['--version'], { env: { ...ENV, LD_LIBRARY_PATH: binary.libraryPath } });
+    writeFileSync(launcher(root), LAUNCHER, { mode: 0o755 });
+    await run(launcher(root), ['--version'], { env: ENV });
     rmSync(final, { recursive: true, force: true });
     renameSync(root, final);
-    return unpackedBinary(final);
+    return launcher(final);
   } catch (error) {
     throw new NoRedis(lastWords(error));
   } finally {
@@ -132,18 +127,18 @@ async function fetchInto(work: string, final: string): Promise<RedisBinary> {
 }
 
 /**
- * The server unpacked under `dataDir`, fetched first when it is not there (4 MB, 15 MB on disk).
+ * Path of the server unpacked under `dataDir`, fetched first when it is not there (4 MB, 15 MB on disk).
  * @throws NoRedis with what to install when this machine has no apt or cannot reach its mirror
  */
-export async function debianRedis(dataDir: string, say: (line: string) => void): Promise<RedisBinary> {
+export async function debianRedis(dataDir: string, say: (line: string) => void): Promise<string> {
   const final = join(dataDir, 'redis');
-  if (existsSync(join(final, 'usr', 'bin', 'redis-server'))) return unpackedBinary(final);
+  if (existsSync(launcher(final))) return launcher(final);
   const hasTools = await Promise.all([run('apt-get', ['--version'], { env: ENV }), run('dpkg', ['--version'], { env: ENV })]).catch(
     () => undefined,
   );
   if (hasTools === undefined) throw new NoRedis('this machine has no apt-get');
   return withLock(join(dataDir, 'redis.lock'), async () => {
-    if (existsSync(join(final, 'usr', 'bin', 'redis-server'))) return unpackedBinary(final);
+    if (existsSync(launcher(final))) return launcher(final);
     say("fetching Debian's Redis packages (4 MB, once; nothing is installed on the system)");
     return fetchInto(join(dataDir, 'redis.next'), final);
   });

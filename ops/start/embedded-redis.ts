@@ -7,7 +7,7 @@ import { type Child, startChild } from './child.ts';
 import { debianRedis } from './debian-redis.ts';
 import type { Guardian } from './guardian.ts';
 import { freePort } from './ports.ts';
-import { installedRedis, type RedisBinary } from './redis-binary.ts';
+import { installedRedis } from './redis-binary.ts';
 
 /**
  * A Redis (or Valkey) server of our own. Owns `<dataDir>/redis-data` with its configuration, append-only file and password, and the server
@@ -25,7 +25,8 @@ export interface EmbeddedRedisOptions {
   readonly dataDir: string;
   /** false: no append-only file, for tests and measurements of something else */
   readonly durable: boolean;
-  readonly binary: RedisBinary;
+  /** path of the server */
+  readonly binary: string;
   readonly preferredPort?: number;
   readonly onLine?: (line: string) => void;
 }
@@ -35,7 +36,7 @@ export async function findRedis(
   env: Readonly<Record<string, string | undefined>>,
   dataDir: string,
   say: (line: string) => void = () => {},
-): Promise<RedisBinary> {
+): Promise<string> {
   return installedRedis(env) ?? (await debianRedis(resolve(dataDir), say));
 }
 
@@ -120,9 +121,9 @@ export async function startEmbeddedRedis(
     writeFileSync(file, configuration(folder, port, secret, options.durable), { mode: 0o600 });
     const child = await startChild(deps, {
       name: 'redis',
-      command: options.binary.path,
+      command: options.binary,
       args: [file],
-      env: { PATH: process.env['PATH'], ...(options.binary.libraryPath === '' ? {} : { LD_LIBRARY_PATH: options.binary.libraryPath }) },
+      env: { PATH: process.env['PATH'] },
       cwd: folder,
       kind: 'server',
       stopSignal: 'SIGTERM',

@@ -7,14 +7,11 @@ import { createGuardian } from './guardian.ts';
 
 /**
  * Set-up of the integration project: one Postgres for the run (TEST_POSTGRES_URL, unless it is set already) and the place of a Redis
- * server (REDIS_SERVER, REDIS_SERVER_LIBS) from which tests start their own.
+ * server (REDIS_SERVER) from which tests start their own.
  */
 export async function setup(): Promise<() => Promise<void>> {
   const redis = await findRedis(process.env, resolve('.data')).catch(() => undefined);
-  if (redis !== undefined) {
-    process.env['REDIS_SERVER'] = redis.path;
-    process.env['REDIS_SERVER_LIBS'] = redis.libraryPath;
-  }
+  if (redis !== undefined) process.env['REDIS_SERVER'] = redis;
   const given = process.env['TEST_POSTGRES_URL'];
   if (given !== undefined && given !== '') return async () => {};
   const parent = resolve('.data', 'test');
