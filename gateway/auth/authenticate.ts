@@ -1,0 +1,186 @@
+import type { Clock } from '../../ops/lifecycle/index.ts';
+import type { Telemetry } from '../../ops/telemetry/index.ts';
+import { isUuid } from '../../schema/domain/index.ts';
+import { SCOPES, type Scope, type TenantRow, type Viewer } from '../../schema/graphql/index.ts';
+import { createGuard, isAway } from '../system/index.ts';
+import { createFailures, type FailureOptions } from './failures.ts';
+import { hashOf, sameHash, secretOf } from './keys.ts';
+
+/**
+ * Who asks. Owns a short cache of keys and tenants; the truth is in Postgres.
+ *
+ * K1 A revoked or expired key stops within `cacheMs`, on every gateway; `forget` makes it stop at once on this one.
+ * K2 While Postgres is away, a key that was good less than `staleMs` ago stays good (walls go on), unless it is expired.
+ * K3 An address that fails too often is answered without looking anything up; keys that are in the cache still pass.
+ */
+export interface Authenticator {
+  authenticate(request: AuthRequest): Promise<Viewer | AuthFailure>;
+  /** drops a key from the cache */
+  forget(keyId: string): void;
+}
+
+export interface AuthRequest {
+  /** the `Authorization` header, or `authorization` of the connection_init payload */
+  readonly authorization: string | undefined;
+  /** the `x-flotilla-tenant` header: name or id of a tenant; only the installation's key may name another than its own */
+  readonly tenant?: string | undefined;
+  readonly remote: string;
+}
+
+export interface AuthFailure {
+  readonly code: 'UNAUTHENTICATED' | 'FORBIDDEN' | 'RATE_LIMITED' | 'UNAVAILABLE';
+  /** HTTP status */
+  readonly status: 401 | 403 | 429 | 503;
+  readonly message: string;
+  readonly retryAfterMs?: number;
+}
+export function isAuthFailure(answer: Viewer | AuthFailure): answer is AuthFailure {
+  return 'status' in answer;
+}
+
+/** A key as it is kept. Times are wall ms. */
+export interface StoredKey {
+  readonly id: string;
+  readonly tenantId: string | null;
+  readonly name: string;
+  readonly hash: Uint8Array;
+  readonly scopes: readonly string[];
+  readonly expiresAt: number | null;
+  readonly revokedAt: number | null;
+}
+
+export interface AuthDeps {
+  readonly findKey: (hash: Uint8Array) => Promise<StoredKey | null>;
+  readonly findTenant: (by: { readonly id: string } | { readonly name: string }) => Promise<TenantRow | null>;
+  readonly clock: Clock;
+  readonly telemetry: Pick<Telemetry, 'count'>;
+}
+export interface AuthOptions {
+  /** tenant in which the installation's key acts when no other is named */
+  readonly defaultTenant: string;
+  readonly cacheMs?: number;
+  readonly staleMs?: number;
+  readonly maxCached?: number;
+  readonly failures?: Partial<FailureOptions>;
+}
+
+const UNAUTHENTICATED: AuthFailure = {
+  code: 'UNAUTHENTICATED',
+  status: 401,
+  message: 'expected `Authorization: Bearer <api key>` with a key that is valid, not expired and not revoked',
+};
+const UNAVAILABLE: AuthFailure = {
+  code: 'UNAVAILABLE',
+  status: 503,
+  message: 'keys cannot be checked now: ask again',
+  retryAfterMs: 1000,
+};
+
+interface Cached<T> {
+  readonly value: T | null;
+  readonly at: number;
+}
+
+/** Looks values up once per `cacheMs`, one lookup at a time per key; serves what it has for `staleMs` while the source is away. */
+function createCache<T>(clock: Clock, cacheMs: number, staleMs: number, maxCached: number) {
+  const cache = new Map<string, Cached<T>>();
+  const under = new Map<string, Promise<T | null>>();
+  const keep = (key: string, value: T | null): void => {
+    cache.delete(key);
+    cache.set(key, { value, at: clock.monotonic() });
+    if (cache.size > maxCached) {
+      const oldest = cache.keys().next().value;
+      if (oldest !== undefined) cache.delete(oldest);
+    }
+  };
+  return {
+    fresh(key: string): Cached<T> | undefined {
+      const hit = cache.get(key);
+      return hit !== undefined && clock.monotonic() - hit.at < cacheMs ? hit : undefined;
+    },
+    async get(key: string, read: () => Promise<T | null>): Promise<T | null> {
+      const hit = this.fresh(key);
+      if (hit !== undefined) return hit.value;
+      let pending = under.get(key);
+      if (pending === undefined) {
+        pending = read()
+          .then((value) => {
+            keep(key, value);
+            return value;
+          })
+          .catch((error: unknown) => {
+            const old = cache.get(key);
+            if (isAway(error) && old !== undefined && clock.monotonic() - old.at < staleMs) return old.value;
+            throw error;
+          })
+          .finally(() => under.delete(key));
+        under.set(key, pending);
+      }
+      return pending;
+    },
+    drop(matches: (value: T) => boolean): void {
+      for (const [key, entry] of cache) if (entry.value !== null && matches(entry.value)) cache.delete(key);
+    },
+  };
+}
+
+export function createAuthenticator(deps: AuthDeps, options: AuthOptions): Authenticator {
+  const { clock, telemetry } = deps;
+  const guard = createGuard(clock, 'the key store');
+  const cacheMs = options.cacheMs ?? 1500;
+  const keys = createCache<StoredKey>(clock, cacheMs, options.staleMs ?? 60_000, options.maxCached ?? 10_000);
+  const tenants = createCache<TenantRow>(clock, cacheMs * 4, options.staleMs ?? 60_000, options.maxCached ?? 10_000);
+  const failures = createFailures(clock, options.failures);
+
+  const findTenant = (named: string): Promise<TenantRow | null> => {
+    const id = named.replace(/^Tenant:/, '').toLowerCase();
+    return tenants.get(named, () => guard(() => deps.findTenant(isUuid(id) ? { id } : { name: named })));
+  };
+
+  const viewerOf = async (key: StoredKey, tenant: string | undefined): Promise<Viewer | AuthFailure> => {
+    const base = { keyId: key.id, keyName: key.name, scopes: new Set(SCOPES.filter((scope: Scope) => key.scopes.includes(scope))) };
+    if (key.tenantId !== null && (tenant === undefined || tenant === '')) return { ...base, tenantId: key.tenantId, installation: false };
+    const wanted = await findTenant(tenant === undefined || tenant === '' ? options.defaultTenant : tenant);
+    if (wanted === null || (key.tenantId !== null && wanted.id !== key.tenantId)) {
+      return { code: 'FORBIDDEN', status: 403, message: 'x-flotilla-tenant: expected the name or id of a tenant this key may act in' };
+    }
+    return { ...base, tenantId: wanted.id, installation: key.tenantId === null };
+  };
+
+  const refuse = (remote: string): AuthFailure => {
+    failures.failed(remote);
+    telemetry.count('limit.rejected', 1, { limit: 'auth' });
+    return UNAUTHENTICATED;
+  };
+
+  return {
+    async authenticate({ authorization, tenant, remote }) {
+      const secret = authorization === undefined ? null : secretOf(authorization);
+      if (secret === null) return UNAUTHENTICATED;
+      const hash = hashOf(secret);
+      const cacheKey = hash.toString('base64');
+      const known = keys.fresh(cacheKey);
+      if ((known === undefined || known.value === null) && !failures.allowed(remote)) {
+        telemetry.count('limit.rejected', 1, { limit: 'auth_rate' });
+        return {
+          code: 'RATE_LIMITED',
+          status: 429,
+          message: 'too many wrong keys from this address: wait',
+          retryAfterMs: failures.retryAfterMs,
+        };
+      }
+      try {
+        const key = await keys.get(cacheKey, () => guard(() => deps.findKey(hash)));
+        if (key === null || !sameHash(key.hash, hash)) return refuse(remote);
+        if (key.revokedAt !== null || (key.expiresAt !== null && key.expiresAt <= clock.wall())) return refuse(remote);
+        return await viewerOf(key, tenant);
+      } catch (error) {
+        if (isAway(error)) return UNAVAILABLE;
+        throw error;
+      }
+    },
+    forget(keyId) {
+      keys.drop((key) => key.id === keyId);
+    },
+  };
+}
