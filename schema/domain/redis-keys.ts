@@ -7,6 +7,8 @@ import { partitionOf, tagOf } from './partitions.ts';
 export interface DeviceKeys {
   /** string: the lease token of the present owner, with a TTL. Written by redlock, renewed and moved by our scripts. */
   readonly lease: string;
+  /** string with a TTL: the epoch of the last owner that let go of its own accord. Missing or lower than the row's epoch = a crash. */
+  readonly released: string;
   /** string: the highest epoch installed. A script given a lower epoch answers FENCED. */
   readonly fence: string;
   /** hash: lane number -> last seq ever put into that lane's stream. Missing means "not initialised by an owner": BEHIND. */
@@ -49,6 +51,7 @@ export function deviceKeys(deviceId: string): DeviceKeys {
   const base = `${PREFIX}:${tagOf(partitionOf(deviceId))}:d:${deviceId}`;
   return {
     lease: `${base}:lease`,
+    released: `${base}:released`,
     fence: `${base}:fence`,
     last: `${base}:last`,
     mailbox: [`${base}:mb:0`, `${base}:mb:1`, `${base}:mb:2`],
