@@ -1,0 +1,1 @@
+export { createLinkTransport, type LinkBus, type LinkDeps, type LinkPresence, type LinkTransport } from './link.ts';
