@@ -86,7 +86,7 @@ function createPothos() {
     plugins: [ScopeAuthPlugin, RelayPlugin, ComplexityPlugin],
     defaultFieldNullability: false,
     // read as metadata by gateway/graphql's validator; not enforced a second time inside resolvers
-    complexity: { disabled: true },
+    complexity: { disabled: true, defaultListMultiplier: 1 },
     scopeAuth: {
       authorizeOnSubscribe: true,
       authScopes: (context) => ({

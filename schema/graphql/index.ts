@@ -1,4 +1,5 @@
 export { type Builder, decodeId, encodeId, type Kit, type SendabilityShape, type StateCountShape, uuidOf } from './builder.ts';
 export * from './context.ts';
+export { createLoaders } from './loaders.ts';
 export { problem, Refusal, type UserErrorShape } from './problems.ts';
 export { buildSchema } from './schema.ts';

@@ -1,0 +1,180 @@
+import { type ExecutionArgs, GraphQLError } from 'graphql';
+import { createYoga, type Plugin } from 'graphql-yoga';
+import type { Telemetry } from '../../ops/telemetry/index.ts';
+import type { GraphqlContext, Viewer } from '../../schema/graphql/index.ts';
+import { type Authenticator, type AuthFailure, isAuthFailure } from '../auth/index.ts';
+import type { HttpAnswer, HttpHandler, HttpRequest } from '../server/index.ts';
+import type { Executor, Variables } from './executor.ts';
+import { createGraphiql, type GraphiqlPage } from './graphiql.ts';
+import { HTTP_BODY_BYTES } from './limits.ts';
+import { isRejected, type Operation } from './operation.ts';
+
+/**
+ * GraphQL over HTTP: key first, then yoga for negotiation, GET, POST and SSE (graphql-sse "distinct connections"). Parsing, validation
+ * and execution are the executor's, so HTTP has no second set of rules.
+ *
+ * H1 Without a good key nothing of a request is parsed (401, 403, 429 or 503).
+ * H2 POST takes application/json only, and GET carries the same Authorization header: a foreign page can send neither unasked.
+ */
+export interface GraphqlHttpDeps {
+  readonly executor: Executor;
+  readonly auth: Authenticator;
+  readonly telemetry: Telemetry;
+}
+
+interface ServerContext {
+  readonly viewer: Viewer;
+  readonly traceparent: string | undefined;
+  /** set by the hooks: the request itself was wrong, nothing was executed */
+  refused: boolean;
+  operation?: Operation;
+}
+
+function yogaOf(executor: Executor) {
+  const rules: Plugin<GraphqlContext & ServerContext> = {
+    onParse({ params, context, setParsedDocument }) {
+      const server = context as unknown as ServerContext & {
+        params: { operationName?: string; variables?: Record<string, unknown> };
+      };
+      const answer = executor.validateOperation({
+        query: String(params.source),
+        operationName: server.params.operationName,
+        variables: server.params.variables,
+      });
+      if (isRejected(answer)) {
+        server.refused = true;
+        throw answer.errors.length === 1 ? answer.errors[0] : new AggregateError(answer.errors);
+      }
+      server.operation = answer;
+      setParsedDocument(answer.document);
+    },
+    // validateOperation has done it
+    onValidate: ({ setResult }) => setResult([]),
+    onExecute({ setExecuteFn }) {
+      setExecuteFn((args: ExecutionArgs) => {
+        const { operation } = args.contextValue as ServerContext;
+        if (operation === undefined) throw new Error('an operation reached execution without validation');
+        return executor.run(operation, args.variableValues as Variables, args.contextValue as GraphqlContext);
+      });
+    },
+    onSubscribe({ setSubscribeFn }) {
+      setSubscribeFn((args: ExecutionArgs) => {
+        const { operation } = args.contextValue as ServerContext;
+        if (operation === undefined) throw new Error('an operation reached execution without validation');
+        return executor.stream(operation, args.variableValues as Variables, args.contextValue as GraphqlContext);
+      });
+    },
+  };
+  return createYoga<ServerContext, GraphqlContext>({
+    schema: executor.schema,
+    context: (initial) => executor.contextFor(initial.viewer, { traceparent: initial.traceparent }),
+    plugins: [rules],
+    maskedErrors: { maskError: (error) => executor.mask(error) },
+    parserAndValidationCache: false,
+    logging: false,
+    cors: false,
+    graphiql: false,
+    landingPage: false,
+    batching: false,
+    multipart: false,
+    maxRequestBodySize: HTTP_BODY_BYTES,
+    graphqlEndpoint: '/graphql',
+    healthCheckEndpoint: '/graphql/never',
+  });
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+function errorAnswer(status: number, code: string, message: string, extra: Record<string, unknown> = {}): HttpAnswer {
+  const retryAfterMs = extra['retryAfterMs'];
+  return {
+    status,
+    headers: {
+      'content-type': JSON_TYPE,
+      ...(typeof retryAfterMs === 'number' ? { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) } : {}),
+      ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+    },
+    body: JSON.stringify({ errors: [new GraphQLError(message, { extensions: { code, ...extra } })] }),
+  };
+}
+
+function failureAnswer(failure: AuthFailure): HttpAnswer {
+  const extra = failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs };
+  return errorAnswer(failure.status, failure.code, failure.message, extra);
+}
+
+function wantsPage(request: HttpRequest): boolean {
+  return request.method === 'GET' && (request.headers['accept'] ?? '').includes('text/html') && !/(^|&)query=/.test(request.query);
+}
+
+function pageAnswer(request: HttpRequest, page: GraphiqlPage): HttpAnswer {
+  const zipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '');
+  return {
+    status: 200,
+    headers: {
+      'content-type': 'text/html; charset=utf-8',
+      'cache-control': 'public, max-age=3600',
+      vary: 'accept, accept-encoding',
+      ...(zipped ? { 'content-encoding': 'gzip' } : {}),
+    },
+    body: zipped ? page.gzipped : page.html,
+  };
+}
+
+async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) yield chunk;
+}
+
+async function answerOf(response: Response, statusWhenRefused: number | undefined): Promise<HttpAnswer> {
+  const headers: Record<string, string> = {};
+  response.headers.forEach((value, name) => {
+    headers[name] = value;
+  });
+  const status = statusWhenRefused ?? response.status;
+  if (response.body === null) return { status, headers };
+  if ((headers['content-type'] ?? '').startsWith('text/event-stream')) {
+    return { status, headers, body: chunksOf(response.body as ReadableStream<Uint8Array>) };
+  }
+  return { status, headers, body: await response.text() };
+}
+
+/** The handler of `/graphql` for every method. */
+export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
+  const { executor, auth } = deps;
+  const yoga = yogaOf(executor);
+  const graphiql = createGraphiql();
+
+  const run = async (request: HttpRequest, viewer: Viewer): Promise<HttpAnswer> => {
+    const headers = { ...request.headers };
+    delete headers['content-length'];
+    const init: RequestInit = { method: request.method, headers, signal: request.signal };
+    if (request.method === 'POST') init.body = await request.body(HTTP_BODY_BYTES);
+    const url = `http://gateway/graphql${request.query === '' ? '' : `?${request.query}`}`;
+    const context: ServerContext = { viewer, traceparent: request.headers['traceparent'], refused: false };
+    const response = await yoga.fetch(new yoga.fetchAPI.Request(url, init), context);
+    // a client that names no preference is told by the status that its request was wrong (GraphQL over HTTP leaves 200 to application/json)
+    const accept = request.headers['accept'];
+    const anything = accept === undefined || accept === '' || accept === '*/*';
+    return answerOf(response, anything && context.refused && response.status === 200 ? 400 : undefined);
+  };
+
+  return async (request) => {
+    if (wantsPage(request)) {
+      const page = await graphiql();
+      if (page !== null) return pageAnswer(request, page);
+    }
+    if (request.method !== 'GET' && request.method !== 'POST') {
+      return { ...errorAnswer(405, 'BAD_REQUEST', 'expected GET or POST'), headers: { allow: 'GET, POST', 'content-type': JSON_TYPE } };
+    }
+    const viewer = await auth.authenticate({
+      authorization: request.headers['authorization'],
+      tenant: request.headers['x-flotilla-tenant'],
+      remote: request.remote,
+    });
+    if (isAuthFailure(viewer)) return failureAnswer(viewer);
+    if (request.method === 'POST' && !/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
+      return errorAnswer(415, 'BAD_REQUEST', 'expected content-type: application/json');
+    }
+    return run(request, viewer);
+  };
+}

@@ -1,0 +1,4 @@
+export { createExecutor, type Executor, type ExecutorDeps, type Variables } from './executor.ts';
+export { createGraphqlHttp, type GraphqlHttpDeps } from './http.ts';
+export { HTTP_BODY_BYTES, OPERATION_LIMITS, type OperationLimits } from './limits.ts';
+export { isRejected, type Operation, type OperationRequest, type Rejected } from './operation.ts';

@@ -1,0 +1,126 @@
+import {
+  type DocumentNode,
+  GraphQLError,
+  type GraphQLSchema,
+  getOperationAST,
+  type OperationDefinitionNode,
+  parse,
+  specifiedRules,
+  validate,
+} from 'graphql';
+import type { Telemetry } from '../../ops/telemetry/index.ts';
+import { measureOperation } from './cost.ts';
+import { requestError } from './errors.ts';
+import { CACHED_DOCUMENT_BYTES, DOCUMENT_CACHE, type OperationLimits } from './limits.ts';
+
+/** A document that may be run. */
+export interface Operation {
+  readonly source: string;
+  readonly document: DocumentNode;
+  readonly node: OperationDefinitionNode;
+  readonly type: 'query' | 'mutation' | 'subscription';
+}
+export interface Rejected {
+  readonly errors: readonly GraphQLError[];
+}
+export function isRejected(answer: Operation | Rejected): answer is Rejected {
+  return 'errors' in answer;
+}
+
+export interface OperationRequest {
+  readonly query: string;
+  readonly operationName?: string | null | undefined;
+  readonly variables?: Readonly<Record<string, unknown>> | null | undefined;
+}
+
+/**
+ * Parses and checks operations. Owns a cache of documents, least recently used first out.
+ * `validateOperation` is the one gate for HTTP, WebSocket and SSE: nothing is executed that has not passed it.
+ */
+export interface Operations {
+  validateOperation(request: OperationRequest): Operation | Rejected;
+}
+
+type Checked = { readonly document: DocumentNode } | Rejected;
+
+export function createOperations(schema: GraphQLSchema, limits: OperationLimits, telemetry: Pick<Telemetry, 'count'>): Operations {
+  const cache = new Map<string, Checked>();
+
+  const over = (limit: string, message: string): Rejected => {
+    telemetry.count('limit.rejected', 1, { limit });
+    return { errors: [requestError('OPERATION_LIMIT', message, { limit })] };
+  };
+
+  const check = (source: string): Checked => {
+    let document: DocumentNode;
+    try {
+      document = parse(source, { maxTokens: limits.tokens });
+    } catch (error) {
+      if (!(error instanceof GraphQLError)) throw error;
+      if (/more that|more than \d+ tokens/.test(error.message)) return over('tokens', `expected at most ${limits.tokens} tokens`);
+      return { errors: [withCode(error, 'GRAPHQL_PARSE_FAILED')] };
+    }
+    const errors = validate(schema, document, specifiedRules, { maxErrors: 20 });
+    if (errors.length > 0) return { errors: errors.map((error) => withCode(error, 'GRAPHQL_VALIDATION_FAILED')) };
+    return { document };
+  };
+
+  const checked = (source: string): Checked => {
+    const known = cache.get(source);
+    if (known !== undefined) {
+      cache.delete(source);
+      cache.set(source, known);
+      return known;
+    }
+    const fresh = check(source);
+    if (source.length <= CACHED_DOCUMENT_BYTES && 'document' in fresh) {
+      cache.set(source, fresh);
+      if (cache.size > DOCUMENT_CACHE) {
+        const oldest = cache.keys().next().value;
+        if (oldest !== undefined) cache.delete(oldest);
+      }
+    }
+    return fresh;
+  };
+
+  const sizeFault = (
+    document: DocumentNode,
+    node: OperationDefinitionNode,
+    variables: Readonly<Record<string, unknown>>,
+  ): Rejected | null => {
+    const size = measureOperation(schema, document, node, variables, limits);
+    for (const limit of ['depth', 'introspectionDepth', 'aliases', 'directives', 'cost'] as const) {
+      if (size[limit] > limits[limit]) return over(limit, `expected a ${limit} of at most ${limits[limit]}, got ${size[limit]}`);
+    }
+    return null;
+  };
+
+  return {
+    validateOperation({ query, operationName, variables }) {
+      if (query.length > limits.documentBytes || Buffer.byteLength(query) > limits.documentBytes) {
+        return over('document', `expected a document of at most ${limits.documentBytes} bytes`);
+      }
+      const found = checked(query);
+      if ('errors' in found) return found;
+      const node = getOperationAST(found.document, operationName ?? undefined);
+      if (node === null || node === undefined) {
+        const expected = operationName
+          ? `an operation named ${operationName.slice(0, 80)}`
+          : 'operationName, because the document has several';
+        return { errors: [requestError('BAD_REQUEST', `expected ${expected}`)] };
+      }
+      const fault = sizeFault(found.document, node, variables ?? {});
+      if (fault !== null) return fault;
+      return { source: query, document: found.document, node, type: node.operation };
+    },
+  };
+}
+
+function withCode(error: GraphQLError, code: string): GraphQLError {
+  return new GraphQLError(error.message, {
+    ...(error.nodes === undefined ? {} : { nodes: error.nodes }),
+    ...(error.source === undefined ? {} : { source: error.source }),
+    ...(error.positions === undefined ? {} : { positions: error.positions }),
+    extensions: { code },
+  });
+}
