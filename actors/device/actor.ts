@@ -23,7 +23,7 @@ const DOUBT_MS = 500;
  * I2 A message is sent only after its intent committed as PASS and `canAct` was true in the same tick as the send.
  * I3 A head that waits blocks its own lane only; the first lane (control, high, normal) whose head may go is served.
  * I4 After the ownership has ended there is no intent and no send; the result of a send already made still goes out.
- * I5 An intent without an answer is never followed by a send: the ledger is asked again what stands (readopt).
+ * I5 An intent without an answer is never followed by a send: what the ledger says of the message next decides.
  * I6 With nothing to do the actor holds no timer and no promise.
  */
 export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: ActorPorts, options: ActorOptions): Actor {
@@ -38,6 +38,8 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   let holdCode: WaitCode = 'PACE';
   let stale = true;
   let doubtful = false;
+  /** the message of the last intent that got no answer */
+  let unsent: string | undefined;
   let running = false;
   /** something happened since the last turn began: one more is due before the loop may rest */
   let again = false;
@@ -80,7 +82,6 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     } catch (error) {
       telemetry.log.error('actor.turn', { deviceId: self.deviceId, epoch: self.epoch }, error);
       stale = true;
-      doubtful = true;
       inFlight = undefined;
       later(DOUBT_MS + backoffMs(4, { baseMs: 1000, capMs: 10_000 }, dice));
     }
@@ -143,7 +144,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       case 'OK':
         break;
       case 'BARE':
-        host.refill(self, 'bare');
+        host.refill(self, undefined);
         return idle();
       case 'LOST':
         tell({ type: 'trouble', trouble: 'MAILBOX_LOST' });
@@ -153,7 +154,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
         host.fenced(self, 'mailbox');
         return false;
     }
-    if (answer.behind) host.refill(self, 'behind');
+    if (answer.behind.length > 0) host.refill(self, answer.behind);
     lanes.show(answer.lanes);
     return lanes.unseen ? idle() : true;
   };
@@ -195,6 +196,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       span?.fail(error);
       span?.end();
       doubtful = true;
+      unsent = head.messageId;
       return true;
     }
     // I2: from here to kind.send nothing may be awaited
@@ -204,6 +206,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       return refused(head, verdict);
     }
     const { message } = verdict;
+    unsent = undefined;
     inFlight = { id: message.id, attempt: message.attempt };
     const began = clock.monotonic();
     if (paceMs > 0) hold(began + paceMs, 'PACE');
@@ -305,7 +308,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
         host.stale(self.deviceId);
         return false;
       case 'UNKNOWN_OUTCOME':
-        return unknown(head, verdict.since, verdict.attempt);
+        return unknown(head, verdict);
       case 'ENDED':
         return drop(head);
       case 'SUPPRESSED':
@@ -318,39 +321,32 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     }
   };
 
-  /** An outcome that may not be repeated: waits for proof, then it is for a person to decide. */
-  const unknown = async (head: MailboxHead, since: number, attempt: number): Promise<boolean> => {
-    const leftMs = since + options.unknownWaitMs - clock.wall();
-    if (leftMs > 0) return block(head.lane, leftMs, 'OUTCOME_UNKNOWN');
-    const item = {
-      messageId: head.messageId,
-      deviceId: self.deviceId,
-      epoch: self.epoch,
-      attempt,
-      error: null,
-      dueAt: null,
-      at: clock.wall(),
-    };
-    if (await settleMessage(head, { ...item, state: 'DEAD', cause: 'OUTCOME_UNKNOWN' })) drop(head);
+  /** Another attempt's outcome is open, so this message got no leave. */
+  const unknown = async (head: MailboxHead, verdict: Extract<IntentVerdict, { verdict: 'UNKNOWN_OUTCOME' }>): Promise<boolean> => {
+    const at = clock.wall();
+    const { attempt } = verdict;
+    const item = { messageId: head.messageId, deviceId: self.deviceId, epoch: self.epoch, attempt, error: null, dueAt: null, at };
+    if (verdict.state === 'SENDING' && unsent === head.messageId) {
+      // I5: that was our own intent without an answer; no send was made for it
+      unsent = undefined;
+      await settleMessage(head, { ...item, state: 'QUEUED', cause: 'NOT_SENT', dueAt: at });
+    } else if (verdict.state !== 'UNKNOWN' && line?.resendsUnknown === true) {
+      await settleMessage(head, { ...item, state: 'UNKNOWN', cause: 'NO_ANSWER' });
+    } else {
+      // waits for proof; after that it is for a person to decide
+      const leftMs = verdict.since + options.unknownWaitMs - at;
+      if (leftMs > 0) return block(head.lane, leftMs, 'OUTCOME_UNKNOWN');
+      if (await settleMessage(head, { ...item, state: 'DEAD', cause: 'OUTCOME_UNKNOWN' })) drop(head);
+    }
     return true;
   };
 
-  /** I5: an intent went out and no answer came. It may stand as SENDING, but this actor made no send for it, so it may go back. */
+  /** I5: an intent got no answer. It may stand as SENDING; what the next intent says of the message tells. */
   const recover = async (): Promise<boolean> => {
+    doubtful = false;
+    stale = true;
     tell({ type: 'trouble', trouble: 'LEDGER_DOWN' });
-    try {
-      await ledger.up();
-      if (!alive()) return false;
-      for (const adopted of await ledger.readopt(self)) {
-        if (!lanes.isHead(adopted.id)) continue;
-        const item = { messageId: adopted.id, deviceId: self.deviceId, epoch: self.epoch, attempt: adopted.attempt, at: clock.wall() };
-        await ledger.result({ ...item, state: 'QUEUED', cause: 'NOT_SENT', error: null, dueAt: clock.wall() });
-      }
-      doubtful = false;
-      stale = true;
-    } catch {
-      // still doubtful: the next turn asks again, after `up`
-    }
+    await ledger.up();
     tell({ type: 'trouble', trouble: null });
     return true;
   };

@@ -36,8 +36,6 @@ export interface ActorLedger {
   intent(item: IntentItem): Promise<IntentVerdict>;
   /** repeated until the ledger answers; rejects only when the process ends */
   result(item: ResultItem): Promise<ResultOutcome>;
-  /** after an intent without an answer: messages of this device that stand in SENDING become UNKNOWN; gives them back */
-  readopt(device: OwnerRef): Promise<readonly { readonly id: string; readonly attempt: number }[]>;
   /** resolves when Postgres answers again */
   up(): Promise<void>;
 }
@@ -55,8 +53,8 @@ export interface ActorHost {
   lost(device: OwnerRef): void;
   /** a newer owner exists */
   fenced(device: OwnerRef, where: string): void;
-  /** `rest` lanes have room and the ledger holds more; `bare`: the mailbox was never started */
-  refill(device: OwnerRef, cause: 'behind' | 'bare'): void;
+  /** these lanes have room and the ledger holds more; `undefined`: the mailbox was never started */
+  refill(device: OwnerRef, lanes: readonly number[] | undefined): void;
   /** the device's row is not what the actor believed */
   stale(deviceId: string): void;
   /** the phone proved a pairing that the ledger does not know */

@@ -25,7 +25,7 @@ for i = 4, #ARGV, 5 do
     if redis.call('XLEN', stream) == 1 then redis.call('PUBLISH', ARGV[3], 'w' .. device) end
     code = 'O'
   else
-    if redis.call('HINCRBY', lastKey, 'b', 1) == 1 then redis.call('PUBLISH', ARGV[3], 'b' .. device) end
+    if redis.call('HINCRBY', lastKey, 'b' .. lane, 1) == 1 then redis.call('PUBLISH', ARGV[3], 'b' .. device) end
     code = 'B'
   end
   codes[#codes + 1] = code

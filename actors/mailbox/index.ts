@@ -1,6 +1,8 @@
 export { createEnqueuer, type EnqueueEntry, type Enqueuer } from './enqueue.ts';
 export {
   createMailbox,
+  type LaneLook,
+  type LaneRefill,
   type Look,
   type Mailbox,
   type MailboxHead,

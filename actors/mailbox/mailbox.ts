@@ -1,6 +1,6 @@
 import { defineScript } from '../../ops/connect/index.ts';
 import { readAsset } from '../../ops/lifecycle/index.ts';
-import { LANES, type Lane, partitionKeys } from '../../schema/domain/index.ts';
+import { partitionKeys } from '../../schema/domain/index.ts';
 import { type Call, type MailboxRedis, runAll } from './script.ts';
 
 const peekScript = defineScript(readAsset(import.meta.url, './peek.lua'));
@@ -32,33 +32,43 @@ export interface PeekAsk {
 /** LOST: Redis lost the partition or this fence. FENCED: a newer owner. BARE: the mailbox was never started in this generation. */
 export type PeekAnswer =
   | { readonly kind: 'FENCED' | 'LOST' | 'BARE' }
-  /** heads per lane number, oldest first; `behind`: the ledger holds more than the lanes */
-  | { readonly kind: 'OK'; readonly behind: boolean; readonly lanes: readonly (readonly MailboxHead[])[] };
+  /** heads per lane number, oldest first; `behind`: the ledger is known to hold more for these lanes, and they have room */
+  | { readonly kind: 'OK'; readonly behind: readonly number[]; readonly lanes: readonly (readonly MailboxHead[])[] };
 
-/** `last` is undefined when the mailbox was never started in this generation. */
-export interface Look {
+export interface LaneLook {
   /** count of `behind` marks; to be handed to the refill that follows */
   readonly marks: number;
-  readonly last: readonly number[] | undefined;
+  /** last seq put into the lane; means nothing while not started */
+  readonly last: number;
+  readonly entries: number;
+}
+/** `started` false: the mailbox was never started in this generation. */
+export interface Look {
+  readonly started: boolean;
+  readonly lanes: readonly LaneLook[];
 }
 export interface RefillRow {
-  readonly lane: Lane;
   readonly seq: number;
   readonly messageId: string;
   readonly traceparent: string | null;
+}
+export interface LaneRefill {
+  readonly lane: number;
+  /** from the look that came before the ledger was read */
+  readonly marks: number;
+  /** the rows are all that the ledger holds above `last` */
+  readonly complete: boolean;
+  /** clear the lane and start it after this seq; undefined = go on */
+  readonly start: number | undefined;
+  /** rising seq */
+  readonly rows: readonly RefillRow[];
 }
 export interface RefillOrder {
   readonly deviceId: string;
   readonly partition: number;
   readonly epoch: number;
-  /** from the look that came before the ledger was read */
-  readonly marks: number;
-  /** the rows are all that the ledger holds above `last` */
-  readonly complete: boolean;
-  /** clear the mailbox and start each lane after this seq (by lane number) */
-  readonly start: readonly number[] | undefined;
-  /** rising seq per lane */
-  readonly rows: readonly RefillRow[];
+  /** to start a mailbox all three lanes are given, each with `start` */
+  readonly lanes: readonly LaneRefill[];
 }
 /** MORE: something is still behind; ask again when there is room. */
 export type RefillAnswer = 'OK' | 'MORE' | 'BARE' | 'FENCED' | 'LOST';
@@ -107,7 +117,7 @@ export function createMailbox(deps: MailboxDeps, options: MailboxOptions): Mailb
     const flush = (): void => {
       const batch = waiting;
       waiting = [];
-      void peekAll(deps, heads, batch);
+      void peekAll(deps, heads, Math.floor(options.window / 2), batch);
     };
     return (ask) =>
       new Promise((resolve, reject) => {
@@ -138,10 +148,13 @@ export function createMailbox(deps: MailboxDeps, options: MailboxOptions): Mailb
       const replies = await runAll(redis, lookScript, calls);
       replies.forEach((reply, call) => {
         if (reply instanceof Error) throw reply;
-        const [status, rows] = reply as [string, string[][]?];
+        const [status, rows] = reply as [string, number[][]?];
         if (status === 'LOST') return;
-        rows?.forEach(([marks, ...last], row) => {
-          answers[places[call]?.[row] ?? -1] = { marks: Number(marks), last: last.length === 0 ? undefined : last.map(Number) };
+        rows?.forEach((raw, row) => {
+          answers[places[call]?.[row] ?? -1] = {
+            started: raw[0] === 1,
+            lanes: [1, 4, 7].map((at) => ({ marks: raw[at] ?? 0, last: raw[at + 1] ?? 0, entries: raw[at + 2] ?? 0 })),
+          };
         });
       });
       return answers;
@@ -160,7 +173,7 @@ export function createMailbox(deps: MailboxDeps, options: MailboxOptions): Mailb
   };
 }
 
-async function peekAll(deps: MailboxDeps, heads: number, batch: readonly Waiting[]): Promise<void> {
+async function peekAll(deps: MailboxDeps, heads: number, room: number, batch: readonly Waiting[]): Promise<void> {
   const calls: Call[] = [];
   const asked: Waiting[][] = [];
   for (const [partition, indexes] of byPartition(batch.map((one) => one.ask))) {
@@ -173,7 +186,7 @@ async function peekAll(deps: MailboxDeps, heads: number, batch: readonly Waiting
     const keys = partitionKeys(partition);
     for (let from = 0; from < members.length; from += DEVICES) {
       const chunk = members.slice(from, from + DEVICES);
-      const args: (string | number)[] = [generation, heads];
+      const args: (string | number)[] = [generation, heads, room];
       for (const { ask } of chunk) {
         args.push(ask.deviceId, ask.epoch, ask.acks.length);
         for (const place of ask.acks) args.push(place.lane, place.seq);
@@ -192,6 +205,7 @@ async function peekAll(deps: MailboxDeps, heads: number, batch: readonly Waiting
   }
 }
 
+const ALL_THERE: readonly number[] = [];
 type RawPeek = 'FENCED' | 'LOST' | 'BARE' | [number, string[], string[], string[]];
 function answerPeeks(reply: unknown, asked: readonly Waiting[]): void {
   if (reply instanceof Error) {
@@ -202,7 +216,10 @@ function answerPeeks(reply: unknown, asked: readonly Waiting[]): void {
   asked.forEach((one, index) => {
     const raw = status === 'LOST' ? 'LOST' : (raws?.[index] ?? 'LOST');
     if (typeof raw === 'string') one.resolve({ kind: raw });
-    else one.resolve({ kind: 'OK', behind: raw[0] === 1, lanes: [headsOf(0, raw[1]), headsOf(1, raw[2]), headsOf(2, raw[3])] });
+    else {
+      const behind = raw[0] === 0 ? ALL_THERE : [0, 1, 2].filter((lane) => (raw[0] & (1 << lane)) !== 0);
+      one.resolve({ kind: 'OK', behind, lanes: [headsOf(0, raw[1]), headsOf(1, raw[2]), headsOf(2, raw[3])] });
+    }
   });
 }
 
@@ -236,10 +253,10 @@ async function refillAll(deps: MailboxDeps, window: number, orders: readonly Ref
     for (const index of indexes) {
       const order = orders[index];
       if (order === undefined) continue;
-      if (chunk.length > 0 && rows + order.rows.length > ROWS) close();
+      if (chunk.length > 0 && rows + rowsOf(order) > ROWS) close();
       pushOrder(args, order);
       chunk.push(index);
-      rows += order.rows.length;
+      rows += rowsOf(order);
     }
     close();
   }
@@ -255,12 +272,16 @@ async function refillAll(deps: MailboxDeps, window: number, orders: readonly Ref
   return answers;
 }
 
+function rowsOf(order: RefillOrder): number {
+  return order.lanes.reduce((sum, lane) => sum + lane.rows.length, 0);
+}
+
 function pushOrder(args: (string | number)[], order: RefillOrder): void {
-  args.push(order.deviceId, order.epoch, order.marks, order.complete ? 1 : 0, order.start?.length ?? 0, order.rows.length);
-  order.start?.forEach((last, lane) => {
-    args.push(lane, last);
-  });
-  for (const row of order.rows) args.push(LANES.indexOf(row.lane), row.seq, row.messageId, row.traceparent ?? '');
+  args.push(order.deviceId, order.epoch, order.lanes.length);
+  for (const lane of order.lanes) {
+    args.push(lane.lane, lane.marks, lane.complete ? 1 : 0, lane.start ?? '', lane.rows.length);
+    for (const row of lane.rows) args.push(row.seq, row.messageId, row.traceparent ?? '');
+  }
 }
 
 /** indexes into the list, by partition */

@@ -1,13 +1,13 @@
 -- Takes away what has ended and shows the heads of the lanes (owner side).
 -- KEYS  1 the partition's generation  2 its ready set
--- ARGV  1 the generation the caller believes in  2 heads wanted per lane (0 = only take away); then per device: device, epoch,
---       count of acks, the acks (lane number, seq)
--- Answer {'LOST'}, or {'OK', per device: 'FENCED' | 'LOST' | 'BARE' (never started) | {behind 0 or 1, {lane 0}, {lane 1}, {lane 2}}},
---       a lane being seq, message id, traceparent of each head in turn
+-- ARGV  1 the generation the caller believes in  2 heads wanted per lane (0 = only take away)  3 a lane with at most this many entries
+--       has room for a refill; then per device: device, epoch, count of acks, the acks (lane number, seq)
+-- Answer {'LOST'}, or {'OK', per device: 'FENCED' | 'LOST' | 'BARE' (never started) | {behind, {lane 0}, {lane 1}, {lane 2}}}: `behind`
+--       has bit 2^lane where the ledger is known to hold more and there is room, a lane being seq, message id, traceparent of each head in turn
 -- I1 a device stands in the ready set exactly while one of its lanes holds an entry, I2 an ack of what is gone changes nothing
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return { 'LOST' } end
 local base = string.sub(KEYS[1], 1, -11)
-local wanted = tonumber(ARGV[2])
+local wanted, room = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 -- nil when the caller's epoch is the fence that is installed
 local function refusal(prefix, epoch)
@@ -35,25 +35,26 @@ local function show(device, prefix, i, acks)
     redis.call('XDEL', prefix .. ':mb:' .. ARGV[a], ARGV[a + 1] .. '-0')
     touched[ARGV[a]] = true
   end
-  local empty = true
+  local known = redis.call('HMGET', prefix .. ':last', 'g', 'b0', 'b1', 'b2')
+  local empty, behind = true, 0
   for lane = 0, 2 do
     local stream = prefix .. ':mb:' .. lane
-    if redis.call('XLEN', stream) > 0 then
+    local length = redis.call('XLEN', stream)
+    if known[lane + 2] and length <= room then behind = behind + 2 ^ lane end
+    if length > 0 then
       empty = false
     elseif touched[tostring(lane)] then
       redis.call('DEL', stream)
     end
   end
   if empty then redis.call('ZREM', KEYS[2], device) end
-  local known = redis.call('HMGET', prefix .. ':last', 'g', 'b')
   if known[1] ~= ARGV[1] then return 'BARE' end
-  local behind = known[2] and 1 or 0
   if empty or wanted == 0 then return { behind, {}, {}, {} } end
   return { behind, heads(prefix .. ':mb:0'), heads(prefix .. ':mb:1'), heads(prefix .. ':mb:2') }
 end
 
 local answers = {}
-local i = 3
+local i = 4
 while i <= #ARGV do
   local device, epoch, acks = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local prefix = base .. 'd:' .. device

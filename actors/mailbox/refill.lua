@@ -1,8 +1,8 @@
 -- Puts messages read from the ledger at the end of their lanes (owner side). May step over holes: what is not among the rows has ended.
 -- KEYS  1 the partition's generation  2 its ready set
--- ARGV  1 the generation the caller believes in  2 window; then per device: device, epoch, count of `behind` marks seen before the ledger was
---       read, 1 when the rows are all there is, count of `start` pairs, count of rows, the pairs (lane number, last seq before the first row) which
---       clear the mailbox and start it anew, the rows (lane number, seq, message id, traceparent) in rising seq
+-- ARGV  1 the generation the caller believes in  2 window; then per device: device, epoch, count of lanes; per lane: lane number, count of
+--       `behind` marks seen before the ledger was read, 1 when the rows are all there is, '' or the seq after which the lane is started anew
+--       (what it held is cleared), count of rows, the rows (seq, message id, traceparent) in rising seq
 -- Answer {'LOST'}, or {'OK', one word per device: OK | MORE (some did not fit or came later) | BARE (never started) | FENCED | LOST}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return { 'LOST' } end
 local base = string.sub(KEYS[1], 1, -11)
@@ -10,57 +10,64 @@ local window = tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- 'OK' when the caller's epoch is the fence that is installed
-local function standing(prefix, epoch)
+-- nil when the caller's epoch is the fence that is installed
+local function refusal(prefix, epoch)
   local fence = tonumber(redis.call('GET', prefix .. ':fence') or '-1')
   if fence > epoch then return 'FENCED' end -- fence
   if fence < epoch then return 'LOST' end -- fence
-  return 'OK'
+  return nil
 end
 
-local function fill(device, prefix, i, starts, rows, marks, complete)
-  local lastKey = prefix .. ':last'
-  if starts > 0 then
-    redis.call('DEL', prefix .. ':mb:0', prefix .. ':mb:1', prefix .. ':mb:2')
-    redis.call('ZREM', KEYS[2], device)
-    redis.call('HSET', lastKey, 'g', ARGV[1])
-    for s = i, i + starts * 2 - 1, 2 do redis.call('HSET', lastKey, ARGV[s], ARGV[s + 1]) end
-  elseif redis.call('HGET', lastKey, 'g') ~= ARGV[1] then
-    return 'BARE'
+-- fills one lane from ARGV[i]; true when nothing is known to be left behind
+local function fill(prefix, i)
+  local lane, marks, complete, start, rows = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == '1', ARGV[i + 3], tonumber(ARGV[i + 4])
+  local lastKey, stream = prefix .. ':last', prefix .. ':mb:' .. lane
+  if start ~= '' then
+    redis.call('DEL', stream)
+    redis.call('HSET', lastKey, 'g', ARGV[1], lane, start)
   end
-  local full, put = {}, false
-  local from = i + starts * 2
-  for r = from, from + rows * 4 - 1, 4 do
-    local lane, seq = ARGV[r], tonumber(ARGV[r + 1])
-    local stream = prefix .. ':mb:' .. lane
-    if not full[lane] and seq > tonumber(redis.call('HGET', lastKey, lane) or '0') then
-      if redis.call('XLEN', stream) < window then
-        redis.call('XADD', stream, ARGV[r + 1] .. '-0', 'm', ARGV[r + 2], 't', ARGV[r + 3])
-        redis.call('HSET', lastKey, lane, ARGV[r + 1])
-        put = true
-      else
-        full[lane] = true
+  local last = tonumber(redis.call('HGET', lastKey, lane) or '0')
+  local length = redis.call('XLEN', stream)
+  local fits, before = true, last
+  for r = i + 5, i + 4 + rows * 3, 3 do
+    local seq = tonumber(ARGV[r])
+    if seq > last then
+      if length >= window then
+        fits = false
+        break
       end
+      redis.call('XADD', stream, ARGV[r] .. '-0', 'm', ARGV[r + 1], 't', ARGV[r + 2])
+      last, length = seq, length + 1
     end
   end
-  if put then redis.call('ZADD', KEYS[2], 'NX', now, device) end
-  if complete and next(full) == nil and (redis.call('HGET', lastKey, 'b') or '0') == marks then
-    redis.call('HDEL', lastKey, 'b')
-    return 'OK'
+  if last > before then redis.call('HSET', lastKey, lane, last) end
+  if complete and fits and tonumber(redis.call('HGET', lastKey, 'b' .. lane) or '0') == marks then
+    redis.call('HDEL', lastKey, 'b' .. lane)
+    return true
   end
-  redis.call('HSETNX', lastKey, 'b', 1)
-  return 'MORE'
+  redis.call('HSETNX', lastKey, 'b' .. lane, 1)
+  return false
 end
 
 local words = {}
 local i = 3
 while i <= #ARGV do
-  local device, epoch, marks, complete = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3] == '1'
-  local starts, rows = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
+  local device, epoch, lanes = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local prefix = base .. 'd:' .. device
-  local word = standing(prefix, epoch)
-  if word == 'OK' then word = fill(device, prefix, i + 6, starts, rows, marks, complete) end
+  local word = refusal(prefix, epoch)
+  i = i + 3
+  if word == nil and ARGV[i + 3] == '' and redis.call('HGET', prefix .. ':last', 'g') ~= ARGV[1] then word = 'BARE' end
+  local whole = true
+  for _ = 1, lanes do
+    if word == nil and not fill(prefix, i) then whole = false end
+    i = i + 5 + ARGV[i + 4] * 3
+  end
+  if word == nil then
+    word = whole and 'OK' or 'MORE'
+    local entries = 0
+    for lane = 0, 2 do entries = entries + redis.call('XLEN', prefix .. ':mb:' .. lane) end
+    if entries > 0 then redis.call('ZADD', KEYS[2], 'NX', now, device) else redis.call('ZREM', KEYS[2], device) end
+  end
   words[#words + 1] = word
-  i = i + 6 + starts * 2 + rows * 4
 end
 return { 'OK', words }

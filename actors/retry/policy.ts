@@ -19,7 +19,7 @@ export function backoffMs(attempt: number, options: Pick<RetryOptions, 'baseMs' 
 
 /** What a transport's answer means for the message and for its device. */
 export interface Decision {
-  readonly state: 'SENT' | 'QUEUED' | 'UNKNOWN' | 'FAILED' | 'DEAD';
+  readonly state: 'SENT' | 'QUEUED' | 'UNKNOWN' | 'FAILED';
   readonly cause: string | null;
   /** the message waits this long before its next attempt (QUEUED and UNKNOWN) */
   readonly afterMs: number;
@@ -32,7 +32,10 @@ export interface Decision {
 /** A provider's "slow down" (429) and "stop writing to strangers" (463) are obeyed by the whole device, at least this long. */
 const HOLD_MS: Readonly<Record<string, number>> = Object.freeze({ RATE_LIMITED: 60_000, '429': 60_000, '463': 3_600_000 });
 
-/** The one place where a transport's answer becomes policy. `attempt` counts from 1 and is the ledger's, so it survives requeue and restart. */
+/**
+ * The one place where a transport's answer becomes policy. `attempt` counts from 1 and is the ledger's, so it survives requeue and restart.
+ * The budget is not spent here: the intent of the attempt after the last one ends the message (DEAD, RETRY_BUDGET) instead.
+ */
 export function decide(outcome: SendOutcome, attempt: number, options: RetryOptions, dice: Dice): Decision {
   switch (outcome.kind) {
     case 'sent':
@@ -44,7 +47,6 @@ export function decide(outcome: SendOutcome, attempt: number, options: RetryOpti
     case 'rejected': {
       const holdMs = HOLD_MS[outcome.code] ?? 0;
       if (!outcome.retry && holdMs === 0) return { state: 'FAILED', cause: outcome.code, afterMs: 0, holdMs: 0, healthy: undefined };
-      if (attempt >= options.budget) return { state: 'DEAD', cause: 'RETRY_BUDGET', afterMs: 0, holdMs, healthy: false };
       const afterMs = Math.max(backoffMs(attempt, options, dice), outcome.retryAfterMs ?? 0, holdMs);
       return { state: 'QUEUED', cause: outcome.code, afterMs, holdMs: holdMs === 0 ? 0 : afterMs, healthy: false };
     }

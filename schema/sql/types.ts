@@ -86,8 +86,8 @@ export type IntentVerdict =
   | { readonly verdict: 'NOT_DUE'; readonly until: number }
   | { readonly verdict: 'PAUSED' | 'QUARANTINED' | 'DELETED' }
   | { readonly verdict: 'CAMPAIGN_PAUSED' }
-  /** the outcome of `attempt` is not known yet and may not be repeated */
-  | { readonly verdict: 'UNKNOWN_OUTCOME'; readonly since: number; readonly attempt: number }
+  /** the outcome of `attempt` is not known yet and may not be repeated; `state` is SENDING, WRITTEN or UNKNOWN */
+  | { readonly verdict: 'UNKNOWN_OUTCOME'; readonly since: number; readonly attempt: number; readonly state: MessageState }
   /** nothing to do: drop the mailbox entry. `state` is what the ledger says, null when there is no such row */
   | { readonly verdict: 'ENDED'; readonly state: MessageState | null }
   | { readonly verdict: 'SUPPRESSED' | 'DEAD'; readonly tenantId: string; readonly attempt: number };

@@ -1,0 +1,72 @@
+/**
+ * Group commit: items that come while a batch is under way become the next batch.
+ * I1 At most `parallel` batches (default 1) are under way. I2 Answers stand in the order of the items. I3 An item that makes its batch fail for good
+ * (`poison`) is found by halving and fails alone.
+ */
+export interface Batcher<I, O> {
+  add(item: I): Promise<O>;
+  readonly size: number;
+}
+
+interface Entry<I, O> {
+  readonly item: I;
+  resolve(answer: O): void;
+  reject(error: unknown): void;
+}
+
+export function createBatcher<I, O>(options: {
+  readonly max: number;
+  readonly parallel?: number;
+  run(items: readonly I[]): Promise<readonly O[]>;
+  /** the statement itself was refused because of an item: repeating it as it is is useless */
+  poison?(error: unknown): boolean;
+}): Batcher<I, O> {
+  const parallel = options.parallel ?? 1;
+  let queue: Entry<I, O>[] = [];
+  let under = 0;
+  let armed = false;
+
+  const arm = (): void => {
+    if (armed || under >= parallel || queue.length === 0) return;
+    armed = true;
+    setImmediate(() => {
+      armed = false;
+      const batch = queue.length <= options.max ? queue : queue.slice(0, options.max);
+      queue = queue.length <= options.max ? [] : queue.slice(options.max);
+      under += 1;
+      void execute(batch).finally(() => {
+        under -= 1;
+        arm();
+      });
+      arm();
+    });
+  };
+  const execute = async (batch: readonly Entry<I, O>[]): Promise<void> => {
+    try {
+      const answers = await options.run(batch.map((entry) => entry.item));
+      batch.forEach((entry, index) => {
+        if (index < answers.length) entry.resolve(answers[index] as O);
+        else entry.reject(new Error(`batch: expected ${batch.length} answers, got ${answers.length}`));
+      });
+    } catch (error) {
+      if (batch.length === 1 || options.poison?.(error) !== true) {
+        for (const entry of batch) entry.reject(error);
+        return;
+      }
+      const middle = batch.length >> 1;
+      await execute(batch.slice(0, middle));
+      await execute(batch.slice(middle));
+    }
+  };
+  return {
+    add(item) {
+      return new Promise((resolve, reject) => {
+        queue.push({ item, resolve, reject });
+        arm();
+      });
+    },
+    get size() {
+      return queue.length;
+    },
+  };
+}

@@ -1,0 +1,66 @@
+import type { ResultItem, ResultOutcome } from '../../schema/sql/index.ts';
+import type { ActorLedger } from '../device/index.ts';
+import { createBatcher } from './batcher.ts';
+import type { Gate } from './gate.ts';
+import type { TurnStatements } from './statements.ts';
+
+/** items in one statement */
+const BATCH = 500;
+
+export interface NodeLedger extends ActorLedger {
+  /** proof from a transport: repeated until the ledger answers */
+  receipt(item: ResultItem): Promise<ResultOutcome>;
+}
+
+/** A refusal of the statement that a repeat cannot cure: bad data, broken constraint, bad syntax (SQLSTATE classes 22, 23, 42). */
+export function poisoned(error: unknown): boolean {
+  const code = (error as { readonly code?: unknown } | null)?.code;
+  return typeof code === 'string' && /^(22|23|42)[0-9A-Z]{3}$/.test(code);
+}
+
+/**
+ * The turns of all actors of a node as batched statements.
+ * I1 An intent is never repeated here: what its actor did not hear of it asks for again (actor I5).
+ * I2 A result is repeated until the ledger answers: (epoch, attempt) make a repeat harmless.
+ */
+export function createNodeLedger(statements: TurnStatements, gate: Gate): NodeLedger {
+  const guarded = async <T>(run: () => Promise<T>): Promise<T> => {
+    await gate.up();
+    try {
+      return await run();
+    } catch (error) {
+      if (!poisoned(error)) gate.failed(error);
+      throw error;
+    }
+  };
+  const insist = async <T>(run: () => Promise<T>): Promise<T> => {
+    for (;;) {
+      try {
+        return await guarded(run);
+      } catch (error) {
+        if (poisoned(error)) throw error;
+        // rejects when the node is going down, which ends the repeating
+        await gate.up();
+      }
+    }
+  };
+  const intents = createBatcher({
+    max: BATCH,
+    poison: poisoned,
+    run: (items: Parameters<TurnStatements['intent']>[0]) => guarded(() => statements.intent(items)),
+  });
+  const recorder = (): ((item: ResultItem) => Promise<ResultOutcome>) => {
+    const batcher = createBatcher({
+      max: BATCH,
+      poison: poisoned,
+      run: (items: readonly ResultItem[]) => insist(() => statements.result(items)),
+    });
+    return (item) => batcher.add(item);
+  };
+  return {
+    intent: (item) => intents.add(item),
+    result: recorder(),
+    receipt: recorder(),
+    up: () => gate.up(),
+  };
+}

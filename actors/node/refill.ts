@@ -1,0 +1,179 @@
+import type { Telemetry } from '../../ops/telemetry/index.ts';
+import { LANES } from '../../schema/domain/index.ts';
+import type { RefillAsk } from '../../schema/sql/index.ts';
+import type { OwnerRef } from '../device/index.ts';
+import type { LaneRefill, Look, Mailbox, RefillOrder, RefillRow } from '../mailbox/index.ts';
+import type { NextSeq, WindowStatements } from './statements.ts';
+
+/** devices of one round */
+const ROUND = 500;
+
+export type RefillCause = 'granted' | 'behind' | 'sweep';
+
+/**
+ * Keeps the mailboxes filled from the ledger.
+ *
+ * Owns: which devices are to be looked at next. Called by the host (grants, sweeps) and by actors (behind).
+ * I1 One round is under way at a time; a device is in it once, however often it is asked for.
+ * I2 Marks and last seqs are read before the ledger (look), and handed to the script after it: what came in between is not forgotten.
+ * I3 A mailbox that was never started in this generation is cleared and started from the ledger.
+ */
+export interface Refiller {
+  /** lanes undefined = look at all of them */
+  ask(device: OwnerRef, cause: RefillCause, lanes: readonly number[] | undefined): void;
+}
+
+export interface RefillerDeps {
+  readonly mailbox: Pick<Mailbox, 'look' | 'refill'>;
+  readonly statements: WindowStatements;
+  readonly telemetry: Pick<Telemetry, 'count' | 'log'>;
+  /** both stores answer */
+  ready(): Promise<void>;
+  failed(error: unknown): void;
+  outcome(device: OwnerRef, outcome: { readonly kind: 'OK'; readonly put: number } | { readonly kind: 'LOST' | 'FENCED' }): void;
+}
+
+interface Asked {
+  readonly device: OwnerRef;
+  readonly cause: RefillCause;
+  /** undefined: find out which lanes lack something */
+  readonly lanes: ReadonlySet<number> | undefined;
+}
+interface Plan {
+  readonly asked: Asked;
+  readonly look: Look;
+  readonly lanes: { readonly lane: number; readonly start: number | undefined; readonly read: boolean }[];
+}
+
+export function createRefiller(deps: RefillerDeps, options: { readonly window: number }): Refiller {
+  const { mailbox, statements, telemetry } = deps;
+  const asked = new Map<string, Asked>();
+  let running = false;
+
+  const start = (): void => {
+    if (running) return;
+    running = true;
+    setImmediate(() => {
+      void rounds().finally(() => {
+        running = false;
+        if (asked.size > 0) start();
+      });
+    });
+  };
+  const rounds = async (): Promise<void> => {
+    while (asked.size > 0) {
+      const round: Asked[] = [];
+      for (const [id, one] of asked) {
+        if (round.length >= ROUND) break;
+        round.push(one);
+        asked.delete(id);
+      }
+      try {
+        await deps.ready();
+        await fill(round);
+      } catch (error) {
+        // the sweep finds what is left undone; a closed gate (the node goes down) ends it
+        deps.failed(error);
+        telemetry.log.warn('refill.failed', { devices: round.length }, error);
+        return;
+      }
+    }
+  };
+
+  const fill = async (round: readonly Asked[]): Promise<void> => {
+    const looks = await mailbox.look(round.map((one) => one.device));
+    const seen = new Map<string, Look>();
+    round.forEach((one, index) => {
+      const look = looks[index];
+      if (look === undefined || look === 'LOST') deps.outcome(one.device, { kind: 'LOST' });
+      else seen.set(one.device.deviceId, look);
+    });
+    const blind = round.filter((one) => {
+      const look = seen.get(one.device.deviceId);
+      return look !== undefined && (one.lanes === undefined || !look.started);
+    });
+    const next = new Map<string, NextSeq[]>();
+    if (blind.length > 0) {
+      for (const row of await statements.nextSeqs(blind.map((one) => one.device.deviceId))) {
+        const rows = next.get(row.deviceId);
+        if (rows === undefined) next.set(row.deviceId, [row]);
+        else rows.push(row);
+      }
+    }
+    const plans = round.flatMap((one): Plan[] => {
+      const look = seen.get(one.device.deviceId);
+      if (look === undefined) return [];
+      const lanes = planLanes(one, look, next.get(one.device.deviceId) ?? [], options.window >> 1);
+      return lanes.length === 0 ? [] : [{ asked: one, look, lanes }];
+    });
+    if (plans.length > 0) await carryOut(plans);
+  };
+
+  const carryOut = async (plans: readonly Plan[]): Promise<void> => {
+    const asks: RefillAsk[] = plans.flatMap((plan) =>
+      plan.lanes
+        .filter((lane) => lane.read)
+        .map(({ lane, start: from }) => ({
+          deviceId: plan.asked.device.deviceId,
+          lane: LANES[lane] ?? 'normal',
+          afterSeq: from ?? plan.look.lanes[lane]?.last ?? 0,
+        })),
+    );
+    const rows = new Map<string, RefillRow[]>();
+    for (const entry of asks.length === 0 ? [] : await statements.refill(asks, options.window)) {
+      const key = `${entry.deviceId}${LANES.indexOf(entry.lane)}`;
+      const list = rows.get(key);
+      if (list === undefined) rows.set(key, [entry]);
+      else list.push(entry);
+    }
+    const orders = plans.map(
+      (plan): RefillOrder => ({
+        ...plan.asked.device,
+        lanes: plan.lanes.map(({ lane, start: from }): LaneRefill => {
+          const found = rows.get(`${plan.asked.device.deviceId}${lane}`) ?? [];
+          return { lane, marks: plan.look.lanes[lane]?.marks ?? 0, complete: found.length < options.window, start: from, rows: found };
+        }),
+      }),
+    );
+    const words = await mailbox.refill(orders);
+    orders.forEach((order, index) => {
+      const plan = plans[index];
+      const word = words[index];
+      if (plan === undefined || word === undefined) return;
+      const put = order.lanes.reduce((sum, lane) => sum + lane.rows.length, 0);
+      if (word === 'LOST' || word === 'FENCED') deps.outcome(plan.asked.device, { kind: word });
+      else {
+        if (put > 0) telemetry.count('refills', put, { cause: plan.asked.cause });
+        // started by nobody yet in this generation: the next round starts it
+        if (word === 'BARE') ask(plan.asked.device, plan.asked.cause, undefined);
+        else deps.outcome(plan.asked.device, { kind: 'OK', put });
+      }
+    });
+  };
+
+  const ask: Refiller['ask'] = (device, cause, lanes) => {
+    const known = asked.get(device.deviceId);
+    const all = lanes === undefined || (known !== undefined && known.lanes === undefined);
+    asked.set(device.deviceId, { device, cause, lanes: all ? undefined : new Set([...(known?.lanes ?? []), ...(lanes ?? [])]) });
+    start();
+  };
+  return { ask };
+}
+
+/** Which lanes are to be filled, and where they start. `read` false: the ledger has nothing for it. */
+function planLanes(asked: Asked, look: Look, next: readonly NextSeq[], room: number): Plan['lanes'] {
+  const plan: Plan['lanes'] = [];
+  for (let lane = 0; lane < LANES.length; lane++) {
+    const has = next.find((row) => row.lane === LANES[lane]);
+    const seen = look.lanes[lane];
+    if (seen === undefined) continue;
+    if (!look.started) {
+      plan.push({ lane, start: has === undefined || has.hasOpen ? 0 : has.nextSeq - 1, read: has?.hasOpen ?? true });
+    } else if (asked.lanes !== undefined) {
+      if (asked.lanes.has(lane)) plan.push({ lane, start: undefined, read: true });
+    } else if (seen.marks > 0 ? seen.entries <= room : has !== undefined && has.hasOpen && has.nextSeq - 1 > seen.last) {
+      plan.push({ lane, start: undefined, read: true });
+    }
+  }
+  return plan;
+}
