@@ -19,7 +19,8 @@ async function call<T>(api: Api, query: string, variables: Record<string, unknow
     signal: AbortSignal.timeout(20_000),
   });
   const body = (await response.json()) as { data?: T; errors?: readonly { message: string }[] };
-  if (body.data === undefined || body.data === null) throw new Error(`the gateway answered ${response.status}: ${body.errors?.[0]?.message ?? 'no data'}`);
+  if (body.data === undefined || body.data === null)
+    throw new Error(`the gateway answered ${response.status}: ${body.errors?.[0]?.message ?? 'no data'}`);
   return body.data;
 }
 
@@ -30,10 +31,13 @@ export async function createLinkDevices(api: Api, count: number, namePrefix: str
   const worker = async (): Promise<void> => {
     for (let index = next++; index < count; index = next++) {
       const name = `${namePrefix}-${String(index + 1).padStart(4, '0')}`;
-      const { createDevice } = await call<{ createDevice: { device: { id: string } | null; linkToken: string | null; errors: readonly { message: string }[] } }>(api, CREATE, {
+      const { createDevice } = await call<{
+        createDevice: { device: { id: string } | null; linkToken: string | null; errors: readonly { message: string }[] };
+      }>(api, CREATE, {
         input: { name, transport: 'LINK', paceMinMs: 0, paceMaxMs: 0 },
       });
-      if (createDevice.device === null || createDevice.linkToken === null) throw new Error(`${name}: ${createDevice.errors[0]?.message ?? 'not created'}`);
+      if (createDevice.device === null || createDevice.linkToken === null)
+        throw new Error(`${name}: ${createDevice.errors[0]?.message ?? 'not created'}`);
       devices[index] = { id: createDevice.device.id, token: createDevice.linkToken };
     }
   };

@@ -23,7 +23,9 @@ export function findK6(options: K6Options): string {
   const binary = join(options.cacheDir, `k6-${stamp}`);
   if (existsSync(binary)) return binary;
   if (spawnSync('go', ['version']).status !== 0) {
-    throw new Error('k6 2.x is not on PATH, and there is no Go to build it with: install k6 2.x (grafana.com, "Install k6") or Go 1.25 or newer, then run this again');
+    throw new Error(
+      'k6 2.x is not on PATH, and there is no Go to build it with: install k6 2.x (grafana.com, "Install k6") or Go 1.25 or newer, then run this again',
+    );
   }
   options.say('building k6 from loadtest/k6/go.mod (once, about two minutes)…');
   mkdirSync(options.cacheDir, { recursive: true });

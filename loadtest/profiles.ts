@@ -11,5 +11,14 @@ export interface Profile {
 }
 
 export const PROFILES: Readonly<Record<string, Profile>> = {
-  smoke: { scenario: 'smoke.ts', devices: 100, subscribers: 10, seconds: 30, messagesPerSecond: 50, senders: 5, socketsPerVu: 10, nodes: 2 },
+  smoke: {
+    scenario: 'smoke.ts',
+    devices: 100,
+    subscribers: 10,
+    seconds: 30,
+    messagesPerSecond: 50,
+    senders: 5,
+    socketsPerVu: 10,
+    nodes: 2,
+  },
 };

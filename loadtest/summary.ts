@@ -1,0 +1,75 @@
+import type { Figure } from '../ops/report/index.ts';
+import type { Profile } from './profiles.ts';
+
+/** The part of k6's end-of-test data (handleSummary) that is used. */
+export interface K6Summary {
+  readonly metrics: Readonly<
+    Record<
+      string,
+      { readonly values: Readonly<Record<string, number>>; readonly thresholds?: Readonly<Record<string, { readonly ok: boolean }>> }
+    >
+  >;
+}
+
+export interface LoadReport {
+  readonly ok: boolean;
+  readonly figures: Readonly<Record<string, Figure>>;
+  readonly targets: Readonly<Record<string, Figure>>;
+  readonly rows: readonly (readonly Figure[])[];
+}
+
+/** A generator that was late by more than this measured itself: its run is void, not slow. */
+const GENERATOR_LAG_P99_MS = 100;
+
+const COUNTS = [
+  'devices_welcomed',
+  'messages_accepted',
+  'messages_refused',
+  'messages_arrived',
+  'messages_repeated',
+  'messages_disordered',
+  'sockets_broken',
+  'fleet_snapshots',
+  'fleet_deltas',
+  'fleet_gaps',
+  'message_events',
+  'dropped_iterations',
+];
+const TRENDS = ['accept_ms', 'delivery_ms', 'generator_lag_ms'];
+
+/** Figures, targets and a table out of k6's summary. `ok` = every threshold held and the run is not void. */
+export function figuresOf(summary: K6Summary, profile: Profile): LoadReport {
+  const figures: Record<string, Figure> = {};
+  for (const name of COUNTS) figures[name] = summary.metrics[name]?.values['count'] ?? 0;
+  for (const name of TRENDS) {
+    const values = summary.metrics[name]?.values;
+    for (const [label, key] of [
+      ['p50', 'med'],
+      ['p99', 'p(99)'],
+      ['max', 'max'],
+    ] as const) {
+      const value = values?.[key];
+      figures[`${name}_${label}`] = value === undefined ? null : Math.round(value * 10) / 10;
+    }
+  }
+  const lag = figures['generator_lag_ms_p99'];
+  const isVoid = typeof lag !== 'number' || lag > GENERATOR_LAG_P99_MS;
+  figures['void'] = isVoid;
+  const targets: Record<string, Figure> = { generator_lag_ms_p99: `<=${GENERATOR_LAG_P99_MS}` };
+  const missed: string[] = [];
+  for (const [name, metric] of Object.entries(summary.metrics)) {
+    for (const [bound, { ok }] of Object.entries(metric.thresholds ?? {})) {
+      targets[name] = bound;
+      if (!ok) missed.push(`${name}: ${bound}`);
+    }
+  }
+  figures['thresholds_missed'] = missed.length;
+  const rows: Figure[][] = [['figure', 'value', 'threshold', 'held']];
+  for (const [name, value] of Object.entries(figures)) {
+    const bound = targets[name] ?? targets[name.replace(/_p99$/, '')];
+    const held = bound === undefined ? '' : missed.some((line) => line.startsWith(`${name.replace(/_p99$/, '')}:`)) ? 'NO' : 'yes';
+    rows.push([name, String(value ?? '—'), String(bound ?? ''), held]);
+  }
+  rows.push(['devices, seconds, messages/s', `${profile.devices}, ${profile.seconds}, ${profile.messagesPerSecond}`, '', '']);
+  return { ok: missed.length === 0 && !isVoid, figures, targets, rows };
+}
