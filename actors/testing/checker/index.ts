@@ -1,0 +1,3 @@
+export { createJudge, FAULT_FIGURES, type FaultFigure, type Judge, type LedgerRow, type Verdict } from './judge.ts';
+export { readArrivals } from './read-arrivals.ts';
+export { type Takeover, type TakeoverWatch, watchTakeover } from './takeover.ts';
