@@ -1,6 +1,6 @@
 import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
 import type { Log } from '../../../ops/telemetry/index.ts';
-import { FlotillaError } from '../../../schema/domain/index.ts';
+import { FlotillaError, whatsappIdOf } from '../../../schema/domain/index.ts';
 import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
 import type { Connection, LinkState, TransportDevice, TransportEvents } from '../port.ts';
 import { backoffMs } from './backoff.ts';
@@ -124,7 +124,6 @@ export function createDeviceConnection(
   };
   const pair = async (): Promise<void> => {
     unwatch();
-    say('PAIRING', 'CONNECTING');
     await session?.erase();
     creds = (await deps.library()).freshCreds();
     await dial('PAIRING', 'CONNECTING');
@@ -295,6 +294,7 @@ export function createDeviceConnection(
     async send(message, timeoutMs) {
       if (over || !online || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
       if (!device.canAct()) return { kind: 'not-sent', code: 'FENCED' };
+      deps.wireIds.remember(device.id, whatsappIdOf(message.id), { id: message.id, body: message.body });
       return sends.send(line, message, timeoutMs);
     },
     close,

@@ -1,0 +1,2 @@
+export { type LocalWhatsapp, startLocalWhatsapp } from './local-server.ts';
+export { seedSession } from './seed.ts';

@@ -1,0 +1,368 @@
+import { describe, expect, it } from 'vitest';
+import { seededDice, systemClock } from '../../../ops/lifecycle/index.ts';
+import { uuidV7, whatsappIdOf } from '../../../schema/domain/index.ts';
+import { type TransportPeer, transportConformance } from '../conformance.ts';
+import type { Connection, OutboundMessage, Transport, TransportDevice } from '../port.ts';
+import { createFakeLibrary, type FakeLibrary, type FakeLine } from './testing/fake-line.ts';
+import { createFakeStore, type FakeStore } from './testing/fake-store.ts';
+import { createWhatsappTransport } from './transport.ts';
+
+const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const TIMING = {
+  backoffBaseMs: 10,
+  backoffCapMs: 20,
+  stableMs: 80,
+  conflictMs: 20,
+  conflictWindowMs: 5000,
+  conflictPauseMs: 300,
+  endMs: 100,
+};
+const JID = '14155550111:7@s.whatsapp.net';
+
+interface World {
+  readonly transport: Transport;
+  readonly library: FakeLibrary;
+  readonly store: FakeStore;
+  readonly published: { readonly kind: string }[];
+  /** devices that ask to be paired */
+  readonly requests: Set<string>;
+}
+function createWorld(onOpen: (line: FakeLine) => void = () => {}): World {
+  const library = createFakeLibrary(onOpen);
+  const store = createFakeStore();
+  const published: { kind: string }[] = [];
+  const requests = new Set<string>();
+  const sql = {
+    unsafe: async (text: string, [ids]: unknown[]) => {
+      if (!text.includes("settings - 'pairing'")) return [];
+      const found = (ids as string[]).filter((id) => requests.delete(id));
+      return found.map((id) => ({ id }));
+    },
+  };
+  const redis = { publish: async (_channel: unknown, text: unknown) => published.push(JSON.parse(String(text)) as { kind: string }) };
+  const transport = createWhatsappTransport(
+    {
+      sql: sql as never,
+      redis: redis as never,
+      sessions: store,
+      clock: systemClock,
+      dice: seededDice(1),
+      telemetry: { log: quiet },
+      config: { WHATSAPP_URL: 'ws://127.0.0.1:9', WHATSAPP_FORBID_REAL: true, LEASE_TTL_MS: 6000 },
+      library: async () => library,
+    },
+    { timing: TIMING },
+  );
+  return { transport, library, store, published, requests };
+}
+
+const outbound = (): OutboundMessage => ({ id: uuidV7(systemClock.wall()), attempt: 1, to: '+14155550100', body: 'hello' });
+async function until(what: string, check: () => boolean): Promise<void> {
+  const end = systemClock.monotonic() + 4000;
+  while (!check()) {
+    if (systemClock.monotonic() > end) throw new Error(`waited too long for: ${what}`);
+    await systemClock.sleep(2);
+  }
+}
+function connect(world: World, given: Partial<TransportDevice> = {}) {
+  const id = uuidV7(systemClock.wall());
+  const device: TransportDevice = { id, tenantId: id, epoch: 1, node: 'n', phone: null, settings: {}, canAct: () => true, ...given };
+  const states: string[] = [];
+  const receipts: string[] = [];
+  const open = (paired: boolean): Connection => {
+    if (paired) world.store.saved.set(id, JSON.stringify({ me: { id: JID } }));
+    return world.transport.connect(
+      device,
+      {
+        state: ({ state, reason }) => void states.push(reason === null ? state : `${state} ${reason}`),
+        receipt: ({ state }) => void receipts.push(state),
+        inbound: () => Promise.resolve(),
+      },
+      new AbortController().signal,
+    );
+  };
+  return { id, device, states, receipts, open };
+}
+const opens = (line: FakeLine): void => line.events.opened(JID);
+
+describe('a connection over its sockets', () => {
+  it('opens one socket at a time and ignores a discarded one (C1, C2)', async () => {
+    const world = createWorld(opens);
+    const { states, receipts, open } = connect(world);
+    open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    const first = world.library.latest();
+    first.events.closed(428);
+    await until('ONLINE again', () => states.length === 5 || states.at(-1) === 'ONLINE');
+    await until('the second', () => world.library.lines.length === 2 && states.at(-1) === 'ONLINE');
+    const before = [...states];
+    first.events.closed(401);
+    first.events.qr('late', 1);
+    first.events.receipt(whatsappIdOf('x'), 'READ');
+    await systemClock.sleep(20);
+    expect(states).toEqual(before);
+    expect(receipts).toEqual([]);
+    expect(world.library.lines.length).toBe(2);
+    expect(states).toEqual(['CONNECTING', 'ONLINE', 'OFFLINE CONNECTION_CLOSED', 'CONNECTING', 'ONLINE']);
+  });
+
+  it('saves what changed before the next socket, and waits while it cannot (C3)', async () => {
+    const world = createWorld(opens);
+    const { id, states, open } = connect(world);
+    open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    const line = world.library.latest();
+    line.options.creds['nextPreKeyId'] = 42;
+    line.events.credsChanged();
+    world.store.failFlush = true;
+    line.events.closed(515);
+    await systemClock.sleep(60);
+    expect(world.library.lines.length).toBe(1);
+    expect(states.at(-1)).toBe('OFFLINE SESSION_STORE_UNAVAILABLE');
+    world.store.failFlush = false;
+    await until('the second socket', () => world.library.lines.length === 2);
+    expect(JSON.parse(world.store.saved.get(id) ?? '')).toMatchObject({ nextPreKeyId: 42 });
+  });
+
+  it('stops when another owner wrote the session', async () => {
+    const world = createWorld(opens);
+    const { states, open } = connect(world);
+    open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    world.store.fenced = true;
+    world.library.latest().events.closed(428);
+    await systemClock.sleep(60);
+    expect(states.at(-1)).toBe('OFFLINE SESSION_FENCED');
+    expect(world.library.lines.length).toBe(1);
+  });
+
+  it('a close ends the socket and saves, and does not wait for a dead peer for ever (C3, C4)', async () => {
+    const world = createWorld(opens);
+    const { states, open } = connect(world);
+    const connection = open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    world.store.log.length = 0;
+    await connection.close();
+    await connection.close();
+    expect(world.library.latest().ended).toBe(true);
+    expect(world.store.log).toEqual(['flush']);
+  });
+
+  it('401 erases the session and waits for a new pairing', async () => {
+    const world = createWorld(opens);
+    const { id, states, open } = connect(world);
+    open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    world.library.latest().events.closed(401);
+    await until('LOGGED_OUT', () => states.at(-1) === 'LOGGED_OUT LOGGED_OUT');
+    expect(world.store.saved.has(id)).toBe(false);
+    await systemClock.sleep(60);
+    expect(world.library.lines.length).toBe(1);
+  });
+
+  it('403 keeps the session and stops', async () => {
+    const world = createWorld(opens);
+    const { id, states, open } = connect(world);
+    open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    world.library.latest().events.closed(403);
+    await systemClock.sleep(60);
+    expect(states.at(-1)).toBe('OFFLINE ACCOUNT_BLOCKED');
+    expect(world.store.saved.has(id)).toBe(true);
+    expect(world.library.lines.length).toBe(1);
+  });
+
+  it('500 again and again ends after five tries, although each opened for a moment (C5)', async () => {
+    const world = createWorld((line) => {
+      line.events.opened(JID);
+      line.events.closed(500);
+    });
+    const { states, open } = connect(world);
+    open(true);
+    await until('six sockets', () => world.library.lines.length === 6);
+    await systemClock.sleep(100);
+    expect(world.library.lines.length).toBe(6);
+    expect(states.at(-1)).toBe('OFFLINE BAD_SESSION');
+  });
+
+  it('440 yields to a newer owner', async () => {
+    const world = createWorld(opens);
+    let mine = true;
+    const { states, open } = connect(world, { canAct: () => mine });
+    open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    mine = false;
+    world.library.latest().events.closed(440);
+    await systemClock.sleep(80);
+    expect(states.at(-1)).toBe('OFFLINE REPLACED');
+    expect(world.library.lines.length).toBe(1);
+  });
+
+  it('440 of our own device is taken back, and paused after five', async () => {
+    const world = createWorld((line) => {
+      line.events.opened(JID);
+      line.events.closed(440);
+    });
+    const { open } = connect(world);
+    open(true);
+    await until('five sockets', () => world.library.lines.length === 5);
+    await systemClock.sleep(150);
+    expect(world.library.lines.length).toBe(5);
+    await until('the sixth', () => world.library.lines.length === 6);
+  });
+});
+
+describe('sends', () => {
+  it('an attempt that is still being prepared when its time is up never leaves', async () => {
+    const world = createWorld(opens);
+    const { states, open } = connect(world);
+    const connection = open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    const line = world.library.latest();
+    line.prepare = () => systemClock.sleep(60);
+    expect(await connection.send(outbound(), 20)).toEqual({ kind: 'not-sent', code: 'OFFLINE' });
+    await systemClock.sleep(80);
+    expect(line.sent).toEqual([]);
+  });
+
+  it('a rejected write is unknown, unless its ack comes', async () => {
+    const world = createWorld(opens);
+    const { states, open } = connect(world);
+    const connection = open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    const line = world.library.latest();
+    line.failAfterWrite = true;
+    expect(await connection.send(outbound(), 30)).toEqual({ kind: 'unknown', code: 'NO_ACK' });
+    const message = outbound();
+    const waiting = connection.send(message, 500);
+    await until('the write', () => line.sent.length === 2);
+    line.events.acknowledged(whatsappIdOf(message.id), null);
+    expect((await waiting).kind).toBe('sent');
+  });
+
+  it('a socket that goes leaves what was written unknown', async () => {
+    const world = createWorld(opens);
+    const { states, open } = connect(world);
+    const connection = open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    const line = world.library.latest();
+    line.answer = () => {};
+    const waiting = connection.send(outbound(), 1000);
+    await until('the write', () => line.sent.length === 1);
+    line.events.closed(428);
+    expect(await waiting).toEqual({ kind: 'unknown', code: 'CONNECTION_LOST' });
+  });
+
+  it('a late ack of an unknown attempt counts as proof', async () => {
+    const world = createWorld(opens);
+    const { states, receipts, open } = connect(world);
+    const connection = open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    const line = world.library.latest();
+    line.answer = () => {};
+    const message = outbound();
+    expect((await connection.send(message, 20)).kind).toBe('unknown');
+    line.events.acknowledged(whatsappIdOf(message.id), null);
+    await until('the proof', () => receipts.includes('SENT'));
+    expect(receipts).toEqual(['WRITTEN', 'SENT']);
+  });
+});
+
+describe('pairing', () => {
+  it('shows codes, stores nothing before the phone accepts, then restarts at once and is ONLINE (C6, C7)', async () => {
+    const world = createWorld();
+    const { id, states, open } = connect(world);
+    open(false);
+    await until('UNPAIRED', () => states.at(-1) === 'UNPAIRED');
+    world.requests.add(id);
+    await until('a socket', () => world.library.lines.length === 1);
+    const first = world.library.latest();
+    first.events.qr('code-1', 60_000);
+    first.events.credsChanged();
+    first.events.qr('code-2', 20_000);
+    expect(world.store.saved.size).toBe(0);
+    first.options.creds['me'] = { id: JID };
+    first.events.linked(JID);
+    first.events.closed(515);
+    await until('the restart', () => world.library.lines.length === 2);
+    expect(JSON.parse(world.store.saved.get(id) ?? '{}')).toMatchObject({ me: { id: JID } });
+    world.library.latest().events.opened(JID);
+    await until('PAIRED', () => world.published.some((event) => event.kind === 'end'));
+    expect(world.published).toEqual([
+      { kind: 'started' },
+      { kind: 'qr', text: 'code-1', lifeMs: 60_000 },
+      { kind: 'qr', text: 'code-2', lifeMs: 20_000 },
+      { kind: 'end', outcome: 'PAIRED' },
+    ]);
+    expect(states).toEqual([
+      'UNPAIRED',
+      'PAIRING CONNECTING',
+      'PAIRING SCAN_QR',
+      'PAIRING SCAN_QR',
+      'PAIRING RESTARTING',
+      'CONNECTING RESTART_REQUIRED',
+      'ONLINE',
+    ]);
+  });
+
+  it('expires, and starts again only when asked again', async () => {
+    const world = createWorld();
+    const { id, states, open } = connect(world);
+    open(false);
+    world.requests.add(id);
+    await until('a socket', () => world.library.lines.length === 1);
+    world.library.latest().events.closed(408);
+    await until('the end', () => states.at(-1) === 'UNPAIRED PAIRING_EXPIRED');
+    expect(world.published.at(-1)).toEqual({ kind: 'end', outcome: 'PAIRING_EXPIRED' });
+    expect(world.library.lines.length).toBe(1);
+    world.requests.add(id);
+    await until('a new socket', () => world.library.lines.length === 2);
+  });
+
+  it("refuses another phone than the device's", async () => {
+    const world = createWorld();
+    const { id, states, open } = connect(world, { phone: '+4917012345678' });
+    open(false);
+    world.requests.add(id);
+    await until('a socket', () => world.library.lines.length === 1);
+    world.library.latest().events.linked(JID);
+    await until('the end', () => states.at(-1) === 'UNPAIRED WRONG_NUMBER');
+    expect(world.store.saved.size).toBe(0);
+    expect(world.library.latest().ended).toBe(true);
+    expect(world.published.at(-1)).toEqual({ kind: 'end', outcome: 'WRONG_NUMBER' });
+  });
+});
+
+const startPeer = async (): Promise<TransportPeer> => {
+  const world = createWorld((line) => {
+    line.events.opened(JID);
+    line.answer = answer;
+  });
+  const next: ('refuse' | 'mute')[] = [];
+  const arrived: string[] = [];
+  function answer({ wireId }: { wireId: string }): void {
+    arrived.push(wireId);
+    const fault = next.shift();
+    const { events } = world.library.latest();
+    if (fault === 'refuse') events.acknowledged(wireId, '463');
+    if (fault !== undefined) return;
+    events.acknowledged(wireId, null);
+    events.receipt(wireId, 'DELIVERED');
+    events.receipt(wireId, 'READ');
+  }
+  let heldBack = 0;
+  return {
+    transport: world.transport,
+    arrivals: async (messageId) => arrived.filter((id) => id === whatsappIdOf(messageId)).length,
+    refuseNext: async () => void next.push('refuse'),
+    muteNext: async () => void next.push('mute'),
+    drop: async () => world.library.latest().events.closed(428),
+    restore: async () => {},
+    say: async (_deviceId, from, body) =>
+      world.library.latest().events.inbound({ id: `in-${heldBack++}`, from, fromLid: null, body, at: systemClock.wall() }),
+    prepare: async (deviceId) => void world.store.saved.set(deviceId, JSON.stringify({ me: { id: JID } })),
+    close: async () => {},
+  };
+};
+
+transportConformance('whatsapp (on a played socket)', startPeer, { inbound: true });
