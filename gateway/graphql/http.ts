@@ -148,7 +148,7 @@ export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
     const headers = { ...request.headers };
     delete headers['content-length'];
     const init: RequestInit = { method: request.method, headers, signal: request.signal };
-    if (request.method === 'POST') init.body = await request.body(HTTP_BODY_BYTES);
+    if (request.method === 'POST') init.body = (await request.body(HTTP_BODY_BYTES)).toString('utf8');
     const url = `http://gateway/graphql${request.query === '' ? '' : `?${request.query}`}`;
     const context: ServerContext = { viewer, traceparent: request.headers['traceparent'], refused: false };
     const response = await yoga.fetch(new yoga.fetchAPI.Request(url, init), context);

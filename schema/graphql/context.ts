@@ -65,7 +65,8 @@ export interface DeadLetterRow {
   readonly cause: string;
   readonly attempts: number;
   readonly lastError: string | null;
-  readonly createdAt: number;
+  /** µs since 1970: the key of the list's order */
+  readonly createdMicros: number;
   readonly redrives: number;
 }
 
@@ -98,8 +99,6 @@ export interface Page<T> {
 }
 
 export interface DevicePageQuery {
-  readonly nameContains: string | null;
-  readonly transport: TransportKind | null;
   /** id of the last row seen, or null */
   readonly after: string | null;
   readonly limit: number;
@@ -111,7 +110,7 @@ export interface MessagePageQuery {
   readonly limit: number;
 }
 export interface DeadLetterPageQuery {
-  readonly after: { readonly createdAt: number; readonly messageId: string } | null;
+  readonly after: { readonly createdMicros: number; readonly messageId: string } | null;
   readonly limit: number;
 }
 

@@ -8,13 +8,12 @@ import { argumentError, createChecks } from '../validate.ts';
 /** Most messages one redrive puts back. */
 const REDRIVE_LIMIT = 1000;
 
-const cursorOf = (row: DeadLetterRow): string => `${row.createdAt}:${row.messageId}`;
+const cursorOf = (row: DeadLetterRow): string => `${row.createdMicros}:${row.messageId}`;
 function keyOf(after: string | null | undefined): DeadLetterPageQuery['after'] {
   if (after === null || after === undefined) return null;
   const [at = '', messageId = ''] = after.split(':');
-  if (!/^\d{1,15}(\.\d{1,6})?$/.test(at) || !isUuid(messageId))
-    throw argumentError('INVALID_INPUT', 'after', 'expected a cursor of this list');
-  return { createdAt: Number(at), messageId };
+  if (!/^\d{1,16}$/.test(at) || !isUuid(messageId)) throw argumentError('INVALID_INPUT', 'after', 'expected a cursor of this list');
+  return { createdMicros: Number(at), messageId };
 }
 
 function addType(kit: Kit): void {
@@ -38,7 +37,7 @@ function addType(kit: Kit): void {
       cause: t.exposeString('cause', { description: 'Machine-readable why.' }),
       attempts: t.exposeInt('attempts', { description: 'How often it was tried.' }),
       lastError: t.exposeString('lastError', { nullable: true, description: 'What the transport said last.' }),
-      createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it ended.' }),
+      createdAt: t.field({ type: 'DateTime', description: 'When it ended.', resolve: (row) => Math.floor(row.createdMicros / 1000) }),
       redrives: t.exposeInt('redrives', { description: 'How often it was put back before.' }),
     }),
   });

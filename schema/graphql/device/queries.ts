@@ -1,36 +1,50 @@
-import type { DeviceState } from '../../domain/index.ts';
+import type { DeviceState, TransportKind } from '../../domain/index.ts';
 import type { DeviceRow } from '../../sql/types.ts';
 import type { Kit } from '../builder.ts';
 import type { DevicePageQuery, GraphqlContext, Page } from '../context.ts';
 import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { argumentError, argumentId } from '../validate.ts';
+import { stateWithoutOwner } from './type.ts';
 
 /** Rows looked at per read when filtering by state, and the most reads one request may cost. */
 const SCAN_CHUNK = 1000;
 const SCAN_READS = 40;
 
+interface DeviceFilter {
+  readonly states: ReadonlySet<DeviceState> | null;
+  /** lower case */
+  readonly name: string | null;
+  readonly transport: TransportKind | null;
+}
+
+async function matches(row: DeviceRow, filter: DeviceFilter, context: GraphqlContext): Promise<boolean> {
+  if (filter.transport !== null && row.transport !== filter.transport) return false;
+  if (filter.name !== null && !row.name.toLowerCase().includes(filter.name)) return false;
+  if (filter.states === null) return true;
+  const live = await context.live.device(context.viewer.tenantId, row.id);
+  return filter.states.has(live?.state ?? stateWithoutOwner(row).state);
+}
+
 /**
- * Devices in given states. States live with the owners, not in the ledger, so pages are read by key and filtered until the page is
- * full. A filter that matches next to nothing may answer a short page with `more`: its last cursor goes on.
+ * A page of devices that pass a filter. States live with the owners, not in the ledger, so pages are read by key and filtered until the
+ * page is full. A filter that matches next to nothing may answer a short page with `more`: its last cursor goes on.
  */
-async function pageByState(
+async function filteredPage(
   context: GraphqlContext,
   query: DevicePageQuery,
-  states: ReadonlySet<DeviceState>,
+  filter: DeviceFilter,
 ): Promise<Page<DeviceRow> & { readonly resumeAfter: string | null }> {
   const rows: DeviceRow[] = [];
   let after = query.after;
   for (let read = 0; read < SCAN_READS; read++) {
-    const page = await context.ledger.devicePage(context.viewer.tenantId, { ...query, after, limit: SCAN_CHUNK });
+    const page = await context.ledger.devicePage(context.viewer.tenantId, { after, limit: SCAN_CHUNK });
     for (const row of page.rows) {
-      const live = await context.live.device(context.viewer.tenantId, row.id);
-      const state = live?.state ?? (row.quarantined ? 'QUARANTINED' : row.paused ? 'PAUSED' : 'UNKNOWN');
-      if (!states.has(state)) continue;
+      if (!(await matches(row, filter, context))) continue;
       if (rows.length === query.limit) return { rows, more: true, resumeAfter: rows.at(-1)?.id ?? after };
       rows.push(row);
     }
     after = page.rows.at(-1)?.id ?? after;
-    if (!page.more) return { rows, more: false, resumeAfter: after };
+    if (!page.more) return { rows, more: false, resumeAfter: rows.at(-1)?.id ?? null };
   }
   return { rows, more: true, resumeAfter: after };
 }
@@ -61,15 +75,18 @@ export function addDeviceQueries(kit: Kit): void {
         },
         resolve: async (_root, args, context) => {
           const query: DevicePageQuery = {
-            nameContains: nameFilter(args.name),
-            transport: args.transport ?? null,
             after: args.after === null || args.after === undefined ? null : argumentId('Device', 'after', args.after),
             limit: limitOf(args),
           };
-          if (args.state === null || args.state === undefined) {
+          const filter: DeviceFilter = {
+            states: args.state === null || args.state === undefined ? null : new Set(args.state),
+            name: nameFilter(args.name),
+            transport: args.transport ?? null,
+          };
+          if (filter.states === null && filter.name === null && filter.transport === null) {
             return connectionOf(await context.ledger.devicePage(context.viewer.tenantId, query), (row) => row.id, args);
           }
-          const page = await pageByState(context, query, new Set(args.state));
+          const page = await filteredPage(context, query, filter);
           const connection = connectionOf(page, (row) => row.id, args);
           return { ...connection, pageInfo: { ...connection.pageInfo, endCursor: page.resumeAfter } };
         },
@@ -83,5 +100,5 @@ export function addDeviceQueries(kit: Kit): void {
 function nameFilter(name: string | null | undefined): string | null {
   if (name === null || name === undefined || name === '') return null;
   if (name.length > 80 || /\p{Cc}/u.test(name)) throw argumentError('INVALID_INPUT', 'name', 'expected at most 80 printable characters');
-  return name;
+  return name.toLowerCase();
 }

@@ -8,7 +8,7 @@ const liveOf = (device: DeviceRow, context: GraphqlContext): Promise<DeviceRecor
   context.live.device(context.viewer.tenantId, device.id);
 
 /** What is known without an owner's word: the ledger knows pauses and quarantines. */
-function stateWithoutOwner(device: DeviceRow): { state: DeviceRecord['state']; reason: string | null } {
+export function stateWithoutOwner(device: DeviceRow): { state: DeviceRecord['state']; reason: string | null } {
   if (device.quarantined) return { state: 'QUARANTINED', reason: device.quarantineReason };
   if (device.paused) return { state: 'PAUSED', reason: device.pauseReason };
   return { state: 'UNKNOWN', reason: 'NO_OWNER' };

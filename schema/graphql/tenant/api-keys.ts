@@ -7,12 +7,10 @@ type KeyAnswer = ({ readonly apiKey: ApiKeyRow; readonly secret?: string } & Ref
 
 function addTypes(kit: Kit) {
   const { builder } = kit;
-  builder.node('ApiKey', {
+  builder.objectType('ApiKey', {
     description: 'A key of the tenant. The secret itself is kept nowhere.',
-    id: { resolve: (key) => key.id },
-    authScopes: { scope: 'admin' },
-    loadOne: async (id, context) => (await context.access.apiKeys(context.viewer.tenantId)).find((key) => key.id === id) ?? null,
     fields: (t) => ({
+      id: t.id({ description: 'The id, of the form `ApiKey:uuid`.', resolve: (key) => `ApiKey:${key.id}` }),
       name: t.exposeString('name', { description: 'What it is for.' }),
       scopes: t.field({
         type: [kit.Scope],
