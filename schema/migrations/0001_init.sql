@@ -64,10 +64,12 @@ create table ownership (
   acquired_at   timestamptz,
   -- crash takeovers in the middle of a turn since the last completed turn
   crashes       smallint not null default 0,
+  -- the message of the last intent: what a successor republishes
+  last_message_id uuid,
   next_send_at  timestamptz not null default '-infinity',
   day           date not null default '-infinity',
   day_sent      integer not null default 0,
-  ended         bigint not null default 0        -- messages of the device that have ended: backlog = accepted - ended
+  ended         bigint not null default 0 check (ended >= 0)  -- messages that have ended: backlog = lane_counters.accepted - ended
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 create index ownership_partition on ownership (partition);
 
@@ -76,6 +78,7 @@ create table lane_counters (
   device_id uuid not null references devices (id),
   lane      lane not null,
   next_seq  bigint not null default 1,
+  accepted  bigint not null default 0,           -- messages ever accepted, with or without a seq yet
   primary key (device_id, lane)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
@@ -88,6 +91,7 @@ create table messages (
   seq          bigint,                           -- null until the message is due (scheduled) or promoted again (redriven)
   state        message_state not null default 'QUEUED',
   attempt      integer not null default 0,       -- intents made
+  budget_from  integer not null default 0,       -- attempts before the last redrive: the budget counts from here
   epoch        bigint,                           -- epoch of the last intent or adoption
   node         text,
   recipient    text not null,                    -- E.164
@@ -108,6 +112,8 @@ create table messages (
   primary key (id)
 ) partition by range (id);
 create index messages_open on messages (device_id, lane, seq) where state in ('QUEUED', 'SENDING', 'WRITTEN', 'UNKNOWN') and seq is not null;
+-- small: what a new owner must adopt
+create index messages_in_flight on messages (device_id) where state in ('SENDING', 'WRITTEN', 'UNKNOWN');
 create index messages_scheduled on messages (due_at) where state = 'QUEUED' and seq is null;
 create index messages_device on messages (device_id, id);
 create index messages_tenant on messages (tenant_id, id);

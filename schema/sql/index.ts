@@ -1,3 +1,12 @@
+export * from './accept.ts';
+export * from './devices.ts';
+export * from './fleet.ts';
+export { intent } from './intent.ts';
+export * from './lanes.ts';
+export * from './messages.ts';
+export * from './ownership.ts';
 export * from './partitions.ts';
+export { result } from './result.ts';
 export type { SqlRunner } from './statement.ts';
+export * from './tenants.ts';
 export type * from './types.ts';

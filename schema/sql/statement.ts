@@ -31,3 +31,8 @@ export function column<T>(rows: readonly T[], pick: (row: T) => Value): string {
 export async function query<Row extends object>(sql: SqlRunner, text: string, parameters: readonly Parameter[]): Promise<readonly Row[]> {
   return await sql.unsafe<Row[]>(text, parameters as Parameter[], { prepare: true });
 }
+
+/** The text form of a bytea parameter. */
+export function bytea(bytes: Uint8Array): string {
+  return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`;
+}

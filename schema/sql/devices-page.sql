@@ -1,0 +1,8 @@
+-- A page of a tenant's devices in id order. $1 tenant  $2 after this id (null = from the start)  $3 most
+select d.id, d.tenant_id, d.partition, d.name, d.phone, d.transport, d.paired, d.paused, d.pause_reason, d.quarantined, d.quarantine_reason,
+  d.pace_min_ms, d.pace_max_ms, d.daily_cap, d.settings, floor(extract(epoch from d.created_at) * 1000)::bigint as created_at,
+  floor(extract(epoch from d.changed_at) * 1000)::bigint as changed_at, d.deleted_at is not null as deleted
+from devices d
+where d.tenant_id = $1::uuid and d.deleted_at is null and d.id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
+order by d.id
+limit $3

@@ -1,0 +1,201 @@
+import { readAsset } from '../../ops/lifecycle/index.ts';
+import { partitionOf, type TransportKind } from '../domain/index.ts';
+import { arrayLiteral, bytea, column, type Parameter, query, type SqlRunner } from './statement.ts';
+import type { DeviceRow } from './types.ts';
+
+const sqlFile = (name: string): string => readAsset(import.meta.url, `./${name}.sql`);
+const LOAD_DEVICES = sqlFile('load-devices');
+const TENANT_DEVICES = sqlFile('tenant-devices');
+const DEVICES_PAGE = sqlFile('devices-page');
+const CHANGED_DEVICES = sqlFile('changed-devices');
+const BY_LINK_TOKEN = sqlFile('device-by-link-token');
+const ALL_DEVICES = sqlFile('all-devices');
+const CREATE_DEVICES = sqlFile('create-devices');
+const UPDATE_DEVICE = sqlFile('update-device');
+const SET_PAUSED = sqlFile('set-paused');
+const SET_QUARANTINE = sqlFile('set-quarantine');
+const RELEASE_DEVICE = sqlFile('release-device');
+const SET_PAIRED = sqlFile('set-paired');
+const SET_LINK_TOKEN = sqlFile('set-link-token');
+const DELETE_DEVICE = sqlFile('delete-device');
+
+interface Row {
+  readonly id: string;
+  readonly tenant_id: string;
+  readonly partition: number;
+  readonly name: string;
+  readonly phone: string | null;
+  readonly transport: TransportKind;
+  readonly paired: boolean;
+  readonly paused: boolean;
+  readonly pause_reason: string | null;
+  readonly quarantined: boolean;
+  readonly quarantine_reason: string | null;
+  readonly pace_min_ms: number;
+  readonly pace_max_ms: number;
+  readonly daily_cap: number | null;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly created_at: number;
+  readonly changed_at: number;
+  readonly deleted: boolean;
+}
+
+const deviceOf = (row: Row): DeviceRow => ({
+  id: row.id,
+  tenantId: row.tenant_id,
+  partition: row.partition,
+  name: row.name,
+  phone: row.phone,
+  transport: row.transport,
+  paired: row.paired,
+  paused: row.paused,
+  pauseReason: row.pause_reason,
+  quarantined: row.quarantined,
+  quarantineReason: row.quarantine_reason,
+  paceMinMs: row.pace_min_ms,
+  paceMaxMs: row.pace_max_ms,
+  dailyCap: row.daily_cap,
+  settings: row.settings,
+  createdAt: row.created_at,
+  changedAt: row.changed_at,
+  deleted: row.deleted,
+});
+
+async function many(sql: SqlRunner, text: string, parameters: readonly Parameter[]): Promise<readonly DeviceRow[]> {
+  return (await query<Row>(sql, text, parameters)).map(deviceOf);
+}
+
+async function one(sql: SqlRunner, text: string, parameters: readonly Parameter[]): Promise<DeviceRow | null> {
+  return (await many(sql, text, parameters))[0] ?? null;
+}
+
+/** Devices by id, deleted ones too. For the runtime only: it does not ask whose they are. */
+export async function loadDevices(sql: SqlRunner, ids: readonly string[]): Promise<readonly DeviceRow[]> {
+  return ids.length === 0 ? [] : await many(sql, LOAD_DEVICES, [arrayLiteral(ids)]);
+}
+
+/** Devices of one tenant by id, in id order; unknown, foreign and deleted ids are left out. */
+export async function tenantDevices(sql: SqlRunner, tenantId: string, ids: readonly string[]): Promise<readonly DeviceRow[]> {
+  return ids.length === 0 ? [] : await many(sql, TENANT_DEVICES, [tenantId, arrayLiteral(ids)]);
+}
+
+/** A page of a tenant's devices in id order; the cursor is the last id. */
+export async function devicesPage(sql: SqlRunner, tenantId: string, after: string | null, limit: number): Promise<readonly DeviceRow[]> {
+  return await many(sql, DEVICES_PAGE, [tenantId, after, limit]);
+}
+
+/** Devices whose row changed at or after `sinceWallMs` by the database's clock, deleted ones too. Overlap calls by some seconds. */
+export async function changedDevices(sql: SqlRunner, sinceWallMs: number): Promise<readonly DeviceRow[]> {
+  return await many(sql, CHANGED_DEVICES, [sinceWallMs]);
+}
+
+/** The device that a link token (its SHA-256) belongs to, or null. */
+export async function deviceByLinkToken(sql: SqlRunner, hash: Uint8Array): Promise<DeviceRow | null> {
+  return await one(sql, BY_LINK_TOKEN, [bytea(hash)]);
+}
+
+/** Every device that is not deleted, for placement. */
+export async function allDevices(sql: SqlRunner): Promise<readonly { readonly id: string; readonly partition: number }[]> {
+  return await query<{ id: string; partition: number }>(sql, ALL_DEVICES, []);
+}
+
+export interface NewDevice {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly name: string;
+  readonly transport: TransportKind;
+  /** E.164 */
+  readonly phone?: string | null;
+  /** default: true for simulator and link, which have nothing to pair */
+  readonly paired?: boolean;
+  readonly paceMinMs?: number;
+  readonly paceMaxMs?: number;
+  readonly dailyCap?: number | null;
+  /** SHA-256 of the link token */
+  readonly linkTokenHash?: Uint8Array | null;
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
+
+/** Makes devices, each with its ownership row and lane counters; those whose name the tenant already uses are missing from the result. */
+export async function createDevices(sql: SqlRunner, devices: readonly NewDevice[]): Promise<readonly DeviceRow[]> {
+  if (devices.length === 0) return [];
+  return await many(sql, CREATE_DEVICES, [
+    column(devices, (device) => device.id),
+    column(devices, (device) => device.tenantId),
+    column(devices, (device) => partitionOf(device.id)),
+    column(devices, (device) => device.name),
+    column(devices, (device) => device.phone ?? null),
+    column(devices, (device) => device.transport),
+    column(devices, (device) => device.paired ?? device.transport !== 'whatsapp'),
+    column(devices, (device) => device.paceMinMs ?? 5000),
+    column(devices, (device) => device.paceMaxMs ?? Math.max(15000, device.paceMinMs ?? 0)),
+    column(devices, (device) => device.dailyCap ?? null),
+    column(devices, (device) => device.linkTokenHash ?? null),
+    column(devices, (device) => JSON.stringify(device.settings ?? {})),
+  ]);
+}
+
+/** Makes one device; null when the tenant already uses its name. */
+export async function createDevice(sql: SqlRunner, device: NewDevice): Promise<DeviceRow | null> {
+  return (await createDevices(sql, [device]))[0] ?? null;
+}
+
+export interface DevicePatch {
+  readonly name?: string;
+  readonly paceMinMs?: number;
+  readonly paceMaxMs?: number;
+  /** null takes the cap away */
+  readonly dailyCap?: number | null;
+  /** merged into what is there, key by key */
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
+
+/** Changes a device; null when there is none. @throws unique_violation (23505) when the name is taken, check_violation (23514) when pace is wrong */
+export async function updateDevice(sql: SqlRunner, tenantId: string, deviceId: string, patch: DevicePatch): Promise<DeviceRow | null> {
+  return await one(sql, UPDATE_DEVICE, [
+    tenantId,
+    deviceId,
+    patch.name ?? null,
+    patch.paceMinMs ?? null,
+    patch.paceMaxMs ?? null,
+    patch.dailyCap !== undefined,
+    patch.dailyCap ?? null,
+    patch.settings === undefined ? null : JSON.stringify(patch.settings),
+  ]);
+}
+
+/** Pauses or resumes a device; null when there is none. */
+export async function setPaused(
+  sql: SqlRunner,
+  tenantId: string,
+  deviceId: string,
+  paused: boolean,
+  reason: string | null = null,
+): Promise<DeviceRow | null> {
+  return await one(sql, SET_PAUSED, [tenantId, deviceId, paused, reason]);
+}
+
+/** Quarantines a device; null when it is already, or is gone. */
+export async function setQuarantine(sql: SqlRunner, deviceId: string, reason: string): Promise<DeviceRow | null> {
+  return await one(sql, SET_QUARANTINE, [deviceId, reason]);
+}
+
+/** Gives a quarantined device back, its crash count cleared; null when it is not quarantined or there is none. */
+export async function releaseDevice(sql: SqlRunner, tenantId: string, deviceId: string): Promise<DeviceRow | null> {
+  return await one(sql, RELEASE_DEVICE, [tenantId, deviceId]);
+}
+
+/** Notes whether a device is paired; a null phone leaves the number as it is. */
+export async function setPaired(sql: SqlRunner, deviceId: string, paired: boolean, phone: string | null = null): Promise<DeviceRow | null> {
+  return await one(sql, SET_PAIRED, [deviceId, paired, phone]);
+}
+
+/** Gives a device a new link token (its SHA-256), or none; null when there is no such device. */
+export async function setLinkToken(sql: SqlRunner, tenantId: string, deviceId: string, hash: Uint8Array | null): Promise<DeviceRow | null> {
+  return await one(sql, SET_LINK_TOKEN, [tenantId, deviceId, hash === null ? null : bytea(hash)]);
+}
+
+/** Marks a device deleted; its name can be used again, its ledger stays. */
+export async function deleteDevice(sql: SqlRunner, tenantId: string, deviceId: string): Promise<DeviceRow | null> {
+  return await one(sql, DELETE_DEVICE, [tenantId, deviceId]);
+}

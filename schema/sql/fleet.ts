@@ -1,0 +1,112 @@
+import { readAsset } from '../../ops/lifecycle/index.ts';
+import type { NodeState } from '../domain/index.ts';
+import { column, query, type SqlRunner } from './statement.ts';
+
+/** Figures of the fleet, the registry of nodes, and inbound messages. */
+
+const FLEET_TOTALS = readAsset(import.meta.url, './fleet-totals.sql');
+const ADD_TRAFFIC = readAsset(import.meta.url, './add-traffic.sql');
+const UPSERT_NODE = readAsset(import.meta.url, './upsert-node.sql');
+const LIST_NODES = readAsset(import.meta.url, './list-nodes.sql');
+const STORE_INBOUND = readAsset(import.meta.url, './store-inbound.sql');
+
+/** Length of a traffic bucket, ms. */
+export const TRAFFIC_BUCKET_MS = 10_000;
+
+export interface FleetTotals {
+  readonly devices: number;
+  /** accepted and not ended, scheduled messages among them */
+  readonly backlog: number;
+  /** of the last 60 s, from buckets of 10 s */
+  readonly sentPerMinute: number;
+  readonly failedPerMinute: number;
+}
+
+/** A tenant's totals, from counters only: never a scan of the ledger. */
+export async function fleetTotals(sql: SqlRunner, tenantId: string, nowMs: number): Promise<FleetTotals> {
+  const [row] = await query<{ devices: number; backlog: number; sent: number; failed: number }>(sql, FLEET_TOTALS, [tenantId, nowMs]);
+  return { devices: row?.devices ?? 0, backlog: row?.backlog ?? 0, sentPerMinute: row?.sent ?? 0, failedPerMinute: row?.failed ?? 0 };
+}
+
+export interface TrafficRow {
+  readonly tenantId: string;
+  /** start of the bucket, wall ms, a multiple of TRAFFIC_BUCKET_MS */
+  readonly bucketMs: number;
+  readonly node: string;
+  readonly sent: number;
+  readonly delivered: number;
+  readonly failed: number;
+}
+
+/** Adds counts; a (tenant, bucket, node) stands at most once in a batch. Not safe to repeat: a repeat counts twice. */
+export async function addTraffic(sql: SqlRunner, rows: readonly TrafficRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  await query(sql, ADD_TRAFFIC, [
+    column(rows, (row) => row.tenantId),
+    column(rows, (row) => row.bucketMs),
+    column(rows, (row) => row.node),
+    column(rows, (row) => row.sent),
+    column(rows, (row) => row.delivered),
+    column(rows, (row) => row.failed),
+  ]);
+}
+
+export interface NodeRow {
+  readonly id: string;
+  readonly state: NodeState;
+  readonly version: string;
+  readonly host: string;
+  readonly capacity: number;
+  readonly devices: number;
+  readonly startedAt: number;
+  readonly seenAt: number;
+}
+
+/** Writes what a node says of itself. */
+export async function upsertNode(sql: SqlRunner, node: NodeRow): Promise<void> {
+  await query(sql, UPSERT_NODE, [node.id, node.state, node.version, node.host, node.capacity, node.devices, node.startedAt, node.seenAt]);
+}
+
+/** Every node that was ever seen, newest word first. Redis says which of them live. */
+export async function listNodes(sql: SqlRunner): Promise<readonly NodeRow[]> {
+  const rows = await query<{
+    id: string;
+    state: NodeState;
+    version: string;
+    host: string;
+    capacity: number;
+    devices: number;
+    started_at: number;
+    seen_at: number;
+  }>(sql, LIST_NODES, []);
+  return rows.map(({ started_at, seen_at, ...row }) => ({ ...row, startedAt: started_at, seenAt: seen_at }));
+}
+
+export interface InboundItem {
+  readonly deviceId: string;
+  /** the provider's or device's own id: unique within the device */
+  readonly id: string;
+  readonly tenantId: string;
+  readonly sender: string;
+  readonly senderLid: string | null;
+  readonly body: string;
+  readonly receivedAt: number;
+}
+
+/** Stores inbound messages once per (device, id); returns which of them are new. After it returns every item is stored. */
+export async function storeInbound(
+  sql: SqlRunner,
+  items: readonly InboundItem[],
+): Promise<readonly { readonly deviceId: string; readonly id: string }[]> {
+  if (items.length === 0) return [];
+  const rows = await query<{ device_id: string; id: string }>(sql, STORE_INBOUND, [
+    column(items, (item) => item.deviceId),
+    column(items, (item) => item.id),
+    column(items, (item) => item.tenantId),
+    column(items, (item) => item.sender),
+    column(items, (item) => item.senderLid),
+    column(items, (item) => item.body),
+    column(items, (item) => item.receivedAt),
+  ]);
+  return rows.map((row) => ({ deviceId: row.device_id, id: row.id }));
+}

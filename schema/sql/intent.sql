@@ -1,0 +1,105 @@
+-- About to send: commits the intent of every message that may go now and says of the rest why not. At most one message per device.
+-- $1 device  $2 epoch  $3 node  $4 message  $5 pace (ms)  $6 may UNKNOWN be sent again  $7 attempts at which it is DEAD
+-- Result: one row per item, in input order. Guarantees:
+--  N1 ownership rows are locked first, in device order, and read as last committed: an epoch that was bumped while this statement waited
+--     is seen (a plain `where epoch =` under READ COMMITTED would pass and commit after the bump);
+--  N2 then message rows are locked, in id order, and read as last committed;
+--  N3 a pass counts the send, sets the pace, and moves the message to SENDING under (epoch, attempt + 1), all or nothing;
+--  N4 a suppressed recipient (phone or LID) ends the message here, in the statement that would have committed its sending.
+with item as materialized (
+  select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[])
+    with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, ord)
+), owner as materialized (
+  select o.device_id, o.epoch, o.next_send_at, o.day, o.day_sent
+  from ownership o
+  where o.device_id = any($1::uuid[])
+  order by o.device_id
+  for no key update of o
+), gate as materialized (
+  select count(*) as owners from owner
+), message as materialized (
+  select m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.budget_from, m.recipient, m.recipient_lid, m.body,
+    m.due_at, m.created_at, m.intent_at, m.traceparent, m.campaign_id, m.last_error
+  from messages m
+  where m.id = any($4::uuid[]) and (select g.owners from gate g) > 0
+  order by m.id
+  for no key update of m
+), clock as materialized (
+  select c.at, (c.at at time zone 'UTC')::date as today from (select clock_timestamp() as at from (select count(*) from message) done) c
+), verdict as materialized (
+  select i.ord, i.device_id, i.epoch as item_epoch, i.node, i.pace_ms, i.message_id, m.state, m.tenant_id, m.attempt, m.intent_at,
+    case
+      when o.device_id is null then 'FENCED'
+      when o.epoch <> i.epoch then 'FENCED' -- fence
+      when m.id is null or m.state not in ('QUEUED', 'SENDING', 'WRITTEN', 'UNKNOWN') then 'ENDED'
+      when m.seq is null then 'ENDED'
+      when d.deleted_at is not null then 'DELETED'
+      when d.quarantined then 'QUARANTINED'
+      when m.state in ('SENDING', 'WRITTEN') or (m.state = 'UNKNOWN' and not i.resend_unknown) then 'UNKNOWN_OUTCOME'
+      when d.paused then 'PAUSED'
+      when s.hit is not null then 'SUPPRESSED'
+      when m.attempt - m.budget_from >= i.budget then 'DEAD'
+      when m.campaign_id is not null and c.state is distinct from 'RUNNING' then 'CAMPAIGN_PAUSED'
+      when m.due_at > t.at then 'NOT_DUE'
+      when o.day = t.today and o.day_sent >= d.daily_cap then 'CAPPED'
+      when o.next_send_at > t.at then 'PACED'
+      else 'PASS'
+    end as verdict,
+    m.due_at, o.next_send_at, t.at, t.today
+  from item i
+  cross join clock t
+  left join owner o on o.device_id = i.device_id
+  left join message m on m.id = i.message_id and m.device_id = i.device_id
+  left join devices d on d.id = any($1::uuid[]) and d.id = i.device_id
+  left join lateral (
+    (select 1 as hit from suppressions s where s.tenant_id = m.tenant_id and s.phone = m.recipient limit 1)
+    union all
+    (select 1 from suppressions s where s.tenant_id = m.tenant_id and s.lid = m.recipient_lid limit 1)
+    limit 1
+  ) s on true
+  left join lateral (select c.state from campaigns c where c.id = m.campaign_id limit 1) c on true
+), owning as (
+  update ownership o
+  set next_send_at = case when v.verdict = 'PASS' then v.at + v.pace_ms * interval '1 millisecond' else o.next_send_at end,
+    day = case when v.verdict = 'PASS' then v.today else o.day end,
+    day_sent = case when v.verdict <> 'PASS' then o.day_sent when o.day = v.today then o.day_sent + 1 else 1 end,
+    last_message_id = v.message_id,
+    ended = o.ended + case when v.verdict = 'PASS' then 0 else 1 end
+  from verdict v
+  where o.device_id = any($1::uuid[]) and o.device_id = v.device_id and v.verdict in ('PASS', 'SUPPRESSED', 'DEAD')
+), moved as (
+  update messages m
+  set state = case v.verdict when 'PASS' then 'SENDING'::message_state when 'DEAD' then 'DEAD' else 'SUPPRESSED' end,
+    attempt = m.attempt + case when v.verdict = 'PASS' then 1 else 0 end,
+    epoch = v.item_epoch,
+    node = v.node,
+    intent_at = case when v.verdict = 'PASS' then v.at else m.intent_at end,
+    ended_at = case when v.verdict = 'PASS' then null else v.at end,
+    cause = case v.verdict when 'PASS' then null when 'DEAD' then 'RETRY_BUDGET' else 'RECIPIENT_SUPPRESSED' end
+  from verdict v
+  where m.id = any($4::uuid[]) and m.id = v.message_id and v.verdict in ('PASS', 'SUPPRESSED', 'DEAD')
+  returning m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.recipient, m.recipient_lid, m.body, m.traceparent,
+    m.created_at, m.cause, m.last_error
+), buried as (
+  insert into dead_letters (message_id, tenant_id, device_id, state, cause, attempts, last_error)
+  select m.id, m.tenant_id, m.device_id, m.state, m.cause, m.attempt, m.last_error from moved m where m.state = 'DEAD'
+  on conflict (message_id) do update
+    set state = excluded.state, cause = excluded.cause, attempts = excluded.attempts, last_error = excluded.last_error,
+      created_at = now(), redriven_at = null
+)
+select
+  v.verdict,
+  v.state as was,
+  ceil(extract(epoch from case v.verdict
+    when 'PACED' then v.next_send_at
+    when 'CAPPED' then (v.today + 1)::timestamp at time zone 'UTC'
+    when 'NOT_DUE' then v.due_at
+    when 'UNKNOWN_OUTCOME' then coalesce(v.intent_at, v.at)
+  end) * 1000)::bigint as moment,
+  v.tenant_id,
+  coalesce(m.attempt, v.attempt) as attempt,
+  m.id, m.lane, m.seq, m.recipient, m.recipient_lid, m.body, m.traceparent,
+  floor(extract(epoch from m.created_at) * 1000)::bigint as created_at
+from verdict v
+left join moved m on m.id = v.message_id
+order by v.ord

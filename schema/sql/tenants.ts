@@ -1,0 +1,151 @@
+import { readAsset } from '../../ops/lifecycle/index.ts';
+import { arrayLiteral, bytea, column, query, type SqlRunner } from './statement.ts';
+
+/** Tenants, API keys, people who said stop, and the audit log. */
+
+const CREATE_TENANT = readAsset(import.meta.url, './create-tenant.sql');
+const LOAD_TENANTS = readAsset(import.meta.url, './load-tenants.sql');
+const CREATE_API_KEY = readAsset(import.meta.url, './create-api-key.sql');
+const FIND_API_KEY = readAsset(import.meta.url, './find-api-key.sql');
+const REVOKE_API_KEY = readAsset(import.meta.url, './revoke-api-key.sql');
+const SUPPRESS = readAsset(import.meta.url, './suppress.sql');
+const UNSUPPRESS = readAsset(import.meta.url, './unsuppress.sql');
+const ADD_AUDIT = readAsset(import.meta.url, './add-audit.sql');
+
+export interface TenantRow {
+  readonly id: string;
+  readonly name: string;
+  readonly timeZone: string;
+  readonly maxBacklog: number;
+  readonly createdAt: number;
+}
+interface RawTenant {
+  readonly id: string;
+  readonly name: string;
+  readonly time_zone: string;
+  readonly max_backlog: number;
+  readonly created_at: number;
+}
+const tenantOf = (row: RawTenant): TenantRow => ({
+  id: row.id,
+  name: row.name,
+  timeZone: row.time_zone,
+  maxBacklog: row.max_backlog,
+  createdAt: row.created_at,
+});
+
+/** Makes a tenant; null when the name is taken. */
+export async function createTenant(
+  sql: SqlRunner,
+  tenant: { readonly id: string; readonly name: string; readonly timeZone?: string; readonly maxBacklog?: number },
+): Promise<TenantRow | null> {
+  const rows = await query<RawTenant>(sql, CREATE_TENANT, [
+    tenant.id,
+    tenant.name,
+    tenant.timeZone ?? 'UTC',
+    tenant.maxBacklog ?? 1_000_000,
+  ]);
+  return rows.map(tenantOf)[0] ?? null;
+}
+
+/** Tenants by id, or all of them, in id order. */
+export async function loadTenants(sql: SqlRunner, ids: readonly string[] | null = null): Promise<readonly TenantRow[]> {
+  return (await query<RawTenant>(sql, LOAD_TENANTS, [ids === null ? null : arrayLiteral(ids)])).map(tenantOf);
+}
+
+export interface ApiKeyRow {
+  readonly id: string;
+  /** null: the installation's admin key */
+  readonly tenantId: string | null;
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly expiresAt: number | null;
+}
+
+/** Keeps an API key by its SHA-256; false when the same key is there already. Scopes hold no commas. */
+export async function createApiKey(sql: SqlRunner, key: ApiKeyRow & { readonly hash: Uint8Array }): Promise<boolean> {
+  const rows = await query<{ id: string }>(sql, CREATE_API_KEY, [
+    key.id,
+    key.tenantId,
+    key.name,
+    bytea(key.hash),
+    arrayLiteral(key.scopes),
+    key.expiresAt,
+  ]);
+  return rows.length === 1;
+}
+
+/** The key with this SHA-256, or null when there is none, it was revoked or has expired. */
+export async function findApiKey(sql: SqlRunner, hash: Uint8Array): Promise<ApiKeyRow | null> {
+  const [row] = await query<{ id: string; tenant_id: string | null; name: string; scopes: string; expires_at: number | null }>(
+    sql,
+    FIND_API_KEY,
+    [bytea(hash)],
+  );
+  if (row === undefined) return null;
+  const scopes = row.scopes === '' ? [] : row.scopes.split(',');
+  return { id: row.id, tenantId: row.tenant_id, name: row.name, scopes, expiresAt: row.expires_at };
+}
+
+/** Revokes a key; false when the tenant has no such key or it was revoked before. */
+export async function revokeApiKey(sql: SqlRunner, tenantId: string | null, keyId: string): Promise<boolean> {
+  return (await query<{ id: string }>(sql, REVOKE_API_KEY, [tenantId, keyId])).length === 1;
+}
+
+export interface Suppression {
+  /** UUID of the row */
+  readonly id: string;
+  readonly tenantId: string;
+  /** one of the two; a person known by both is two rows */
+  readonly phone: string | null;
+  readonly lid: string | null;
+  readonly reason: string;
+  readonly source: string;
+}
+
+/** Writes down who is not to be messaged again; returns the ids of rows that are new. */
+export async function suppress(sql: SqlRunner, rows: readonly Suppression[]): Promise<readonly string[]> {
+  if (rows.length === 0) return [];
+  const made = await query<{ id: string }>(sql, SUPPRESS, [
+    column(rows, (row) => row.id),
+    column(rows, (row) => row.tenantId),
+    column(rows, (row) => row.phone),
+    column(rows, (row) => row.lid),
+    column(rows, (row) => row.reason),
+    column(rows, (row) => row.source),
+  ]);
+  return made.map((row) => row.id);
+}
+
+/** Takes suppressions back; returns how many rows went. */
+export async function unsuppress(
+  sql: SqlRunner,
+  tenantId: string,
+  who: { readonly phone: string | null; readonly lid: string | null },
+): Promise<number> {
+  return (await query<{ id: string }>(sql, UNSUPPRESS, [tenantId, who.phone, who.lid])).length;
+}
+
+export interface AuditEntry {
+  readonly id: string;
+  readonly tenantId: string | null;
+  readonly apiKeyId: string | null;
+  /** such as `device.pause` */
+  readonly action: string;
+  readonly subject: string | null;
+  /** never a body, a phone number or a credential */
+  readonly detail?: Readonly<Record<string, unknown>>;
+}
+
+/** Notes what was done by whom. */
+export async function audit(sql: SqlRunner, entries: readonly AuditEntry[]): Promise<void> {
+  if (entries.length === 0) return;
+  await query(sql, ADD_AUDIT, [
+    column(entries, (entry) => entry.id),
+    column(entries, (entry) => entry.tenantId),
+    column(entries, (entry) => entry.apiKeyId),
+    column(entries, (entry) => entry.action),
+    column(entries, (entry) => entry.subject),
+    column(entries, (entry) => JSON.stringify(entry.detail ?? {})),
+  ]);
+}
