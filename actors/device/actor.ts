@@ -313,7 +313,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
         return drop(head);
       case 'SUPPRESSED':
       case 'DEAD': {
-        const cause = verdict.verdict === 'DEAD' ? 'RETRY_BUDGET' : 'SUPPRESSED';
+        const cause = verdict.verdict === 'DEAD' ? 'RETRY_BUDGET' : 'RECIPIENT_SUPPRESSED';
         if (verdict.verdict === 'DEAD') telemetry.count('dead_letters', 1, { cause });
         host.news(self.deviceId, verdict.tenantId, { messageId: head.messageId, state: verdict.verdict, cause, attempts: verdict.attempt });
         return drop(head);

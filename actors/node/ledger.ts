@@ -1,4 +1,4 @@
-import type { ResultItem, ResultOutcome } from '../../schema/sql/index.ts';
+import type { IntentItem, IntentVerdict, ResultItem, ResultOutcome } from '../../schema/sql/index.ts';
 import type { ActorLedger } from '../device/index.ts';
 import { createBatcher } from './batcher.ts';
 import type { Gate } from './gate.ts';
@@ -47,7 +47,17 @@ export function createNodeLedger(statements: TurnStatements, gate: Gate): NodeLe
   const intents = createBatcher({
     max: BATCH,
     poison: poisoned,
-    run: (items: Parameters<TurnStatements['intent']>[0]) => guarded(() => statements.intent(items)),
+    run: async (items: readonly IntentItem[]) => {
+      const verdicts = new Map<IntentItem, IntentVerdict>();
+      for (const round of oncePerDevice(items)) {
+        const answers = await guarded(() => statements.intent(round));
+        round.forEach((item, index) => {
+          const answer = answers[index];
+          if (answer !== undefined) verdicts.set(item, answer);
+        });
+      }
+      return items.map((item) => verdicts.get(item)).filter((verdict) => verdict !== undefined);
+    },
   });
   const recorder = (): ((item: ResultItem) => Promise<ResultOutcome>) => {
     const batcher = createBatcher({
@@ -63,4 +73,18 @@ export function createNodeLedger(statements: TurnStatements, gate: Gate): NodeLe
     receipt: recorder(),
     up: () => gate.up(),
   };
+}
+
+/** The statement takes one message per device: an ended ownership's last intent and its successor's first may meet in one batch. */
+function oncePerDevice(items: readonly IntentItem[]): IntentItem[][] {
+  const rounds: IntentItem[][] = [[]];
+  const seen = new Map<string, number>();
+  for (const item of items) {
+    const round = seen.get(item.deviceId) ?? 0;
+    seen.set(item.deviceId, round + 1);
+    const list = rounds[round];
+    if (list === undefined) rounds.push([item]);
+    else list.push(item);
+  }
+  return rounds;
 }

@@ -1,9 +1,9 @@
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { LANES } from '../../schema/domain/index.ts';
-import type { RefillAsk } from '../../schema/sql/index.ts';
+import type { NextSeq, RefillAsk } from '../../schema/sql/index.ts';
 import type { OwnerRef } from '../device/index.ts';
 import type { LaneRefill, Look, Mailbox, RefillOrder, RefillRow } from '../mailbox/index.ts';
-import type { NextSeq, WindowStatements } from './statements.ts';
+import type { WindowStatements } from './statements.ts';
 
 /** devices of one round */
 const ROUND = 500;
@@ -29,8 +29,8 @@ export interface RefillerDeps {
   readonly telemetry: Pick<Telemetry, 'count' | 'log'>;
   /** both stores answer */
   ready(): Promise<void>;
-  failed(error: unknown): void;
-  outcome(device: OwnerRef, outcome: { readonly kind: 'OK'; readonly put: number } | { readonly kind: 'LOST' | 'FENCED' }): void;
+  /** `put`: how many entries the ledger had for it */
+  outcome(device: OwnerRef, kind: 'OK' | 'LOST' | 'FENCED', put: number): void;
 }
 
 interface Asked {
@@ -72,8 +72,7 @@ export function createRefiller(deps: RefillerDeps, options: { readonly window: n
         await deps.ready();
         await fill(round);
       } catch (error) {
-        // the sweep finds what is left undone; a closed gate (the node goes down) ends it
-        deps.failed(error);
+        // the sweep finds what is left undone
         telemetry.log.warn('refill.failed', { devices: round.length }, error);
         return;
       }
@@ -85,7 +84,7 @@ export function createRefiller(deps: RefillerDeps, options: { readonly window: n
     const seen = new Map<string, Look>();
     round.forEach((one, index) => {
       const look = looks[index];
-      if (look === undefined || look === 'LOST') deps.outcome(one.device, { kind: 'LOST' });
+      if (look === undefined || look === 'LOST') deps.outcome(one.device, 'LOST', 0);
       else seen.set(one.device.deviceId, look);
     });
     const blind = round.filter((one) => {
@@ -141,12 +140,12 @@ export function createRefiller(deps: RefillerDeps, options: { readonly window: n
       const word = words[index];
       if (plan === undefined || word === undefined) return;
       const put = order.lanes.reduce((sum, lane) => sum + lane.rows.length, 0);
-      if (word === 'LOST' || word === 'FENCED') deps.outcome(plan.asked.device, { kind: word });
+      if (word === 'LOST' || word === 'FENCED') deps.outcome(plan.asked.device, word, 0);
       else {
         if (put > 0) telemetry.count('refills', put, { cause: plan.asked.cause });
         // started by nobody yet in this generation: the next round starts it
         if (word === 'BARE') ask(plan.asked.device, plan.asked.cause, undefined);
-        else deps.outcome(plan.asked.device, { kind: 'OK', put });
+        else deps.outcome(plan.asked.device, 'OK', put);
       }
     });
   };
@@ -171,7 +170,7 @@ function planLanes(asked: Asked, look: Look, next: readonly NextSeq[], room: num
       plan.push({ lane, start: has === undefined || has.hasOpen ? 0 : has.nextSeq - 1, read: has?.hasOpen ?? true });
     } else if (asked.lanes !== undefined) {
       if (asked.lanes.has(lane)) plan.push({ lane, start: undefined, read: true });
-    } else if (seen.marks > 0 ? seen.entries <= room : has !== undefined && has.hasOpen && has.nextSeq - 1 > seen.last) {
+    } else if (seen.marks > 0 ? seen.entries <= room : has?.hasOpen === true && has.nextSeq - 1 > seen.last) {
       plan.push({ lane, start: undefined, read: true });
     }
   }

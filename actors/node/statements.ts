@@ -1,5 +1,18 @@
-import type { Lane, MessageState } from '../../schema/domain/index.ts';
-import type { DeviceRow, IntentItem, IntentVerdict, RefillAsk, RefillEntry, ResultItem, ResultOutcome } from '../../schema/sql/index.ts';
+import type {
+  Adoption,
+  DeviceRow,
+  EpochPair,
+  InboundItem,
+  IntentItem,
+  IntentVerdict,
+  NextSeq,
+  RefillAsk,
+  RefillEntry,
+  ResultItem,
+  ResultOutcome,
+  Suppression,
+  TrafficRow,
+} from '../../schema/sql/index.ts';
 
 /** The statements of schema/sql that a node runs, bound to its pool. `ledgerStatements(sql)` in bind.ts is the real one. */
 export interface Statements {
@@ -9,28 +22,13 @@ export interface Statements {
   readonly upkeep: UpkeepStatements;
 }
 
-export interface AdoptedMessage {
-  readonly id: string;
-  readonly tenantId: string;
-  readonly deviceId: string;
-  readonly lane: Lane;
-  readonly seq: number | null;
-  readonly state: MessageState;
-  readonly attempt: number;
-}
 export interface TurnStatements {
   intent(items: readonly IntentItem[]): Promise<readonly IntentVerdict[]>;
   result(items: readonly ResultItem[]): Promise<readonly ResultOutcome[]>;
-  /** SENDING and WRITTEN become UNKNOWN; `ended`: what ended lately, to be said again */
-  adopt(pairs: readonly { readonly deviceId: string; readonly epoch: number }[]): Promise<readonly AdoptedMessage[]>;
+  /** what lower epochs left open (SENDING, WRITTEN, UNKNOWN) becomes UNKNOWN under the epoch given */
+  adopt(pairs: readonly EpochPair[]): Promise<Adoption>;
   /** any answer will do */
   ping(): Promise<unknown>;
-}
-export interface NextSeq {
-  readonly deviceId: string;
-  readonly lane: Lane;
-  readonly nextSeq: number;
-  readonly hasOpen: boolean;
 }
 export interface WindowStatements {
   /** open messages above `afterSeq`, at most `limit` per ask, rising seq per lane */
@@ -39,37 +37,12 @@ export interface WindowStatements {
   /** gives due messages without a seq their seq */
   promoteDue(limit: number): Promise<readonly RefillEntry[]>;
 }
-export interface InboundItem {
-  readonly deviceId: string;
-  readonly id: string;
-  readonly tenantId: string;
-  readonly from: string;
-  readonly fromLid: string | null;
-  readonly body: string;
-  readonly at: number;
-}
-export interface SuppressItem {
-  readonly tenantId: string;
-  readonly phone: string | null;
-  readonly lid: string | null;
-  readonly reason: string;
-  readonly source: string;
-}
 export interface DeviceStatements {
   loadDevices(ids: readonly string[]): Promise<readonly DeviceRow[]>;
   changedDevices(sinceWallMs: number): Promise<readonly DeviceRow[]>;
-  setPaired(deviceId: string, phone: string | null): Promise<unknown>;
-  storeInbound(item: InboundItem): Promise<unknown>;
-  suppress(item: SuppressItem): Promise<unknown>;
-}
-export interface TrafficRow {
-  readonly tenantId: string;
-  /** wall ms of the start of its 10 s */
-  readonly bucket: number;
-  readonly node: string;
-  readonly sent: number;
-  readonly delivered: number;
-  readonly failed: number;
+  setPaired(deviceId: string): Promise<unknown>;
+  storeInbound(items: readonly InboundItem[]): Promise<unknown>;
+  suppress(items: readonly Suppression[]): Promise<unknown>;
 }
 export interface UpkeepStatements {
   addTraffic(rows: readonly TrafficRow[]): Promise<unknown>;

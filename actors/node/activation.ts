@@ -1,0 +1,73 @@
+import type { Telemetry } from '../../ops/telemetry/index.ts';
+import type { DeviceRow, InheritedMessage } from '../../schema/sql/index.ts';
+import type { OwnedDevice } from '../lease/port.ts';
+import type { Gate } from './gate.ts';
+import type { DeviceStatements, TurnStatements } from './statements.ts';
+
+/** devices of one round */
+const ROUND = 500;
+
+/**
+ * From "owned" to "running": rows loaded, what the predecessor left in flight adopted.
+ * I1 No actor starts before its device's open messages are adopted. I2 A device whose ownership ended meanwhile is not started.
+ */
+export interface Activation {
+  granted(devices: readonly OwnedDevice[]): void;
+}
+
+export function createActivation(deps: {
+  readonly statements: {
+    readonly turn: Pick<TurnStatements, 'adopt'>;
+    readonly device: Pick<DeviceStatements, 'loadDevices'>;
+  };
+  readonly gate: Gate;
+  readonly telemetry: Pick<Telemetry, 'log'>;
+  begin(owned: OwnedDevice, row: DeviceRow): void;
+  /** committed, but perhaps never said */
+  again(message: InheritedMessage & { readonly cause: string | null }): void;
+}): Activation {
+  let waiting: OwnedDevice[] = [];
+  let running = false;
+
+  const round = async (devices: readonly OwnedDevice[]): Promise<void> => {
+    const ids = devices.map((device) => device.deviceId);
+    const [rows, { adopted, ended }] = await Promise.all([deps.statements.device.loadDevices(ids), deps.statements.turn.adopt(devices)]);
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    for (const device of devices) {
+      const row = byId.get(device.deviceId);
+      if (device.signal.aborted) continue;
+      if (row === undefined) deps.telemetry.log.error('activation.row.missing', { deviceId: device.deviceId });
+      else deps.begin(device, row);
+    }
+    for (const message of adopted) deps.again({ ...message, cause: 'TAKEN_OVER' });
+    for (const message of ended) deps.again(message);
+  };
+
+  const run = async (): Promise<void> => {
+    while (waiting.length > 0) {
+      const devices = waiting.slice(0, ROUND).filter((device) => !device.signal.aborted);
+      try {
+        await deps.gate.up();
+      } catch {
+        return;
+      }
+      try {
+        await round(devices);
+        waiting = waiting.slice(ROUND);
+      } catch (error) {
+        deps.telemetry.log.warn('activation.failed', { devices: devices.length }, error);
+        deps.gate.failed(error);
+      }
+    }
+  };
+  return {
+    granted(devices) {
+      waiting.push(...devices);
+      if (running) return;
+      running = true;
+      void run().finally(() => {
+        running = false;
+      });
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import type { Sql } from '../../ops/connect/index.ts';
+import type { Clock } from '../../ops/lifecycle/index.ts';
+import {
+  addTraffic,
+  adopt,
+  changedDevices,
+  dropEndedPartitions,
+  ensurePartitions,
+  intent,
+  loadDevices,
+  nextSeqs,
+  promoteDue,
+  refill,
+  result,
+  setPaired,
+  storeInbound,
+  suppress,
+} from '../../schema/sql/index.ts';
+import type { Statements } from './statements.ts';
+
+const DAY_MS = 86_400_000;
+
+/** The statements of schema/sql on one pool. */
+export function ledgerStatements(
+  sql: Sql,
+  clock: Clock,
+  options: { readonly aheadDays: number; readonly retentionDays: number },
+): Statements {
+  return {
+    turn: {
+      intent: (items) => intent(sql, items),
+      result: (items) => result(sql, items),
+      adopt: (pairs) => adopt(sql, pairs),
+      ping: () => sql.unsafe('select 1'),
+    },
+    window: {
+      refill: (asks, limit) => refill(sql, asks, limit),
+      nextSeqs: (ids) => nextSeqs(sql, ids),
+      promoteDue: (limit) => promoteDue(sql, limit),
+    },
+    device: {
+      loadDevices: (ids) => loadDevices(sql, ids),
+      changedDevices: (since) => changedDevices(sql, since),
+      setPaired: (deviceId) => setPaired(sql, deviceId, true),
+      storeInbound: (items) => storeInbound(sql, items),
+      suppress: (items) => suppress(sql, items),
+    },
+    upkeep: {
+      addTraffic: (rows) => addTraffic(sql, rows),
+      async partitions() {
+        await ensurePartitions(sql, { nowMs: clock.wall(), aheadDays: options.aheadDays });
+        await dropEndedPartitions(sql, { beforeMs: clock.wall() - options.retentionDays * DAY_MS });
+      },
+    },
+  };
+}

@@ -1,0 +1,65 @@
+import type { Log } from '../../ops/telemetry/index.ts';
+import type { TransportKind } from '../../schema/domain/index.ts';
+import type { DeviceRow } from '../../schema/sql/index.ts';
+import type { Line } from '../device/index.ts';
+import type { OwnedDevice } from '../lease/port.ts';
+import type { Transport, TransportEvents } from '../transports/port.ts';
+
+/** How to get each kind of transport. Called when the first device of the kind is granted, so that heavy ones load only where they are needed. */
+export type TransportLoaders = Readonly<Partial<Record<TransportKind, () => Promise<Transport>>>>;
+
+/** Opens the ways out of devices. A transport is made once per kind; one that could not be made is tried again with the next device. */
+export interface Connections {
+  /** undefined: the ownership ended meanwhile, or this node has no such transport (the device's state says so) */
+  open(owned: OwnedDevice, row: DeviceRow, events: TransportEvents): Promise<Line | undefined>;
+  close(): Promise<void>;
+}
+
+export function createConnections(deps: { readonly loaders: TransportLoaders; readonly log: Log; readonly node: string }): Connections {
+  const loaded = new Map<TransportKind, Promise<Transport>>();
+  const transport = (kind: TransportKind): Promise<Transport> | undefined => {
+    const known = loaded.get(kind);
+    if (known !== undefined) return known;
+    const loading = deps.loaders[kind]?.();
+    if (loading === undefined) return undefined;
+    loaded.set(kind, loading);
+    loading.catch((error: unknown) => {
+      loaded.delete(kind);
+      deps.log.error('transport.load', { transport: kind }, error);
+    });
+    return loading;
+  };
+  return {
+    async open(owned, row, events) {
+      const loading = transport(row.transport);
+      if (loading === undefined) {
+        events.state({ state: 'OFFLINE', reason: 'TRANSPORT_MISSING' });
+        return undefined;
+      }
+      const way = await loading.catch(() => undefined);
+      if (way === undefined) events.state({ state: 'OFFLINE', reason: 'TRANSPORT_FAILED' });
+      if (way === undefined || owned.signal.aborted) return undefined;
+      const connection = way.connect(
+        {
+          id: row.id,
+          tenantId: row.tenantId,
+          epoch: owned.epoch,
+          node: deps.node,
+          phone: row.phone,
+          settings: row.settings,
+          canAct: () => owned.canAct(),
+        },
+        events,
+        owned.signal,
+      );
+      return {
+        kind: way.kind,
+        resendsUnknown: way.resendsUnknown,
+        send: (message, timeoutMs) => connection.send(message, timeoutMs),
+      };
+    },
+    async close() {
+      await Promise.allSettled([...loaded.values()].map(async (way) => (await way).close()));
+    },
+  };
+}

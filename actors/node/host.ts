@@ -1,0 +1,316 @@
+import type { Clock, Dice } from '../../ops/lifecycle/index.ts';
+import type { Telemetry } from '../../ops/telemetry/index.ts';
+import type { DeviceRow, RefillEntry } from '../../schema/sql/index.ts';
+import { createFleetBreaker } from '../breaker/index.ts';
+import { type Actor, type ActorOptions, type ActorPorts, createActor, type MessageNews, type OwnerRef } from '../device/index.ts';
+import type { LossCause, OwnedDevice, Ownership, OwnershipListener } from '../lease/port.ts';
+import type { Live } from '../live/index.ts';
+import { createMailbox, type MailboxRedis } from '../mailbox/index.ts';
+import type { RetryOptions } from '../retry/index.ts';
+import type { TransportEvents } from '../transports/port.ts';
+import { createActivation } from './activation.ts';
+import { createBells } from './bells.ts';
+import { createConnections, type TransportLoaders } from './connections.ts';
+import { createGate } from './gate.ts';
+import { createInbound } from './inbound.ts';
+import { createNodeLedger, poisoned } from './ledger.ts';
+import { createReceipts } from './receipts.ts';
+import { createRefiller } from './refill.ts';
+import type { Statements } from './statements.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import { startSweeps } from './sweeps.ts';
+import { createTraffic } from './traffic.ts';
+
+/**
+ * Hosts the actors of one node: turns grants into running actors, losses into stopped ones, and wires them to mailbox, ledger,
+ * transports and live state.
+ *
+ * Owns: one slot per device it was granted. Does not own: the leases (Ownership), the clients (main).
+ * H1 A slot belongs to one ownership; a new grant of the same device replaces it, and an old one's end does not touch it.
+ * H2 News of a message is said only after its commit.
+ */
+export interface Host extends OwnershipListener {
+  /** before the first grant */
+  bind(ownership: Pick<Ownership, 'generation' | 'reportLost' | 'reportFenced' | 'release'>): void;
+  start(): void;
+  readonly actors: ReadonlyMap<string, Slot>;
+  /** after ownership has drained: stops sweeps, writes what is left to write */
+  close(): Promise<void>;
+}
+export interface Slot {
+  readonly owned: OwnedDevice;
+  readonly actor: Actor;
+  row: DeviceRow;
+}
+
+export interface HostDeps {
+  readonly redis: MailboxRedis & { ping(): Promise<unknown> };
+  readonly subscriptions: Subscriptions;
+  readonly statements: Statements;
+  readonly live: Pick<Live, 'device' | 'messages' | 'resend'>;
+  readonly enqueue: (entries: readonly RefillEntry[]) => Promise<void>;
+  readonly transports: TransportLoaders;
+  /** a device's link socket came, went or moved (doorbell) */
+  readonly linkMoved?: (deviceId: string) => void;
+  readonly clock: Clock;
+  readonly dice: Dice;
+  readonly telemetry: Telemetry;
+}
+export interface HostOptions {
+  readonly nodeId: string;
+  /** MAILBOX_WINDOW */
+  readonly window: number;
+  readonly retry: RetryOptions;
+  readonly pacing: 'on' | 'off';
+  readonly sendTimeoutMs: number;
+  readonly unknownWaitMs: number;
+  readonly sweepMs: number;
+  readonly refillSweepMs: number;
+}
+
+/** heads of a lane shown at once: more saves round trips, fewer lets a higher lane in sooner (a bell does that too). Guess. */
+const HEADS = 10;
+const RECORDS_MS = 50;
+
+export function createHost(deps: HostDeps, options: HostOptions): Host {
+  const { clock, dice, telemetry, statements, live } = deps;
+  const { log } = telemetry;
+  const slots = new Map<string, Slot>();
+  let ownership: Parameters<Host['bind']>[0] | undefined;
+  let dirty = new Set<string>();
+  let cancelRecords: (() => void) | undefined;
+  let stopSweeps: (() => Promise<void>) | undefined;
+
+  const gates = {
+    ledger: createGate({ clock, dice, log }, { name: 'postgres', probe: () => statements.turn.ping() }),
+    mailbox: createGate({ clock, dice, log }, { name: 'redis', probe: () => deps.redis.ping() }),
+  };
+  const mailbox = createMailbox(
+    { redis: deps.redis, generation: (partition) => ownership?.generation(partition) },
+    { window: options.window, heads: HEADS },
+  );
+  const ledger = createNodeLedger(statements.turn, gates.ledger);
+  const traffic = createTraffic(clock, options.nodeId);
+  const connections = createConnections({ loaders: deps.transports, log, node: options.nodeId });
+  const storeInbound = createInbound({ statements: statements.device, gate: gates.ledger, clock, telemetry });
+
+  const slotOf = (device: OwnerRef): Slot | undefined => {
+    const slot = slots.get(device.deviceId);
+    return slot?.owned.epoch === device.epoch ? slot : undefined;
+  };
+  const news = (deviceId: string, tenantId: string, said: MessageNews): void => {
+    traffic.note(tenantId, said.state);
+    live.messages(tenantId, [{ ...said, deviceId, at: clock.wall() }]);
+  };
+  const flushRecords = (): void => {
+    cancelRecords = undefined;
+    const batch = dirty;
+    dirty = new Set();
+    for (const id of batch) {
+      const slot = slots.get(id);
+      if (slot !== undefined) live.device(slot.row.tenantId, slot.actor.record());
+    }
+  };
+  const lost = (device: OwnerRef): void => {
+    if (slotOf(device) !== undefined) ownership?.reportLost(device.partition, 'script');
+  };
+  const fenced = (device: OwnerRef, where: string): void => {
+    telemetry.count('fenced', 1, { where });
+    ownership?.reportFenced(device.deviceId, device.epoch, where);
+  };
+  const mailboxDown = (error: unknown): never => {
+    gates.mailbox.failed(error);
+    throw error;
+  };
+  const ledgerDown = (error: unknown): never => {
+    if (!poisoned(error)) gates.ledger.failed(error);
+    throw error;
+  };
+  const refiller = createRefiller(
+    {
+      mailbox: {
+        look: (devices) => mailbox.look(devices).catch(mailboxDown),
+        refill: (orders) => mailbox.refill(orders).catch(mailboxDown),
+      },
+      statements: {
+        ...statements.window,
+        refill: (asks, limit) => statements.window.refill(asks, limit).catch(ledgerDown),
+        nextSeqs: (ids) => statements.window.nextSeqs(ids).catch(ledgerDown),
+      },
+      telemetry,
+      ready: async () => {
+        await gates.ledger.up();
+        await gates.mailbox.up();
+      },
+      outcome(device, kind, put) {
+        if (kind === 'LOST') lost(device);
+        else if (kind === 'FENCED') fenced(device, 'refill');
+        else slotOf(device)?.actor.wake(put > 0 ? 'work' : 'sweep');
+      },
+    },
+    { window: options.window },
+  );
+
+  const stale = reloader(async (ids) => {
+    await gates.ledger.up();
+    for (const row of await statements.device.loadDevices(ids)) accept(row);
+  }, log);
+  /** a row as the ledger has it now */
+  const accept = (row: DeviceRow): void => {
+    const slot = slots.get(row.id);
+    if (slot === undefined || row.changedAt < slot.row.changedAt) return;
+    slot.row = row;
+    slot.actor.update(row);
+    if (row.deleted) void ownership?.release([row.id], 'DELETED');
+  };
+
+  const ports: ActorPorts = {
+    clock,
+    dice,
+    telemetry,
+    ledger,
+    mailbox: {
+      peek: (device, acks) => mailbox.peek({ ...device, acks }).catch(mailboxDown),
+      ack: (device, acks) => mailbox.ack({ ...device, acks }),
+      up: () => gates.mailbox.up(),
+    },
+    host: {
+      changed(deviceId) {
+        dirty.add(deviceId);
+        cancelRecords ??= clock.after(RECORDS_MS, flushRecords);
+      },
+      lost,
+      fenced,
+      refill: (device, lanes) => refiller.ask(device, 'behind', lanes),
+      stale,
+      paired(deviceId) {
+        statements.device.setPaired(deviceId).catch((error: unknown) => log.warn('device.paired', { deviceId }, error));
+      },
+      news,
+    },
+  };
+  const actorOptions: ActorOptions = {
+    node: options.nodeId,
+    retry: options.retry,
+    pacing: options.pacing,
+    sendTimeoutMs: options.sendTimeoutMs,
+    unknownWaitMs: options.unknownWaitMs,
+    fleet: createFleetBreaker(() => telemetry.count('breaker.opened', 1, { scope: 'fleet' })),
+  };
+  const receipt = createReceipts({ ledger, telemetry, news });
+
+  const begin = (owned: OwnedDevice, row: DeviceRow): void => {
+    if (row.deleted) {
+      void ownership?.release([row.id], 'DELETED');
+      return;
+    }
+    const actor = createActor(owned, row, ports, actorOptions);
+    const slot: Slot = { owned, actor, row };
+    slots.set(owned.deviceId, slot);
+    const stop = (): void => {
+      actor.end(String((owned.signal.reason as LossCause | undefined) ?? 'LOST'));
+      if (slots.get(owned.deviceId) !== slot) return;
+      slots.delete(owned.deviceId);
+      live.device(slot.row.tenantId, actor.record());
+    };
+    owned.signal.addEventListener('abort', stop, { once: true });
+    if (owned.signal.aborted) {
+      stop();
+      return;
+    }
+    const events: TransportEvents = {
+      state: (change) => actor.link(change.state, change.reason),
+      receipt: (proof) => receipt(slot, proof),
+      inbound: storeInbound(row),
+    };
+    bells.on(owned.partition);
+    live.device(row.tenantId, actor.record());
+    refiller.ask({ deviceId: owned.deviceId, partition: owned.partition, epoch: owned.epoch }, 'granted', undefined);
+    void connections.open(owned, row, events).then((line) => {
+      if (line !== undefined) actor.attach(line);
+    });
+  };
+  const bells = createBells(deps.subscriptions, telemetry, {
+    work: (deviceId) => slots.get(deviceId)?.actor.wake('work'),
+    changed: (deviceId) => {
+      if (slots.has(deviceId)) stale(deviceId);
+    },
+    link: (deviceId) => {
+      if (slots.has(deviceId)) deps.linkMoved?.(deviceId);
+    },
+  });
+  const activation = createActivation({
+    statements,
+    gate: gates.ledger,
+    telemetry,
+    begin,
+    again: (message) =>
+      live.messages(message.tenantId, [
+        {
+          messageId: message.id,
+          deviceId: message.deviceId,
+          state: message.state,
+          cause: message.cause,
+          attempts: message.attempt,
+          at: clock.wall(),
+        },
+      ]),
+  });
+
+  live.resend((tenantId) => {
+    for (const slot of slots.values()) if (slot.row.tenantId === tenantId) live.device(tenantId, slot.actor.record());
+  });
+  const removeGauge = telemetry.gauge('devices.owned', () => slots.size);
+
+  return {
+    actors: slots,
+    granted: (devices) => activation.granted(devices),
+    settle: (deviceId) => slots.get(deviceId)?.actor.settle() ?? Promise.resolve(),
+    bind(to) {
+      ownership = to;
+    },
+    start() {
+      stopSweeps = startSweeps({
+        clock,
+        dice,
+        telemetry,
+        statements,
+        subscriptions: deps.subscriptions,
+        mailbox,
+        gates,
+        traffic,
+        slots,
+        refill: (device) => refiller.ask(device, 'sweep', undefined),
+        alive: (partition) => ownership?.generation(partition) !== undefined,
+        accept,
+        enqueue: deps.enqueue,
+        options,
+      });
+    },
+    async close() {
+      removeGauge();
+      await stopSweeps?.();
+      cancelRecords?.();
+      flushRecords();
+      await connections.close();
+      await statements.upkeep.addTraffic(traffic.take()).catch((error: unknown) => log.warn('traffic.lost', {}, error));
+      gates.ledger.close();
+      gates.mailbox.close();
+    },
+  };
+}
+
+/** Gathers ids of one tick and loads them together; a failure leaves it to the sweep. */
+function reloader(load: (ids: readonly string[]) => Promise<void>, log: Telemetry['log']): (id: string) => void {
+  let ids = new Set<string>();
+  return (id) => {
+    if (ids.size === 0) {
+      setImmediate(() => {
+        const batch = [...ids];
+        ids = new Set();
+        load(batch).catch((error: unknown) => log.warn('device.reload', { devices: batch.length }, error));
+      });
+    }
+    ids.add(id);
+  };
+}

@@ -1,0 +1,94 @@
+import type { Clock, Dice } from '../../ops/lifecycle/index.ts';
+import type { Telemetry } from '../../ops/telemetry/index.ts';
+import type { DeviceRow, RefillEntry } from '../../schema/sql/index.ts';
+import type { Actor, OwnerRef } from '../device/index.ts';
+import type { OwnedDevice } from '../lease/port.ts';
+import type { Mailbox } from '../mailbox/index.ts';
+import type { Gate } from './gate.ts';
+import { createSweeps } from './repeat.ts';
+import type { Statements } from './statements.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import type { Traffic } from './traffic.ts';
+
+const CHANGED_MS = 5000;
+/** questions about changes overlap by this much: a change is seen a moment after its time stamp */
+const OVERLAP_MS = 15_000;
+const PROMOTE_MS = 1000;
+const PROMOTED = 500;
+const TRAFFIC_MS = 2000;
+const PARTITIONS_MS = 3_600_000;
+
+export interface SweepDeps {
+  readonly clock: Clock;
+  readonly dice: Dice;
+  readonly telemetry: Telemetry;
+  readonly statements: Statements;
+  readonly subscriptions: Subscriptions;
+  readonly mailbox: Pick<Mailbox, 'ready'>;
+  readonly gates: { readonly ledger: Gate; readonly mailbox: Gate };
+  readonly traffic: Traffic;
+  readonly slots: ReadonlyMap<string, { readonly owned: OwnedDevice; readonly actor: Actor }>;
+  refill(device: OwnerRef): void;
+  /** is the partition's generation known */
+  alive(partition: number): boolean;
+  accept(row: DeviceRow): void;
+  enqueue(entries: readonly RefillEntry[]): Promise<void>;
+  readonly options: { readonly sweepMs: number; readonly refillSweepMs: number };
+}
+
+/** What a node does now and then, so that nothing that was lost on the way stays lost. The result stops it all. */
+export function startSweeps(deps: SweepDeps): () => Promise<void> {
+  const { gates, slots, statements, traffic } = deps;
+  const sweeps = createSweeps({ clock: deps.clock, dice: deps.dice, log: deps.telemetry.log });
+  let changedSince = deps.clock.wall() - OVERLAP_MS;
+
+  const ready = sweeps.every('ready', deps.options.sweepMs, async () => {
+    if (!gates.mailbox.open) return;
+    const partitions = new Set<number>();
+    for (const { owned, actor } of slots.values()) {
+      if (!deps.alive(owned.partition)) continue;
+      partitions.add(owned.partition);
+      if (actor.facts.trouble === 'MAILBOX_LOST') actor.wake('sweep');
+    }
+    const lists = await deps.mailbox.ready([...partitions]);
+    for (const list of lists) for (const deviceId of list) slots.get(deviceId)?.actor.wake('sweep');
+  });
+  deps.subscriptions.onReset(() => ready.soon());
+
+  sweeps.every('refill', deps.options.refillSweepMs, async () => {
+    if (!gates.mailbox.open || !gates.ledger.open) return;
+    for (const { owned } of slots.values()) {
+      if (deps.alive(owned.partition)) deps.refill({ deviceId: owned.deviceId, partition: owned.partition, epoch: owned.epoch });
+    }
+  });
+  sweeps.every('changed', CHANGED_MS, async () => {
+    if (!gates.ledger.open) return;
+    const rows = await statements.device.changedDevices(changedSince);
+    for (const row of rows) {
+      deps.accept(row);
+      changedSince = Math.max(changedSince, row.changedAt - OVERLAP_MS);
+    }
+  });
+  sweeps.every('promote', PROMOTE_MS, async () => {
+    if (!gates.ledger.open) return;
+    for (let more = true; more; ) {
+      const entries = await statements.window.promoteDue(PROMOTED);
+      await deps.enqueue(entries);
+      more = entries.length >= PROMOTED;
+    }
+  });
+  sweeps.every('traffic', TRAFFIC_MS, async () => {
+    const rows = traffic.take();
+    if (rows.length === 0) return;
+    try {
+      await statements.upkeep.addTraffic(rows);
+    } catch (error) {
+      traffic.give(rows);
+      throw error;
+    }
+  });
+  sweeps.every('partitions', PARTITIONS_MS, async () => {
+    await statements.upkeep.partitions();
+  });
+  return () => sweeps.stop();
+}
