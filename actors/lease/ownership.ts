@@ -1,7 +1,277 @@
-import type { Ownership } from './port.ts';
-import type { OwnershipDeps, OwnershipOptions } from './types.ts';
+import { PARTITIONS } from '../../schema/domain/index.ts';
+import { createDirectory, createRegistry, movesFor, type NodeHeartbeat } from '../placement/index.ts';
+import { createClaims } from './claim.ts';
+import type { Core } from './core.ts';
+import { createGenerations } from './generations.ts';
+import { createHandover, targetsWithout } from './handover.ts';
+import { createHoldings } from './holdings.ts';
+import { createLetGo } from './let-go.ts';
+import { type Loop, startLoop } from './loop.ts';
+import type { LossCause, Ownership } from './port.ts';
+import { createLocks } from './redlock.ts';
+import { createRenewalWheel } from './renewal.ts';
+import { createScan } from './scan.ts';
+import type { OwnershipDeps, OwnershipOptions, Tuning } from './types.ts';
 
-/** Makes the ownership of one node; nothing runs before `start`. */
-export function createOwnership(_deps: OwnershipDeps, _options: OwnershipOptions): Ownership {
-  throw new Error('not built yet');
+/** Guesses, all of them; `dwellMs` and `pauseMs` keep a flapping node from making healthy devices hop. */
+const TUNING: Tuning = { dwellMs: 10_000, pauseMs: 3000, settleMs: 5000, movesPerSecond: 100 };
+const DIRECTORY_POLL_MS = 1000;
+const DIRECTORY_RELOAD_MS = 60_000;
+const SAVE_NODE_MS = 5000;
+/** Ticks per renewal interval: how finely renewals are spread, and how late after its deadline a device may be aborted. */
+const TICKS = 20;
+/** What a drain keeps back of its deadline for the handover of those that did not settle. */
+const DRAIN_RESERVE_MS = 300;
+/** Devices of partitions lost within this are claimed together. */
+const RECLAIM_MS = 20;
+
+/**
+ * Makes the ownership of one node: leases, epochs, fences, generations, placement. Nothing runs before `start`.
+ *
+ * Owns: the loops (tick, scan, heartbeat, device list) and the phase new -> running -> draining -> stopped. The parts hold the rest:
+ * holdings (what is owned), generations (beliefs), scan (plan and budget), registry (this node's entry).
+ * Called by the host of the actors (actors/node). The connections belong to whoever made them.
+ *
+ * I1 One loop of each kind per node; no timer per device.
+ * I2 In phase draining nothing new is claimed or adopted; in phase stopped nothing is owned.
+ * I3 A partition found lost is rebuilt once per finding: abort, let go, new generation, claim again.
+ */
+export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions): Ownership {
+  const { clock, telemetry, ledger } = deps;
+  const { log } = telemetry;
+  const tuning: Tuning = { ...TUNING, ...options.tuning };
+  const beatMs = Math.min(1000, options.renewMs);
+  const locks = createLocks(
+    deps.lockMasters,
+    { ttlMs: options.ttlMs, marginMs: options.marginMs, timeoutMs: Math.min(1000, Math.floor(options.ttlMs / 4)) },
+    clock,
+  );
+  const registry = createRegistry(deps.redis, clock, {
+    nodeId: options.nodeId,
+    version: options.version,
+    host: options.host,
+    capacity: options.capacity,
+    // shorter than a lease: when a dead node's leases end, the others already rank without it
+    lifeMs: Math.min(3000, Math.floor(options.ttlMs * 0.8)),
+  });
+  const directory = createDirectory(ledger, clock);
+  const core: Core = {
+    deps,
+    options,
+    tuning,
+    locks,
+    holdings: createHoldings({ clock, telemetry, marginMs: options.marginMs }),
+    generations: createGenerations(deps.redis, options.ttlMs),
+    busy: new Set(),
+    phase: 'new',
+    members: [],
+    partitionLost,
+    letGo: createLetGo(deps.redis, locks),
+  };
+  const { holdings, generations } = core;
+  const claims = createClaims(core);
+  const scan = createScan(core, directory, claims);
+  const wheel = createRenewalWheel(core);
+  const handover = createHandover(core);
+  const loops: Record<'tick' | 'scan' | 'beat' | 'list', Loop | undefined> = {
+    tick: undefined,
+    scan: undefined,
+    beat: undefined,
+    list: undefined,
+  };
+  const removers: (() => void)[] = [];
+  const rebuilding = new Set<number>();
+  const lostDevices = new Set<string>();
+  let membersChangedAt = clock.monotonic();
+  let movedAt = 0;
+  let savedAt = Number.NEGATIVE_INFINITY;
+  let loadedAt = 0;
+  let hurry = false;
+
+  function partitionLost(partition: number, cause: string, believed: string | undefined): void {
+    if (rebuilding.has(partition) || generations.get(partition) !== believed || core.phase === 'stopped') return;
+    rebuilding.add(partition);
+    generations.forget(partition);
+    telemetry.count('partition.lost', 1, { cause });
+    const lost = holdings.inPartition(partition).flatMap((held) => holdings.lose(held.device.deviceId, 'REDIS_LOST') ?? []);
+    log.warn('partition.lost', { partition, cause, devices: lost.length });
+    const rebuild = async (): Promise<void> => {
+      await core.letGo(lost, false);
+      // FENCE: this Redis is older than what it was; its generation must not be believed by anybody any more
+      await generations.establish(partition, cause === 'FENCE' ? (believed ?? '') : '');
+      telemetry.count('partition.rebuilt');
+    };
+    rebuild()
+      .catch((error: unknown) => log.warn('partition.rebuild.failed', { partition }, error))
+      .finally(() => {
+        rebuilding.delete(partition);
+        reclaim(lost.map((held) => held.device.deviceId));
+      });
+  }
+
+  /** claims what a lost partition held, for all partitions lost together in one go */
+  const reclaim = (deviceIds: readonly string[]): void => {
+    if (lostDevices.size === 0 && deviceIds.length > 0) {
+      clock.after(RECLAIM_MS, () => {
+        const ids = [...lostDevices];
+        lostDevices.clear();
+        if (core.phase !== 'running') return;
+        claims.claim(ids, () => true).catch((error: unknown) => log.warn('partition.reclaim.failed', {}, error));
+      });
+    }
+    for (const deviceId of deviceIds) lostDevices.add(deviceId);
+  };
+
+  const saveNode = async (state: NodeHeartbeat['state']): Promise<void> => {
+    savedAt = clock.monotonic();
+    const { nodeId: id, version, host, capacity } = options;
+    await ledger
+      .saveNode({ id, state, version, host, capacity, devices: holdings.owned.size, startedAt: registry.startedAt })
+      .catch((error: unknown) => log.warn('node.save.failed', {}, error));
+  };
+
+  const readMembers = async (): Promise<void> => {
+    const shape = (nodes: readonly NodeHeartbeat[]): string => nodes.map((node) => `${node.id} ${node.instance} ${node.state}`).join();
+    const before = shape(core.members);
+    core.members = [...(await registry.members())].sort((a, b) => (a.id < b.id ? -1 : 1));
+    if (shape(core.members) !== before) membersChangedAt = clock.monotonic();
+  };
+
+  const beat = async (): Promise<void> => {
+    const state = core.phase === 'draining' ? 'DRAINING' : 'ACTIVE';
+    try {
+      await registry.beat(state, holdings.owned.size);
+    } catch (error) {
+      if (!(error instanceof Error) || error.name !== 'NodeIdTakenError') throw error;
+      abandon('SHUTDOWN');
+      deps.fatal(error);
+      return;
+    }
+    await readMembers();
+    if (clock.monotonic() - savedAt >= SAVE_NODE_MS) await saveNode(state);
+  };
+
+  const list = async (): Promise<void> => {
+    if (clock.monotonic() - loadedAt >= DIRECTORY_RELOAD_MS) {
+      await directory.load();
+      loadedAt = clock.monotonic();
+    } else await directory.refresh();
+  };
+
+  const balance = async (): Promise<void> => {
+    const now = clock.monotonic();
+    if (now - membersChangedAt < tuning.pauseMs || now - movedAt < 1000 || rebuilding.size > 0) return;
+    const movable = function* (): Generator<string> {
+      for (const held of holdings.all()) if (!held.settling && now - held.grantedAt >= tuning.dwellMs) yield held.device.deviceId;
+    };
+    const moves = movesFor({
+      nodeId: options.nodeId,
+      owned: holdings.owned.size,
+      total: directory.size,
+      nodes: core.members.filter((node) => node.state === 'ACTIVE'),
+      movable: movable(),
+      targets: scan.targets(),
+      budget: tuning.movesPerSecond,
+    });
+    movedAt = now;
+    if (moves.size === 0) return;
+    log.info('placement.moves', { devices: moves.size });
+    await handover.handOver([...moves.keys()], (id) => moves.get(id), tuning.settleMs);
+  };
+
+  /** ends everything at once without a word to the servers */
+  const abandon = (cause: LossCause): void => {
+    core.phase = 'stopped';
+    for (const deviceId of [...holdings.owned.keys()]) holdings.lose(deviceId, cause);
+  };
+
+  const stopLoops = async (names: readonly (keyof typeof loops)[]): Promise<void> => {
+    await Promise.all(names.map((name) => loops[name]?.stop()));
+  };
+
+  const startLoops = (): void => {
+    const report = (name: string) => (error: unknown) => log.warn('ownership.loop', { loop: name }, error);
+    const about = (ms: number): number => ms * (0.9 + 0.2 * deps.dice.next());
+    loops.tick = startLoop(
+      clock,
+      () => options.renewMs / TICKS,
+      async () => wheel.tick(),
+      report('tick'),
+    );
+    loops.beat = startLoop(clock, () => beatMs, beat, report('beat'));
+    loops.list = startLoop(clock, () => about(DIRECTORY_POLL_MS), list, report('list'));
+    loops.scan = startLoop(
+      clock,
+      () => about(hurry ? options.scanMs / 5 : options.scanMs),
+      async () => {
+        hurry = await scan.run();
+        // not waited for: devices may take seconds to settle
+        if (core.phase === 'running') balance().catch(report('balance'));
+      },
+      report('scan'),
+    );
+  };
+
+  return {
+    owned: holdings.owned,
+    generation: (partition) => (partition >= 0 && partition < PARTITIONS ? generations.get(partition) : undefined),
+    async start() {
+      await registry.join();
+      await directory.load();
+      loadedAt = clock.monotonic();
+      removers.push(telemetry.gauge('devices.owned', () => holdings.owned.size));
+      removers.push(
+        deps.bus.on('lease.transfer', (message) => {
+          claims.adopt(message).catch((error: unknown) => log.warn('lease.adopt.failed', { from: message.from }, error));
+        }),
+      );
+      core.phase = 'running';
+      await beat();
+      startLoops();
+      loops.scan?.kick();
+    },
+    reportLost(partition, cause) {
+      log.warn('partition.reported', { partition, cause });
+      // the report may be about a generation that has already been replaced: the renewal asks Redis itself
+      wheel.soon(partition);
+      loops.tick?.kick();
+    },
+    reportFenced(deviceId, epoch, where) {
+      const held = holdings.get(deviceId);
+      if (held === undefined || held.device.epoch !== epoch) return;
+      telemetry.count('fenced', 1, { where });
+      const lost = holdings.lose(deviceId, 'FENCED');
+      if (lost !== undefined) void core.letGo([lost], false);
+    },
+    async release(deviceIds, cause) {
+      scan.rest(deviceIds);
+      await core.letGo(
+        deviceIds.flatMap((deviceId) => holdings.lose(deviceId, cause) ?? []),
+        true,
+      );
+    },
+    refresh: () => loops.list?.kick(),
+    async drain(deadlineMs) {
+      if (core.phase !== 'running') return;
+      const end = clock.monotonic() + deadlineMs;
+      core.phase = 'draining';
+      await Promise.all([
+        beat().catch((error: unknown) => log.warn('ownership.drain.beat', {}, error)),
+        stopLoops(['scan', 'list']),
+        saveNode('DRAINING'),
+      ]);
+      const targetOf = targetsWithout(core, directory.ids());
+      await handover.handOver([...holdings.owned.keys()], targetOf, Math.max(0, end - clock.monotonic() - DRAIN_RESERVE_MS));
+    },
+    async stop() {
+      if (core.phase === 'new') return;
+      const left = [...holdings.all()];
+      abandon('SHUTDOWN');
+      for (const remove of removers.splice(0)) remove();
+      await stopLoops(['tick', 'scan', 'beat', 'list']);
+      await core.letGo(left, true);
+      await registry.leave().catch(() => undefined);
+      await saveNode('GONE');
+    },
+  };
 }

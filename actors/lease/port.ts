@@ -8,6 +8,8 @@ export interface OwnedDevice {
   readonly partition: number;
   readonly epoch: number;
   readonly reason: GrantReason;
+  /** crash takeovers in the middle of a turn since the last completed turn, this one included: the host quarantines at 3 */
+  readonly crashes?: number;
   /** aborted with a LossCause as soon as the ownership ends or may have ended */
   readonly signal: AbortSignal;
   /** synchronous: true until the local monotonic deadline minus the margin, and while not aborted */

@@ -36,7 +36,7 @@ export interface NodeRow {
 }
 export interface DeviceChange {
   readonly deviceId: string;
-  /** deleted or quarantined: nobody may own it now */
+  /** deleted: nobody may own it. A quarantined device stays owned; its owner keeps it still and shows why. */
   readonly gone: boolean;
   /** wall ms of the change, by Postgres */
   readonly changedAt: number;
@@ -50,7 +50,10 @@ export interface OwnershipLedger {
   changed(sinceMs: number): Promise<readonly DeviceChange[]>;
   owners(deviceIds: readonly string[]): Promise<readonly OwnerRow[]>;
   /** compare-and-bump: returns the new epochs of those that still had the epoch given */
-  bump(pairs: readonly EpochPair[], node: string): Promise<readonly { readonly deviceId: string; readonly epoch: number }[]>;
+  bump(
+    pairs: readonly EpochPair[],
+    node: string,
+  ): Promise<readonly { readonly deviceId: string; readonly epoch: number; readonly crashes: number }[]>;
   saveNode(row: NodeRow): Promise<void>;
 }
 
@@ -89,6 +92,8 @@ export interface Tuning {
   readonly dwellMs: number;
   /** no moves for balance this long after nodes came or went */
   readonly pauseMs: number;
-  /** longest wait for one device to settle before it is handed over */
+  /** longest wait for one device to settle before it is moved for balance */
   readonly settleMs: number;
+  /** most devices moved for balance per second */
+  readonly movesPerSecond: number;
 }

@@ -1,0 +1,181 @@
+import type { Redis } from '../../ops/connect/index.ts';
+import { deviceKeys, partitionOf } from '../../schema/domain/index.ts';
+import type { Core } from './core.ts';
+import { withinDeadline } from './deadline.ts';
+import { byPartition, chunks, eachLimited } from './pool.ts';
+import type { GrantReason, OwnedDevice } from './port.ts';
+import type { Lease } from './redlock.ts';
+import { renew } from './renew.ts';
+import { fenceScript, MOST_PER_CALL } from './scripts.ts';
+import type { OwnerRow, Transfer } from './types.ts';
+
+/**
+ * The way from "nobody has it" (or "it was handed to me") to a granted device. Holds no state but the set of devices under way.
+ * Called by the scan, the rebuild of a partition and the bus.
+ *
+ * I1 Order: read (id, epoch) -> lease -> compare-and-bump -> fence -> deadline again -> grant. Lease first, so a losing contender never
+ *    raises an epoch; the pair is read before, so a claimant that slept in between cannot outrank its successor.
+ * I2 Whatever does not get to the end gives its lease back.
+ */
+export interface Claims {
+  /** tries to own devices; `namedOnly` partitions: only where Postgres names this node. Resolves with how many leases were asked for. */
+  claim(deviceIds: readonly string[], namedOnly: (partition: number) => boolean): Promise<number>;
+  /** devices handed over by another node: the leases already carry the tokens of the message */
+  adopt(message: Transfer): Promise<void>;
+}
+
+interface Candidate {
+  readonly lease: Lease;
+  readonly epoch: number;
+  readonly reason: GrantReason;
+}
+
+/** Devices of one round: bounds the time between lease and grant to some 100 ms. */
+const ROUND = 500;
+
+export function createClaims(core: Core): Claims {
+  const { deps, options, locks, generations } = core;
+  const { log } = deps.telemetry;
+
+  const reasonOf = (row: OwnerRow, released: number | undefined): GrantReason => {
+    if (row.node === null) return row.epoch === 0 ? 'new' : 'graceful';
+    if (released === row.epoch) return 'graceful';
+    if (row.node === options.nodeId && core.holdings.heldBefore(row.deviceId, row.epoch)) return 'rebuild';
+    return 'crash';
+  };
+
+  /** bump -> fence -> deadline -> grant, for leases already held */
+  const finish = async (candidates: readonly Candidate[]): Promise<void> => {
+    const open = new Map(candidates.map((candidate) => [candidate.lease.deviceId, candidate.lease]));
+    const granted: OwnedDevice[] = [];
+    try {
+      const pairs = candidates.map(({ lease, epoch, reason }) => ({ deviceId: lease.deviceId, epoch, crash: reason === 'crash' }));
+      const bumped = await deps.ledger.bump(pairs, options.nodeId);
+      const reasons = new Map(candidates.map((candidate) => [candidate.lease.deviceId, candidate.reason]));
+      await eachLimited([...byPartition(bumped, (row) => partitionOf(row.deviceId))], 16, async ([partition, rows]) => {
+        const installed = await fence(partition, rows);
+        for (const row of rows) {
+          const lease = open.get(row.deviceId);
+          if (lease === undefined || !installed.has(row.deviceId) || core.phase !== 'running') continue;
+          if (!withinDeadline(deps.clock.monotonic(), lease.deadline, options.marginMs)) continue;
+          open.delete(row.deviceId);
+          granted.push(core.holdings.grant(lease, row.epoch, reasons.get(row.deviceId) ?? 'new', row.crashes));
+        }
+      });
+    } catch (error) {
+      log.warn('lease.claim.failed', { devices: open.size }, error);
+    }
+    if (granted.length > 0) tell(granted);
+    if (open.size > 0) await locks.release([...open.values()]);
+  };
+
+  const tell = (granted: readonly OwnedDevice[]): void => {
+    try {
+      deps.listener.granted(granted);
+    } catch (error) {
+      log.error('lease.listener', { devices: granted.length }, error);
+    }
+  };
+
+  /** the devices whose fence stands at their epoch now */
+  const fence = async (partition: number, rows: readonly { readonly deviceId: string; readonly epoch: number }[]): Promise<Set<string>> => {
+    const installed = new Set<string>();
+    const generation = generations.get(partition) ?? (await generations.establish(partition, ''));
+    for (const batch of chunks(rows, MOST_PER_CALL)) {
+      const answer = await fenceScript(deps.redis, partition, generation, batch);
+      if ('lost' in answer) {
+        core.partitionLost(partition, answer.lost, generation);
+        return new Set();
+      }
+      batch.forEach((row, i) => {
+        if (answer.letters[i] === 'k') installed.add(row.deviceId);
+        else deps.telemetry.count('fenced', 1, { where: 'claim' });
+      });
+    }
+    return installed;
+  };
+
+  const round = async (deviceIds: readonly string[], namedOnly: (partition: number) => boolean): Promise<number> => {
+    const rows = await deps.ledger.owners(deviceIds);
+    const allowed = rows.filter((row) => row.node === null || row.node === options.nodeId || !namedOnly(partitionOf(row.deviceId)));
+    if (allowed.length === 0) return 0;
+    const released = await readReleased(
+      deps.redis,
+      allowed.filter((row) => row.node !== null).map((row) => row.deviceId),
+    );
+    const byId = new Map(allowed.map((row) => [row.deviceId, row]));
+    const won = await locks.acquire([...byId.keys()]);
+    const candidates: Candidate[] = [];
+    for (const lease of won) {
+      const row = byId.get(lease.deviceId);
+      if (row !== undefined) candidates.push({ lease, epoch: row.epoch, reason: reasonOf(row, released.get(lease.deviceId)) });
+    }
+    if (candidates.length > 0) await finish(candidates);
+    return allowed.length;
+  };
+
+  /** runs `task` for the devices not under way yet */
+  const exclusively = async (deviceIds: readonly string[], task: (free: string[]) => Promise<void>): Promise<void> => {
+    const free = deviceIds.filter((id) => !core.busy.has(id) && !core.holdings.owned.has(id));
+    for (const id of free) core.busy.add(id);
+    try {
+      if (free.length > 0) await task(free);
+    } finally {
+      for (const id of free) core.busy.delete(id);
+    }
+  };
+
+  return {
+    async claim(deviceIds, namedOnly) {
+      let asked = 0;
+      await exclusively(deviceIds, async (free) => {
+        await eachLimited(chunks(free, ROUND), 2, async (batch) => {
+          if (core.phase === 'running') asked += await round(batch, namedOnly);
+        });
+      });
+      return asked;
+    },
+    async adopt(message) {
+      const tokens = new Map(message.leases.map((lease) => [lease.deviceId, lease]));
+      const refused = new Map(tokens);
+      if (core.phase === 'running') {
+        await exclusively([...tokens.keys()], async (free) => {
+          const candidates: Candidate[] = [];
+          const leases = free.flatMap((id) => tokens.get(id) ?? []);
+          await eachLimited([...byPartition(leases, (lease) => partitionOf(lease.deviceId))], 16, async ([partition, group]) => {
+            const generation = generations.get(partition) ?? (await generations.establish(partition, ''));
+            const outcome = await renew({ redis: deps.redis, locks, ttlMs: options.ttlMs }, partition, generation, group);
+            if ('lost' in outcome) return core.partitionLost(partition, outcome.lost, generation);
+            for (const renewal of outcome.renewals) {
+              const lease = tokens.get(renewal.deviceId);
+              if (renewal.verdict !== 'kept' || lease === undefined) continue;
+              refused.delete(renewal.deviceId);
+              const { deadline, wallDeadline } = renewal;
+              candidates.push({
+                lease: { deviceId: lease.deviceId, token: lease.token, deadline, wallDeadline },
+                epoch: lease.epoch,
+                reason: 'graceful',
+              });
+            }
+          });
+          if (candidates.length > 0) await finish(candidates);
+        });
+      }
+      if (refused.size > 0) await locks.release([...refused.values()]);
+    },
+  };
+}
+
+/** The epochs at which devices were let go of their own accord, where Redis still knows. */
+async function readReleased(redis: Redis, deviceIds: readonly string[]): Promise<Map<string, number>> {
+  const released = new Map<string, number>();
+  if (deviceIds.length === 0) return released;
+  const read = redis.pipeline();
+  for (const id of deviceIds) read.get(deviceKeys(id).released);
+  const replies = (await read.exec()) ?? [];
+  deviceIds.forEach((id, i) => {
+    const text = replies[i]?.[1];
+    if (typeof text === 'string') released.set(id, Number(text));
+  });
+  return released;
+}

@@ -1,0 +1,173 @@
+import Redlock from 'redlock';
+import type { Redis } from '../../ops/connect/index.ts';
+import type { Clock } from '../../ops/lifecycle/index.ts';
+import { deviceKeys, partitionOf } from '../../schema/domain/index.ts';
+import { withinDeadline } from './deadline.ts';
+import { byPartition, chunks, eachLimited } from './pool.ts';
+import { MOST_PER_CALL, releaseScript, transferScript } from './scripts.ts';
+
+/**
+ * Leases on 1, 3 or 5 independent lock masters, taken with the `redlock` package behind guards (docs/decisions/0002).
+ * Owns: the calls in flight. Does not own: the connections, renewal (renew.ts), who holds what (holdings.ts). Called by claim and handover.
+ *
+ * I1 An even number of masters is refused: a split vote never settles inside the package.
+ * I2 Validity is counted on the monotonic clock from before the call; the package's own wall-clock expiration is never read.
+ * I3 A lock that is late, expired or of unknown outcome is released on every master by its token and never handed out.
+ * I4 Each call ends within `timeoutMs`, whatever the masters do.
+ * I5 One device per call to the package, one try: a contended device costs no other device its lock.
+ */
+export interface Locks {
+  readonly masters: readonly Redis[];
+  readonly quorum: number;
+  /** the deadlines of a lease set or renewed by a call that was sent at `sent` */
+  deadlines(sent: Instant): Deadlines;
+  now(): Instant;
+  /** takes the leases that are free; the rest are left out of the result */
+  acquire(deviceIds: readonly string[]): Promise<Lease[]>;
+  /** compare-and-delete on every master; never throws: what cannot be deleted expires */
+  release(leases: readonly { readonly deviceId: string; readonly token: string }[]): Promise<void>;
+  /** changes token to `target` on every master; resolves with the devices for which a quorum agreed */
+  transfer(items: readonly { readonly deviceId: string; readonly token: string; readonly target: string }[]): Promise<Set<string>>;
+}
+
+/** One moment on both clocks, ms. */
+export interface Instant {
+  readonly monotonic: number;
+  readonly wall: number;
+}
+export interface Deadlines {
+  /** end of the lease on the monotonic clock, drift taken off */
+  readonly deadline: number;
+  /** the same on the wall clock: only to notice that the machine slept */
+  readonly wallDeadline: number;
+}
+export interface Lease extends Deadlines {
+  readonly deviceId: string;
+  readonly token: string;
+}
+
+export interface LocksOptions {
+  readonly ttlMs: number;
+  readonly marginMs: number;
+  /** longest wait for one acquire */
+  readonly timeoutMs: number;
+  /** calls in flight; default 64 */
+  readonly concurrency?: number;
+}
+
+/** Share of the TTL that clocks may drift apart (redlock's own default), plus 2 ms for the precision of Redis' expiry. */
+const DRIFT_FACTOR = 0.01;
+
+/** @throws RangeError for an even number of masters */
+export function createLocks(masters: readonly Redis[], options: LocksOptions, clock: Clock): Locks {
+  if (masters.length % 2 === 0) throw new RangeError(`lock masters: expected 1, 3 or 5, got ${masters.length}`);
+  const quorum = (masters.length + 1) / 2;
+  const drift = Math.round(options.ttlMs * DRIFT_FACTOR) + 2;
+  // The package makes its random token itself and sends it to every master before its first await: the stand-ins note it on the way.
+  let noted = '';
+  const seen = masters.map((redis) =>
+    watch(redis, (token) => {
+      noted = token;
+    }),
+  );
+  const redlock = new Redlock(seen, { retryCount: 0, driftFactor: DRIFT_FACTOR, retryDelay: 0, retryJitter: 0 });
+
+  const now = (): Instant => ({ monotonic: clock.monotonic(), wall: clock.wall() });
+  const deadlines = (sent: Instant): Deadlines => ({
+    deadline: sent.monotonic + options.ttlMs - drift,
+    wallDeadline: sent.wall + options.ttlMs - drift,
+  });
+
+  const release: Locks['release'] = async (leases) => {
+    const groups = [...byPartition(leases, (lease) => partitionOf(lease.deviceId)).values()];
+    const batches = groups.flatMap((group) => chunks(group, MOST_PER_CALL)).flatMap((batch) => masters.map((redis) => ({ redis, batch })));
+    await eachLimited(batches, 32, async ({ redis, batch }) => {
+      await releaseScript(redis, batch).catch(() => 0);
+    });
+  };
+
+  const acquireOne = async (deviceId: string): Promise<Lease | undefined> => {
+    const sent = now();
+    let state: 'waiting' | 'late' | 'settled' = 'waiting';
+    const attempt = redlock.acquire([deviceKeys(deviceId).lease], options.ttlMs);
+    const token = noted;
+    const drop = (): Promise<void> => release([{ deviceId, token }]);
+    const settled = attempt
+      .then(
+        (lock) => lock.value === token,
+        () => false,
+      )
+      .then(async (won) => {
+        // a lock that comes after the wait was over has been released by its token; release what arrived since (I3)
+        if (state === 'late') await drop();
+        else state = 'settled';
+        return won;
+      });
+    const expiry = expire(clock, options.timeoutMs);
+    const won = await Promise.race([settled, expiry.done]);
+    expiry.cancel();
+    if (won !== true) {
+      const unknown = state === 'waiting';
+      if (unknown) state = 'late';
+      // with one master the package has just released what it may have set; with several, silent masters are told too
+      if (unknown || masters.length > 1) await drop();
+      return undefined;
+    }
+    const lease: Lease = { deviceId, token, ...deadlines(sent) };
+    if (withinDeadline(clock.monotonic(), lease.deadline, options.marginMs)) return lease;
+    await drop();
+    return undefined;
+  };
+
+  return {
+    masters,
+    quorum,
+    deadlines,
+    now,
+    release,
+    async acquire(deviceIds) {
+      const won: Lease[] = [];
+      await eachLimited(deviceIds, options.concurrency ?? 64, async (deviceId) => {
+        const lease = await acquireOne(deviceId);
+        if (lease !== undefined) won.push(lease);
+      });
+      return won;
+    },
+    async transfer(items) {
+      const votes = new Map<string, number>();
+      const groups = [...byPartition(items, (item) => partitionOf(item.deviceId)).values()];
+      const batches = groups
+        .flatMap((group) => chunks(group, MOST_PER_CALL))
+        .flatMap((batch) => masters.map((redis) => ({ redis, batch })));
+      await eachLimited(batches, 32, async ({ redis, batch }) => {
+        const letters = await transferScript(redis, batch).catch(() => '');
+        batch.forEach((item, i) => {
+          if (letters[i] === 'k') votes.set(item.deviceId, (votes.get(item.deviceId) ?? 0) + 1);
+        });
+      });
+      return new Set([...votes].filter(([, count]) => count >= quorum).map(([deviceId]) => deviceId));
+    },
+  };
+}
+
+function expire(clock: Clock, ms: number): { readonly done: Promise<undefined>; cancel(): void } {
+  let cancel = (): void => {};
+  const done = new Promise<undefined>((resolve) => {
+    cancel = clock.after(ms, () => resolve(undefined));
+  });
+  return { done, cancel: () => cancel() };
+}
+
+/** A client as the package uses it (evalsha and eval only), which notes the token that passes. */
+function watch(redis: Redis, note: (token: string) => void): Redis {
+  const client = {
+    evalsha(sha: string, count: number, args: (string | number)[]): Promise<unknown> {
+      note(String(args[1]));
+      return redis.evalsha(sha, count, ...args);
+    },
+    eval(lua: string, count: number, args: (string | number)[]): Promise<unknown> {
+      return redis.eval(lua, count, ...args);
+    },
+  };
+  return client as unknown as Redis;
+}

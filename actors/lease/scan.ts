@@ -1,0 +1,153 @@
+import { deviceKeys, PARTITIONS, partitionKeys, partitionOf } from '../../schema/domain/index.ts';
+import { type Absent, createWaiting, type Directory, nextRamp, plan, type Ramp, rankOf, startRamp } from '../placement/index.ts';
+import type { Claims } from './claim.ts';
+import type { Core } from './core.ts';
+
+/**
+ * Looks for devices without a lease and claims those that should be here; looks at every partition's generation on the way.
+ * Owns: the plan (which node each device should be on), the claim budget, who has waited how long. Called by ownership's scan loop.
+ *
+ * I1 One pipelined read per scan; a device that has a lease is never touched, whoever holds it.
+ * I2 A missing generation is set by whoever sees it first; one that differs from the belief is a loss.
+ * I3 While a generation is younger than one TTL only the node named in Postgres claims, whatever the plan says.
+ */
+export interface Scan {
+  /** one scan; resolves with true when there is more to do and the next scan should come soon */
+  run(): Promise<boolean>;
+  /** the planned node of each device, for the living active nodes */
+  targets(): ReadonlyMap<string, string>;
+  /** the host gave these up: not claimed here for a while */
+  rest(deviceIds: readonly string[]): void;
+}
+
+interface Reading {
+  readonly redisNow: number;
+  /** generations were made just now: their devices are looked at by the next scan */
+  readonly made: boolean;
+  readonly absent: readonly string[];
+}
+
+/** After the host gave a device up, others go first for this long. Guess. */
+const REST_MS = 5000;
+
+export function createScan(core: Core, directory: Directory, claims: Claims): Scan {
+  const { deps, options, holdings, generations } = core;
+  const waiting = createWaiting(deps.dice);
+  const resting = new Map<string, number>();
+  let ramp: Ramp = startRamp;
+  let planned: Map<string, string> = new Map();
+  let plannedFor = '';
+
+  const active = () => core.members.filter((node) => node.state === 'ACTIVE');
+  const targets = (): ReadonlyMap<string, string> => {
+    const nodes = active();
+    const key = `${directory.version} ${nodes.map((node) => `${node.id}/${node.capacity}/${node.version}`).join(' ')}`;
+    if (key !== plannedFor) {
+      planned = plan(directory.ids(), nodes);
+      plannedFor = key;
+    }
+    return planned;
+  };
+
+  /** the server that says which leases are absent: a hint, the lease itself decides */
+  const hints = () => core.locks.masters.find((master) => master.status === 'ready') ?? deps.redis;
+
+  const read = async (): Promise<Reading> => {
+    const asked: { readonly partition: number; readonly believed: string | undefined; readonly ids: readonly string[] }[] = [];
+    const now = deps.clock.monotonic();
+    for (const [id, until] of resting) if (until <= now) resting.delete(id);
+    const first = deps.redis.pipeline().time();
+    const leases = hints().pipeline();
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      const all = directory.inPartition(partition);
+      if (all.size === 0) continue;
+      const ids = [...all].filter((id) => !holdings.owned.has(id) && !core.busy.has(id) && !resting.has(id));
+      asked.push({ partition, believed: generations.get(partition), ids });
+      first.get(partitionKeys(partition).generation);
+      if (ids.length > 0) leases.mget(...ids.map((id) => deviceKeys(id).lease));
+    }
+    const [general, held] = await Promise.all([first.exec(), leases.exec()]);
+    const values = (general ?? []).map(([error, value]) => {
+      if (error !== null) throw error;
+      return value;
+    });
+    const [seconds, micros] = values[0] as [string, string];
+    const absent: string[] = [];
+    const missing: number[] = [];
+    let reply = 0;
+    asked.forEach(({ partition, believed, ids }, i) => {
+      const stored = (values[i + 1] ?? null) as string | null;
+      const seen = generations.observe(partition, stored, believed);
+      if (seen === 'missing') missing.push(partition);
+      else if (seen === 'lost-missing') core.partitionLost(partition, 'MISSING', believed);
+      else if (seen === 'lost-changed') core.partitionLost(partition, 'CHANGED', believed);
+      if (ids.length === 0) return;
+      const [error, tokens] = held?.[reply++] ?? [null, null];
+      if (error !== null || !Array.isArray(tokens) || stored === null) return;
+      ids.forEach((id, k) => {
+        if (tokens[k] === null) absent.push(id);
+      });
+    });
+    await Promise.all(missing.map((partition) => generations.establish(partition, '')));
+    return { redisNow: Number(seconds) * 1000 + Number(micros) / 1000, made: missing.length > 0, absent };
+  };
+
+  return {
+    targets,
+    rest(deviceIds) {
+      const until = deps.clock.monotonic() + REST_MS;
+      for (const id of deviceIds) resting.set(id, until);
+    },
+    async run() {
+      const { redisNow, made, absent } = await read();
+      if (core.phase !== 'running') return false;
+      const nodes = active();
+      if (absent.length === 0 || !nodes.some((node) => node.id === options.nodeId)) {
+        ramp = nextRamp(ramp, 0);
+        return made;
+      }
+      const aims = targets();
+      const youngPartitions = new Map<number, boolean>();
+      const young = (partition: number): boolean => {
+        const known = youngPartitions.get(partition) ?? generations.young(partition, redisNow);
+        youngPartitions.set(partition, known);
+        return known;
+      };
+      const named = await namedHere(core, absent, young);
+      const ranked: Absent[] = [];
+      for (const deviceId of absent) {
+        const owner = named.get(deviceId);
+        if (owner === 'other') continue;
+        const rank = owner === 'me' ? 0 : rankOf(deviceId, options.nodeId, aims.get(deviceId), nodes);
+        ranked.push({ deviceId, rank });
+      }
+      const room = Math.max(0, options.capacity - holdings.owned.size);
+      const due = waiting.due(ranked).slice(0, Math.min(ramp.budget, room));
+      const used = await claims.claim(
+        due.map((entry) => entry.deviceId),
+        young,
+      );
+      const full = used >= ramp.budget;
+      ramp = nextRamp(ramp, used);
+      return full || made;
+    },
+  };
+}
+
+/** Most devices of young partitions looked up in Postgres by one scan. */
+const NAMED_CAP = 5000;
+
+/** For devices in young partitions: whether Postgres names this node, another one, or nobody (then there is no entry). */
+async function namedHere(
+  core: Core,
+  absent: readonly string[],
+  young: (partition: number) => boolean,
+): Promise<Map<string, 'me' | 'other'>> {
+  const named = new Map<string, 'me' | 'other'>();
+  const asked = absent.filter((id) => young(partitionOf(id))).slice(0, NAMED_CAP);
+  if (asked.length === 0) return named;
+  for (const row of await core.deps.ledger.owners(asked)) {
+    if (row.node !== null) named.set(row.deviceId, row.node === core.options.nodeId ? 'me' : 'other');
+  }
+  return named;
+}

@@ -1,0 +1,96 @@
+import { defineScript, type Redis } from '../../ops/connect/index.ts';
+import { readAsset } from '../../ops/lifecycle/index.ts';
+import { deviceKeys, partitionKeys } from '../../schema/domain/index.ts';
+
+const RENEW = defineScript(readAsset(import.meta.url, './renew.lua'));
+const FENCE = defineScript(readAsset(import.meta.url, './fence.lua'));
+const RELEASE = defineScript(readAsset(import.meta.url, './release.lua'));
+const TRANSFER = defineScript(readAsset(import.meta.url, './transfer.lua'));
+const GENERATION = defineScript(readAsset(import.meta.url, './generation.lua'));
+
+/** Most leases in one script call: 0.3 ms of the server (research/actors.md 2.2). */
+export const MOST_PER_CALL = 250;
+
+/** How a partition was found to be lost; also the label of the metric. */
+export type LostCause = 'MISSING' | 'CHANGED' | 'FENCE';
+export interface Lost {
+  readonly lost: LostCause;
+}
+/** One letter per device, in the order asked. */
+export interface Answers {
+  readonly letters: string;
+}
+
+export interface RenewItem {
+  readonly deviceId: string;
+  readonly token: string;
+  readonly epoch: number;
+}
+
+function parse(reply: unknown): Lost | Answers {
+  const text = String(reply);
+  return text.startsWith('LOST_') ? { lost: text.slice(5) as LostCause } : { letters: text };
+}
+
+/** renew.lua; `generation` '' = not checked on this server, `ttlMs` 0 = leases not touched on this server. */
+export async function renewScript(
+  redis: Redis,
+  partition: number,
+  items: readonly RenewItem[],
+  options: { readonly generation: string; readonly ttlMs: number; readonly putBack: boolean },
+): Promise<Lost | Answers> {
+  const keys = [partitionKeys(partition).generation];
+  const args: (string | number)[] = [options.generation, options.ttlMs, options.putBack ? '1' : '0'];
+  for (const item of items) {
+    const device = deviceKeys(item.deviceId);
+    keys.push(device.lease, device.fence);
+    args.push(item.token, item.epoch);
+  }
+  return parse(await RENEW.run(redis, keys, args));
+}
+
+/** fence.lua: letters k installed, f refused because a higher fence stands. */
+export async function fenceScript(
+  redis: Redis,
+  partition: number,
+  generation: string,
+  items: readonly { readonly deviceId: string; readonly epoch: number }[],
+): Promise<Lost | Answers> {
+  const keys = [partitionKeys(partition).generation, ...items.map((item) => deviceKeys(item.deviceId).fence)];
+  return parse(await FENCE.run(redis, keys, [generation, ...items.map((item) => item.epoch)]));
+}
+
+/** release.lua on one server: how many leases were deleted. */
+export async function releaseScript(
+  redis: Redis,
+  items: readonly { readonly deviceId: string; readonly token: string }[],
+): Promise<number> {
+  const keys = items.map((item) => deviceKeys(item.deviceId).lease);
+  return Number(
+    await RELEASE.run(
+      redis,
+      keys,
+      items.map((item) => item.token),
+    ),
+  );
+}
+
+/** transfer.lua on one server: letters k handed over, l not the caller's any more. */
+export async function transferScript(
+  redis: Redis,
+  items: readonly { readonly deviceId: string; readonly token: string; readonly target: string }[],
+): Promise<string> {
+  const keys = items.map((item) => deviceKeys(item.deviceId).lease);
+  return String(
+    await TRANSFER.run(
+      redis,
+      keys,
+      items.flatMap((item) => [item.token, item.target]),
+    ),
+  );
+}
+
+/** generation.lua: the generation that stands now. `replace` '' = only where there is none. */
+export async function generationScript(redis: Redis, partition: number, random: string, replace: string): Promise<string> {
+  return String(await GENERATION.run(redis, [partitionKeys(partition).generation], [random, replace]));
+}

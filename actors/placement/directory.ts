@@ -1,0 +1,78 @@
+import type { Clock } from '../../ops/lifecycle/index.ts';
+import { PARTITIONS, partitionOf } from '../../schema/domain/index.ts';
+
+export interface DirectorySource {
+  devices(): Promise<readonly string[]>;
+  changed(sinceMs: number): Promise<readonly { readonly deviceId: string; readonly gone: boolean; readonly changedAt: number }[]>;
+}
+
+/**
+ * The list of all devices that may be owned, by partition: read whole once, then kept up by changes (a scan costs no SQL).
+ * Owns: the list. Called by ownership's loops only, one call at a time.
+ *
+ * I1 Changes are asked for with an overlap, because a row's change may commit after one with a later time.
+ */
+export interface Directory {
+  readonly size: number;
+  /** counts up whenever a device came or went */
+  readonly version: number;
+  ids(): Iterable<string>;
+  inPartition(partition: number): ReadonlySet<string>;
+  has(deviceId: string): boolean;
+  load(): Promise<void>;
+  refresh(): Promise<void>;
+}
+
+const OVERLAP_MS = 5000;
+/** How far apart the clocks of this machine and of Postgres may be. */
+const CLOCKS_APART_MS = 60_000;
+const NONE: ReadonlySet<string> = new Set();
+
+export function createDirectory(source: DirectorySource, clock: Pick<Clock, 'wall'>): Directory {
+  let partitions: Set<string>[] = [];
+  let size = 0;
+  let version = 0;
+  let latest = 0;
+  const add = (deviceId: string): void => {
+    const group = partitions[partitionOf(deviceId)];
+    if (group === undefined || group.has(deviceId)) return;
+    group.add(deviceId);
+    size++;
+    version++;
+  };
+  const remove = (deviceId: string): void => {
+    if (partitions[partitionOf(deviceId)]?.delete(deviceId) !== true) return;
+    size--;
+    version++;
+  };
+  return {
+    get size() {
+      return size;
+    },
+    get version() {
+      return version;
+    },
+    *ids() {
+      for (const group of partitions) yield* group;
+    },
+    inPartition: (partition) => partitions[partition] ?? NONE,
+    has: (deviceId) => partitions[partitionOf(deviceId)]?.has(deviceId) === true,
+    async load() {
+      const since = clock.wall() - CLOCKS_APART_MS;
+      const ids = await source.devices();
+      partitions = Array.from({ length: PARTITIONS }, () => new Set<string>());
+      size = 0;
+      for (const id of ids) add(id);
+      latest = since;
+      version++;
+    },
+    async refresh() {
+      const changes = await source.changed(Math.max(0, latest - OVERLAP_MS));
+      for (const change of changes) {
+        if (change.gone) remove(change.deviceId);
+        else add(change.deviceId);
+        latest = Math.max(latest, change.changedAt);
+      }
+    },
+  };
+}

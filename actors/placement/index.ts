@@ -1,0 +1,6 @@
+export { createDirectory, type Directory, type DirectorySource } from './directory.ts';
+export { nextRamp, RAMP_CAP, RAMP_START, type Ramp, startRamp } from './ramp.ts';
+export { type Loaded, movesFor } from './rebalance.ts';
+export { createRegistry, type NodeHeartbeat, NodeIdTakenError, type Registry, type RegistryOptions } from './registry.ts';
+export { bound, type Candidate, OVERLOAD, plan, ranked, rankOf } from './rendezvous.ts';
+export { type Absent, createWaiting, type Waiting } from './waiting.ts';
