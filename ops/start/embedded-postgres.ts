@@ -31,6 +31,8 @@ export interface EmbeddedPostgresOptions {
   readonly durable: boolean;
   readonly preferredPort?: number;
   readonly onLine?: (line: string) => void;
+  /** told of the process as soon as it runs, before it is ready: for a stop in the middle of a start */
+  readonly onChild?: (child: Child) => void;
   /** how the server sheds root: found out when not given */
   readonly privilege?: Privilege;
 }
@@ -227,6 +229,7 @@ async function launch(
       options.onLine?.(line);
     },
   });
+  options.onChild?.(child);
   for (const began = deps.clock.monotonic(); child.running(); await deps.clock.sleep(20)) {
     const state = pidFile(place.data);
     if (state?.ready === true && state.pid === child.pid) return child;

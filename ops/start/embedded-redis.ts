@@ -29,6 +29,8 @@ export interface EmbeddedRedisOptions {
   readonly binary: string;
   readonly preferredPort?: number;
   readonly onLine?: (line: string) => void;
+  /** told of the process as soon as it runs, before it is ready: for a stop in the middle of a start */
+  readonly onChild?: (child: Child) => void;
 }
 
 /** Where the server comes from: what is installed, else Debian's packages under `dataDir`. @throws NoRedis */
@@ -133,6 +135,7 @@ export async function startEmbeddedRedis(
         options.onLine?.(line);
       },
     });
+    options.onChild?.(child);
     for (const began = deps.clock.monotonic(); child.running() && deps.clock.monotonic() - began < 60_000; await deps.clock.sleep(20)) {
       if (!(await answers(port, secret))) continue;
       return { url: `redis://:${secret}@127.0.0.1:${port}`, port, child, stop: async () => void (await child.stop(8_000)) };

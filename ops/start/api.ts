@@ -1,0 +1,29 @@
+/** Where a gateway is and the key to speak to it with. */
+export interface Api {
+  readonly url: string;
+  readonly key: string;
+}
+
+/**
+ * One GraphQL request over HTTP, as any client would make it.
+ * @throws Error with the first error's code and message, or the HTTP status
+ */
+export async function ask<T>(api: Api, query: string, variables: Readonly<Record<string, unknown>> = {}): Promise<T> {
+  const answer = await fetch(`${api.url}/graphql`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${api.key}`, 'content-type': 'application/json', accept: 'application/json' },
+    body: JSON.stringify({ query, variables }),
+    signal: AbortSignal.timeout(20_000),
+  });
+  const text = await answer.text();
+  let parsed: { data?: T | null; errors?: { message: string; extensions?: { code?: string } }[] };
+  try {
+    parsed = JSON.parse(text) as typeof parsed;
+  } catch {
+    throw new Error(`${api.url}/graphql answered ${answer.status}: ${text.slice(0, 200)}`);
+  }
+  const problem = parsed.errors?.[0];
+  if (problem !== undefined) throw new Error(`${problem.extensions?.code ?? answer.status}: ${problem.message}`);
+  if (parsed.data === undefined || parsed.data === null) throw new Error(`${api.url}/graphql answered ${answer.status} without data`);
+  return parsed.data;
+}

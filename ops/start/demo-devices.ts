@@ -1,0 +1,68 @@
+import { type Api, ask } from './api.ts';
+
+/** Devices made in one request: one alias each, well under the gateway's limit of aliases. */
+const CHUNK = 50;
+const PAGE = 100;
+
+interface Page {
+  readonly devices: {
+    readonly edges: readonly { readonly node: { readonly id: string; readonly name: string } }[];
+    readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
+  };
+}
+type Created = Readonly<
+  Record<
+    string,
+    { readonly device: { readonly id: string } | null; readonly errors: readonly { readonly code: string; readonly message: string }[] }
+  >
+>;
+
+export interface DevicePlan {
+  /** pace of new devices, ms between two sends */
+  readonly paceMinMs?: number;
+  readonly paceMaxMs?: number;
+}
+
+/** Name of the n-th simulated device, n from 1: `sim-0001`. */
+export const simulatedName = (number: number): string => `sim-${String(number).padStart(4, '0')}`;
+
+async function existing(api: Api): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  let after: string | null = null;
+  for (let more = true; more; ) {
+    const query = `query Simulated($after: String) {
+      devices(first: ${PAGE}, after: $after, name: "sim-", transport: SIMULATOR) { edges { node { id name } } pageInfo { hasNextPage endCursor } }
+    }`;
+    const { devices }: Page = await ask<Page>(api, query, { after });
+    for (const { node } of devices.edges) found.set(node.name, node.id);
+    more = devices.pageInfo.hasNextPage;
+    after = devices.pageInfo.endCursor;
+  }
+  return found;
+}
+
+/**
+ * Makes sure that the simulated devices sim-0001 … exist, through the API. What is there is used again.
+ * @returns their ids, in the order of their names. @throws Error with the API's code when a device cannot be made
+ */
+export async function ensureDevices(api: Api, count: number, plan: DevicePlan = {}): Promise<readonly string[]> {
+  const there = await existing(api);
+  const names = Array.from({ length: count }, (_, index) => simulatedName(index + 1));
+  const missing = names.filter((name) => !there.has(name));
+  const pace = `paceMinMs: ${plan.paceMinMs ?? 2_000}, paceMaxMs: ${plan.paceMaxMs ?? 6_000}`;
+  for (let at = 0; at < missing.length; at += CHUNK) {
+    const chunk = missing.slice(at, at + CHUNK);
+    const fields = chunk.map(
+      (name, index) =>
+        `m${index}: createDevice(input: {name: "${name}", transport: SIMULATOR, ${pace}}) { device { id } errors { code message } }`,
+    );
+    const made = await ask<Created>(api, `mutation Simulate { ${fields.join('\n')} }`);
+    for (const [index, name] of chunk.entries()) {
+      const answer = made[`m${index}`];
+      const id = answer?.device?.id;
+      if (id !== undefined) there.set(name, id);
+      else throw new Error(`device ${name} was not made: ${answer?.errors[0]?.code ?? 'no answer'} ${answer?.errors[0]?.message ?? ''}`);
+    }
+  }
+  return names.map((name) => there.get(name) ?? '');
+}
