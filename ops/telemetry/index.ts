@@ -1,6 +1,7 @@
 import type { MetricName } from './catalogue.ts';
 
 export { METRICS, type MetricName } from './catalogue.ts';
+export { type ReceivedSpan, startTraceReceiver, type TraceReceiver } from './receiver.ts';
 export { createTelemetry, type TelemetryOptions } from './telemetry.ts';
 
 export type Labels = Readonly<Record<string, string>>;

@@ -1,7 +1,6 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { createTelemetry, METRICS } from './index.ts';
+import { startTraceReceiver } from './receiver.ts';
 import { parseTraceparent } from './traces.ts';
 
 const base = { service: 'test', instance: 't-1', level: 'info', samplePercent: 100 } as const;
@@ -77,17 +76,8 @@ describe('traces', () => {
   });
 
   it('exports one trace whose spans hang together across processes', async () => {
-    const bodies: Buffer[] = [];
-    const receiver = createServer((request, response) => {
-      const chunks: Buffer[] = [];
-      request.on('data', (chunk: Buffer) => chunks.push(chunk));
-      request.on('end', () => {
-        if (request.url === '/v1/traces') bodies.push(Buffer.concat(chunks));
-        response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end();
-      });
-    });
-    await new Promise<void>((resolve) => void receiver.listen(0, '127.0.0.1', resolve));
-    const otlpEndpoint = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+    const receiver = await startTraceReceiver();
+    const otlpEndpoint = receiver.endpoint;
     const gateway = createTelemetry({ ...base, otlpEndpoint });
     const node = createTelemetry({ ...base, otlpEndpoint });
     const accept = gateway.span('accept', { root: true, kind: 'producer' });
@@ -95,11 +85,11 @@ describe('traces', () => {
     send.end();
     accept.end();
     await Promise.all([gateway.shutdown(), node.shutdown()]);
-    receiver.close();
-    const traceId = Buffer.from(accept.traceparent.slice(3, 35), 'hex');
-    expect(send.traceparent.slice(3, 35)).toBe(accept.traceparent.slice(3, 35));
-    expect(bodies).toHaveLength(2);
-    for (const body of bodies) expect(body.includes(traceId)).toBe(true);
-    expect(bodies.some((body) => body.includes(Buffer.from(accept.traceparent.slice(36, 52), 'hex')) && body.includes('send'))).toBe(true);
+    await receiver.close();
+    const [traceId, spanId] = [accept.traceparent.slice(3, 35), accept.traceparent.slice(36, 52)];
+    expect(receiver.spans.map((span) => [span.name, span.traceId, span.parentSpanId]).sort()).toEqual([
+      ['accept', traceId, ''],
+      ['send', traceId, spanId],
+    ]);
   });
 });
