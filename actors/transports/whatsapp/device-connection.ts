@@ -94,6 +94,10 @@ export function createDeviceConnection(
     if (over) return;
     const code = error instanceof FlotillaError ? error.code : 'SESSION_STORE_UNAVAILABLE';
     log.warn(where, { device: device.id, code }, error);
+    if (!linked && session !== undefined) {
+      desk.publish(device.id, { kind: 'end', outcome: code });
+      return idle('UNPAIRED', code);
+    }
     say('OFFLINE', code);
     // what a person must mend stays as it is; the rest is tried again
     if (error instanceof FlotillaError && error.policy !== 'retryable') return;

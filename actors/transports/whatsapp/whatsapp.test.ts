@@ -319,6 +319,19 @@ describe('pairing', () => {
     await until('a new socket', () => world.library.lines.length === 2);
   });
 
+  it('that cannot start is said so, and can be asked for again', async () => {
+    const world = createWorld();
+    const { id, states, open } = connect(world);
+    world.store.fenced = true;
+    open(false);
+    world.requests.add(id);
+    await until('the end', () => states.at(-1) === 'UNPAIRED SESSION_FENCED');
+    expect(world.published.at(-1)).toEqual({ kind: 'end', outcome: 'SESSION_FENCED' });
+    world.store.fenced = false;
+    world.requests.add(id);
+    await until('a socket', () => world.library.lines.length === 1);
+  });
+
   it("refuses another phone than the device's", async () => {
     const world = createWorld();
     const { id, states, open } = connect(world, { phone: '+4917012345678' });

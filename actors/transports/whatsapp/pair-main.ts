@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import qrcode from 'qrcode-terminal';
+import { loadConfig, type Settings } from '../../../ops/config/index.ts';
+import { connectPostgres, connectRedis, redisReady } from '../../../ops/connect/index.ts';
+import { createLifetime, systemClock } from '../../../ops/lifecycle/index.ts';
+import { PairProblem, pair } from './pair-command.ts';
+
+/** `npm run pair -- <device> [--create] [--tenant NAME]`: links a phone to a WhatsApp device by QR codes in the terminal. */
+const USAGE = `usage: npm run pair -- <device name or id> [--create] [--tenant NAME]
+  --create        make the WhatsApp device when there is none of that name
+  --tenant NAME   whose device it is, when several tenants exist`;
+
+interface Place {
+  readonly databaseUrl: string;
+  readonly redisUrl: string;
+}
+
+/** DATABASE_URL and REDIS_URL, or what is missing of them from the stack that `npm start` runs on DATA_DIR. */
+function placeOf(config: Settings): Place {
+  const file = join(config.DATA_DIR, 'stack.json');
+  const running = (): Partial<Place> => {
+    try {
+      return JSON.parse(readFileSync(file, 'utf8')) as Partial<Place>;
+    } catch {
+      return {};
+    }
+  };
+  const databaseUrl = config.DATABASE_URL ?? running().databaseUrl;
+  const redisUrl = config.REDIS_URL ?? running().redisUrl;
+  if (databaseUrl === undefined || redisUrl === undefined) {
+    throw new PairProblem(`no running stack is known (${file} is not there): run npm start first, or set DATABASE_URL and REDIS_URL`);
+  }
+  return { databaseUrl, redisUrl };
+}
+
+function draw(text: string): string {
+  let drawn = '';
+  qrcode.generate(text, { small: true }, (lines) => {
+    drawn = lines;
+  });
+  return drawn;
+}
+
+async function run(): Promise<boolean> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { create: { type: 'boolean', default: false }, tenant: { type: 'string' }, help: { type: 'boolean', default: false } },
+  });
+  const [device] = positionals;
+  if (device === undefined || positionals.length > 1 || values.help) throw new PairProblem(USAGE);
+  const { databaseUrl, redisUrl } = placeOf(loadConfig(process.env));
+  const lifetime = createLifetime();
+  try {
+    const sql = connectPostgres(databaseUrl, { applicationName: 'flotilla-pair', max: 2 });
+    lifetime.add('postgres', () => sql.end({ timeout: 2 }));
+    const redis = connectRedis(redisUrl, { role: 'general', name: 'flotilla-pair' });
+    const subscriber = connectRedis(redisUrl, { role: 'subscriber', name: 'flotilla-pair' });
+    lifetime.add('redis', () => {
+      redis.disconnect();
+      subscriber.disconnect();
+    });
+    await sql.unsafe('select 1').catch((error: Error) => {
+      throw new PairProblem(`Postgres cannot be reached (${error.message}): is the stack running?`);
+    });
+    await Promise.all([redisReady(redis, 5000), redisReady(subscriber, 5000)]).catch(() => {
+      throw new PairProblem('Redis cannot be reached: QR codes travel through it. Is the stack running, is REDIS_URL right?');
+    });
+    const write = (text: string): void => void process.stdout.write(text);
+    const deps = { sql, redis, subscriber, clock: systemClock, write, live: process.stdout.isTTY === true, draw };
+    return await pair(deps, { device, create: values.create, tenant: values.tenant });
+  } finally {
+    await lifetime.end();
+  }
+}
+
+try {
+  process.exitCode = (await run()) ? 0 : 1;
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
