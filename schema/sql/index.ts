@@ -1,4 +1,5 @@
 export * from './accept.ts';
+export { ensureAdminKey } from './admin-key.ts';
 export * from './devices.ts';
 export * from './fleet.ts';
 export { intent } from './intent.ts';
@@ -7,6 +8,7 @@ export * from './messages.ts';
 export * from './ownership.ts';
 export * from './partitions.ts';
 export { result } from './result.ts';
+export * from './sendability.ts';
 export type { SqlRunner } from './statement.ts';
 export * from './tenants.ts';
 export type * from './types.ts';

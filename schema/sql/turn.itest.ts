@@ -5,6 +5,7 @@ import {
   adopt,
   bumpEpochs,
   cancel,
+  type IntentItem,
   intent,
   ownershipOf,
   redrive,
