@@ -8,5 +8,6 @@ export {
   isAuthFailure,
   type StoredKey,
 } from './authenticate.ts';
+export { DEFAULT_TENANT, ensureAccess, sqlLookups } from './bootstrap.ts';
 export { createFailures, type FailureOptions, type Failures } from './failures.ts';
-export { hashOf, newLinkToken, newSecret, sameHash, secretOf } from './keys.ts';
+export { hashOf, newLinkToken, newSecret, secretOf } from './keys.ts';

@@ -4,6 +4,7 @@ import type { Telemetry } from '../../ops/telemetry/index.ts';
 import type { GraphqlContext, Viewer } from '../../schema/graphql/index.ts';
 import { type Authenticator, type AuthFailure, isAuthFailure } from '../auth/index.ts';
 import type { HttpAnswer, HttpHandler, HttpRequest } from '../server/index.ts';
+import { requestError } from './errors.ts';
 import type { Executor, Variables } from './executor.ts';
 import { createGraphiql, type GraphiqlPage } from './graphiql.ts';
 import { HTTP_BODY_BYTES } from './limits.ts';
@@ -25,13 +26,23 @@ export interface GraphqlHttpDeps {
 interface ServerContext {
   readonly viewer: Viewer;
   readonly traceparent: string | undefined;
-  /** set by the hooks: the request itself was wrong, nothing was executed */
+  /** what the hooks found; an object of its own, because yoga copies the context */
+  readonly verdict: Verdict;
+}
+interface Verdict {
+  /** the request itself was wrong, nothing was executed */
   refused: boolean;
   operation?: Operation;
 }
 
 function yogaOf(executor: Executor) {
   const rules: Plugin<GraphqlContext & ServerContext> = {
+    onParams({ params }) {
+      const name: unknown = params.operationName;
+      if (name !== undefined && name !== null && typeof name !== 'string') {
+        throw requestError('BAD_REQUEST', 'operationName: expected a string', { http: { status: 400 } });
+      }
+    },
     onParse({ params, context, setParsedDocument }) {
       const server = context as unknown as ServerContext & {
         params: { operationName?: string; variables?: Record<string, unknown> };
@@ -42,24 +53,27 @@ function yogaOf(executor: Executor) {
         variables: server.params.variables,
       });
       if (isRejected(answer)) {
-        server.refused = true;
+        server.verdict.refused = true;
         throw answer.errors.length === 1 ? answer.errors[0] : new AggregateError(answer.errors);
       }
-      server.operation = answer;
+      server.verdict.operation = answer;
       setParsedDocument(answer.document);
     },
     // validateOperation has done it
     onValidate: ({ setResult }) => setResult([]),
     onExecute({ setExecuteFn }) {
-      setExecuteFn((args: ExecutionArgs) => {
-        const { operation } = args.contextValue as ServerContext;
-        if (operation === undefined) throw new Error('an operation reached execution without validation');
-        return executor.run(operation, args.variableValues as Variables, args.contextValue as GraphqlContext);
+      setExecuteFn(async (args: ExecutionArgs) => {
+        const { verdict } = args.contextValue as ServerContext;
+        if (verdict.operation === undefined) throw new Error('an operation reached execution without validation');
+        const result = await executor.run(verdict.operation, args.variableValues as Variables, args.contextValue as GraphqlContext);
+        // wrong variables: execution never began
+        if (result.data === undefined) verdict.refused = true;
+        return result;
       });
     },
     onSubscribe({ setSubscribeFn }) {
       setSubscribeFn((args: ExecutionArgs) => {
-        const { operation } = args.contextValue as ServerContext;
+        const { operation } = (args.contextValue as ServerContext).verdict;
         if (operation === undefined) throw new Error('an operation reached execution without validation');
         return executor.stream(operation, args.variableValues as Variables, args.contextValue as GraphqlContext);
       });
@@ -150,12 +164,13 @@ export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
     const init: RequestInit = { method: request.method, headers, signal: request.signal };
     if (request.method === 'POST') init.body = (await request.body(HTTP_BODY_BYTES)).toString('utf8');
     const url = `http://gateway/graphql${request.query === '' ? '' : `?${request.query}`}`;
-    const context: ServerContext = { viewer, traceparent: request.headers['traceparent'], refused: false };
+    const verdict: Verdict = { refused: false };
+    const context: ServerContext = { viewer, traceparent: request.headers['traceparent'], verdict };
     const response = await yoga.fetch(new yoga.fetchAPI.Request(url, init), context);
-    // a client that names no preference is told by the status that its request was wrong (GraphQL over HTTP leaves 200 to application/json)
-    const accept = request.headers['accept'];
-    const anything = accept === undefined || accept === '' || accept === '*/*';
-    return answerOf(response, anything && context.refused && response.status === 200 ? 400 : undefined);
+    // GraphQL over HTTP: a wrong request is 400, except that a client which asks for application/json by name gets 200
+    const type = response.headers.get('content-type') ?? '';
+    const byName = type.startsWith('application/json') && (request.headers['accept'] ?? '').includes('application/json');
+    return answerOf(response, verdict.refused && response.status === 200 && !byName ? 400 : undefined);
   };
 
   return async (request) => {

@@ -2,3 +2,4 @@ export { createExecutor, type Executor, type ExecutorDeps, type Variables } from
 export { createGraphqlHttp, type GraphqlHttpDeps } from './http.ts';
 export { HTTP_BODY_BYTES, OPERATION_LIMITS, type OperationLimits } from './limits.ts';
 export { isRejected, type Operation, type OperationRequest, type Rejected } from './operation.ts';
+export { createServices, type ServicesDeps } from './services.ts';

@@ -1,6 +1,18 @@
-import type { DeviceRecord, DeviceState, MessageState, NodeState, TransportKind } from '../domain/index.ts';
-import type { AcceptItem, AcceptOutcome, DeviceRow, LedgerMessage } from '../sql/types.ts';
+import type { DeviceRecord, DeviceState, MessageState, TransportKind } from '../domain/index.ts';
+import type {
+  AcceptItem,
+  AcceptOutcome,
+  DeadLetterRow,
+  DeviceRow,
+  FleetTotals,
+  LedgerMessage,
+  NodeRow,
+  SendabilityRow,
+  TenantRow,
+} from '../sql/index.ts';
 import type { LiveStreams } from './live/port.ts';
+
+export type { DeadLetterRow, FleetTotals, NodeRow, SendabilityRow, TenantRow };
 
 /**
  * What a key may do. Each scope includes those before it: screen (fleet figures and device states, for walls), viewer (reads
@@ -28,68 +40,11 @@ export function allows(viewer: Pick<Viewer, 'scopes'>, needed: Scope): boolean {
   return false;
 }
 
-export interface TenantRow {
-  readonly id: string;
-  readonly name: string;
-  readonly maxBacklog: number;
-  readonly timeZone: string;
-  /** wall ms */
-  readonly createdAt: number;
-}
-
 export interface ApiKeyRow {
   readonly id: string;
-  readonly tenantId: string | null;
   readonly name: string;
   readonly scopes: readonly string[];
-  readonly createdAt: number;
   readonly expiresAt: number | null;
-  readonly revokedAt: number | null;
-}
-
-export interface NodeRow {
-  readonly id: string;
-  readonly state: NodeState;
-  readonly version: string;
-  readonly host: string;
-  readonly capacity: number;
-  readonly devices: number;
-  readonly startedAt: number;
-  readonly seenAt: number;
-}
-
-export interface DeadLetterRow {
-  readonly messageId: string;
-  readonly deviceId: string;
-  readonly state: MessageState;
-  readonly cause: string;
-  readonly attempts: number;
-  readonly lastError: string | null;
-  /** µs since 1970: the key of the list's order */
-  readonly createdMicros: number;
-  readonly redrives: number;
-}
-
-export interface FleetTotals {
-  readonly devices: number;
-  readonly backlog: number;
-  readonly sentPerMinute: number;
-  readonly failedPerMinute: number;
-}
-
-/** What Postgres knows about why a device does or does not send. Times are wall ms. */
-export interface SendabilityRow {
-  readonly deviceId: string;
-  readonly epoch: number;
-  readonly node: string | null;
-  /** accepted and not yet ended */
-  readonly backlog: number;
-  /** the pace allows the next send from here on; null = at once */
-  readonly nextSendAt: number | null;
-  /** sends of the present day (UTC) */
-  readonly sentToday: number;
-  /** when the present day ends */
-  readonly dayEndsAt: number;
 }
 
 /** A keyset page: rows after (or before) a key, in key order. One row more than `limit` is not returned; `more` says it exists. */
@@ -162,12 +117,12 @@ export interface MessageCommands {
 export interface AccessCommands {
   tenant(tenantId: string): Promise<TenantRow | null>;
   createTenant(name: string, timeZone: string, maxBacklog: number | null): Promise<TenantRow | 'NAME_TAKEN'>;
-  apiKeys(tenantId: string): Promise<readonly ApiKeyRow[]>;
   createApiKey(
     tenantId: string,
     key: { readonly name: string; readonly scopes: readonly Scope[]; readonly expiresAt: number | null },
   ): Promise<{ readonly row: ApiKeyRow; readonly secret: string }>;
-  revokeApiKey(tenantId: string, keyId: string): Promise<ApiKeyRow | null>;
+  /** false: the tenant has no such key */
+  revokeApiKey(tenantId: string, keyId: string): Promise<boolean>;
 }
 
 /** The gateway's mirror of the live device records (gateway/hub). */

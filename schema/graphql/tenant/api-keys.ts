@@ -3,7 +3,8 @@ import { type ApiKeyRow, allows, SCOPES, type Scope } from '../context.ts';
 import { attempt, problem, Refusal, type Refused } from '../problems.ts';
 import { createChecks } from '../validate.ts';
 
-type KeyAnswer = ({ readonly apiKey: ApiKeyRow; readonly secret?: string } & Refused) | Refused;
+type KeyAnswer = ({ readonly apiKey: ApiKeyRow; readonly secret: string } & Refused) | Refused;
+type RevokeAnswer = ({ readonly apiKeyId: string } & Refused) | Refused;
 
 function addTypes(kit: Kit) {
   const { builder } = kit;
@@ -17,34 +18,38 @@ function addTypes(kit: Kit) {
         description: 'What it may do.',
         resolve: (key) => SCOPES.filter((scope) => key.scopes.includes(scope)),
       }),
-      createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was made.' }),
       expiresAt: t.expose('expiresAt', { type: 'DateTime', nullable: true, description: 'When it stops working by itself.' }),
-      revokedAt: t.expose('revokedAt', { type: 'DateTime', nullable: true, description: 'When it was revoked.' }),
     }),
   });
-  const payload = (name: string, of: string) =>
-    builder.objectRef<KeyAnswer>(name).implement({
-      description: `Answer of ${of}.`,
-      fields: (t) => ({
-        apiKey: t.field({
-          type: 'ApiKey',
-          nullable: true,
-          description: 'The key, without its secret.',
-          resolve: (answer) => ('apiKey' in answer ? answer.apiKey : null),
-        }),
-        ...(of === 'createApiKey'
-          ? {
-              secret: t.string({
-                nullable: true,
-                description: 'The key as it goes into `Authorization: Bearer …`. Shown this once, never again.',
-                resolve: (answer) => ('secret' in answer ? (answer.secret ?? null) : null),
-              }),
-            }
-          : {}),
-        errors: t.field({ type: ['UserError'], description: 'Empty when it was done.', resolve: (answer) => [...answer.errors] }),
+  const Create = builder.objectRef<KeyAnswer>('CreateApiKeyPayload').implement({
+    description: 'Answer of createApiKey.',
+    fields: (t) => ({
+      apiKey: t.field({
+        type: 'ApiKey',
+        nullable: true,
+        description: 'The key, without its secret.',
+        resolve: (answer) => ('apiKey' in answer ? answer.apiKey : null),
       }),
-    });
-  return { Create: payload('CreateApiKeyPayload', 'createApiKey'), Revoke: payload('RevokeApiKeyPayload', 'revokeApiKey') };
+      secret: t.string({
+        nullable: true,
+        description: 'The key as it goes into `Authorization: Bearer …`. Shown this once, never again.',
+        resolve: (answer) => ('secret' in answer ? answer.secret : null),
+      }),
+      errors: t.field({ type: ['UserError'], description: 'Empty when it was done.', resolve: (answer) => [...answer.errors] }),
+    }),
+  });
+  const Revoke = builder.objectRef<RevokeAnswer>('RevokeApiKeyPayload').implement({
+    description: 'Answer of revokeApiKey.',
+    fields: (t) => ({
+      apiKeyId: t.id({
+        nullable: true,
+        description: 'The key that stopped working.',
+        resolve: (answer) => ('apiKeyId' in answer ? `ApiKey:${answer.apiKeyId}` : null),
+      }),
+      errors: t.field({ type: ['UserError'], description: 'Empty when it was done.', resolve: (answer) => [...answer.errors] }),
+    }),
+  });
+  return { Create, Revoke };
 }
 
 export function addApiKeys(kit: Kit): void {
@@ -92,15 +97,15 @@ export function addApiKeys(kit: Kit): void {
       description: 'The key stops working within two seconds, its open subscriptions too. Scope ADMIN.',
       authScopes: { scope: 'admin' },
       args: { input: t.arg({ type: RevokeInput, required: true, description: 'which' }) },
-      resolve: (_root, { input }, context): Promise<KeyAnswer> =>
+      resolve: (_root, { input }, context): Promise<RevokeAnswer> =>
         attempt(async () => {
           const checks = createChecks();
           const id = checks.id('ApiKey', ['input', 'apiKeyId'], input.apiKeyId);
           checks.done();
-          const row = await context.access.revokeApiKey(context.viewer.tenantId, id);
-          if (row === null) throw new Refusal([problem('NOT_FOUND', ['input', 'apiKeyId'], 'no key with this id in this tenant')]);
+          const done = await context.access.revokeApiKey(context.viewer.tenantId, id);
+          if (!done) throw new Refusal([problem('NOT_FOUND', ['input', 'apiKeyId'], 'no key with this id in this tenant')]);
           context.audit({ viewer: context.viewer, action: 'revokeApiKey', subject: id });
-          return { apiKey: row };
+          return { apiKeyId: id };
         }),
     }),
   }));

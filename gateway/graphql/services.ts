@@ -1,0 +1,192 @@
+import type { Sql } from '../../ops/connect/index.ts';
+import type { Clock } from '../../ops/lifecycle/index.ts';
+import type { Telemetry } from '../../ops/telemetry/index.ts';
+import { BELL, type MessageEventRecord, partitionKeys, uuidV7 } from '../../schema/domain/index.ts';
+import type {
+  AccessCommands,
+  AuditPort,
+  DeviceCommands,
+  FleetReads,
+  GraphqlServices,
+  LedgerReads,
+  MessageCommands,
+  Page,
+} from '../../schema/graphql/index.ts';
+import * as ledger from '../../schema/sql/index.ts';
+import { hashOf, newLinkToken, newSecret } from '../auth/index.ts';
+import { createGuard, type Guard } from '../system/index.ts';
+
+/** Wires the resolvers' ports to the SQL functions. Every call waits at most DEPENDENCY_WAIT_MS, then says UNAVAILABLE. */
+export interface ServicesDeps {
+  readonly sql: Sql;
+  readonly accept: GraphqlServices['accept'];
+  /** gateway/hub */
+  readonly live: GraphqlServices['live'];
+  /** actors/live: cancelled and redriven messages are told like all others */
+  readonly publish: { messages(tenantId: string, records: readonly MessageEventRecord[]): unknown };
+  /** Redis, for doorbells */
+  readonly bells: { publish(channel: string, text: string): Promise<unknown> };
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /** a key was revoked here: gateway/auth drops it from its cache */
+  readonly forgetKey: (keyId: string) => void;
+}
+
+interface Context extends ServicesDeps {
+  readonly guard: Guard;
+}
+
+/** One row more than wanted was read, to know whether there are more. */
+function pageOf<T>(rows: readonly T[], limit: number): Page<T> {
+  return { rows: rows.slice(0, limit), more: rows.length > limit };
+}
+
+function ledgerReads({ sql, guard }: Context): LedgerReads {
+  return {
+    devicesByIds: (tenantId, ids) => guard(() => ledger.tenantDevices(sql, tenantId, ids)),
+    messagesByIds: (tenantId, ids) => guard(() => ledger.loadMessages(sql, tenantId, ids)),
+    sendability: (tenantId, ids) => guard(() => ledger.sendability(sql, tenantId, ids)),
+    devicePage: (tenantId, { after, limit }) => guard(async () => pageOf(await ledger.devicesPage(sql, tenantId, after, limit + 1), limit)),
+    messagePage: (tenantId, { deviceId, states, after, limit }) =>
+      guard(async () => {
+        const rows = await ledger.messagesPage(sql, {
+          tenantId,
+          deviceId: deviceId ?? undefined,
+          states,
+          before: after,
+          limit: limit + 1,
+        });
+        return pageOf(rows, limit);
+      }),
+    deadLetterPage: (tenantId, { after, limit }) =>
+      guard(async () => pageOf(await ledger.deadLettersPage(sql, tenantId, after, limit + 1), limit)),
+  };
+}
+
+function fleetReads({ sql, guard, clock }: Context): FleetReads {
+  return {
+    totals: (tenantId) => guard(() => ledger.fleetTotals(sql, tenantId, clock.wall())),
+    nodes: () => guard(() => ledger.listNodes(sql)),
+  };
+}
+
+function deviceCommands(context: Context): DeviceCommands {
+  const { sql, guard, clock, bells, telemetry } = context;
+  /** the owner reloads the row; a lost bell is repaired by its sweep of changed rows */
+  const changed = <T extends { readonly id: string; readonly partition: number }>(row: T | null): T | null => {
+    if (row !== null) {
+      bells.publish(partitionKeys(row.partition).bell, BELL.changed + row.id).catch((error: unknown) => {
+        telemetry.log.debug('bell.failed', { error: String(error) });
+      });
+    }
+    return row;
+  };
+  return {
+    create: (tenantId, device) =>
+      guard(async () => {
+        const linkToken = device.transport === 'link' ? newLinkToken() : null;
+        const row = await ledger.createDevice(sql, {
+          id: uuidV7(clock.wall()),
+          tenantId,
+          ...device,
+          linkTokenHash: linkToken === null ? null : hashOf(linkToken),
+        });
+        return row === null ? 'NAME_TAKEN' : { device: row, linkToken };
+      }),
+    setPaused: (tenantId, deviceId, paused, reason) =>
+      guard(async () => changed(await ledger.setPaused(sql, tenantId, deviceId, paused, reason))),
+    release: (tenantId, deviceId) =>
+      guard(async () => {
+        const released = changed(await ledger.releaseDevice(sql, tenantId, deviceId));
+        // not in quarantine: nothing to do, and the device is as it should be
+        return released ?? (await ledger.tenantDevices(sql, tenantId, [deviceId]))[0] ?? null;
+      }),
+  };
+}
+
+function messageCommands({ sql, guard, clock, publish }: Context): MessageCommands {
+  return {
+    cancel: (tenantId, messageId) =>
+      guard(async () => {
+        const outcome = await ledger.cancel(sql, tenantId, messageId);
+        if (outcome.kind === 'not-found') return null;
+        const [message] = await ledger.loadMessages(sql, tenantId, [messageId]);
+        if (message === undefined) return null;
+        if (outcome.kind === 'cancelled') {
+          const { deviceId, attempt: attempts } = outcome;
+          publish.messages(tenantId, [{ messageId, deviceId, state: 'CANCELLED', cause: 'CANCELLED', attempts, at: clock.wall() }]);
+        }
+        return { kind: outcome.kind, message };
+      }),
+    redrive: (tenantId, ids, limit) =>
+      guard(async () => {
+        const redriven = await ledger.redrive(sql, tenantId, ids, limit);
+        const at = clock.wall();
+        const records = redriven.map(
+          ({ messageId, deviceId, attempt }): MessageEventRecord => ({
+            messageId,
+            deviceId,
+            state: 'QUEUED',
+            cause: 'REDRIVEN',
+            attempts: attempt,
+            at,
+          }),
+        );
+        if (records.length > 0) publish.messages(tenantId, records);
+        return redriven.map((row) => row.messageId);
+      }),
+    suppress: (tenantId, phone, reason) =>
+      guard(async () => {
+        const row = { id: uuidV7(clock.wall()), tenantId, phone, lid: null, reason, source: 'api' };
+        return { added: (await ledger.suppress(sql, [row])).length > 0 };
+      }),
+  };
+}
+
+function accessCommands({ sql, guard, clock, forgetKey }: Context): AccessCommands {
+  return {
+    tenant: (tenantId) => guard(async () => (await ledger.loadTenants(sql, [tenantId]))[0] ?? null),
+    createTenant: (name, timeZone, maxBacklog) =>
+      guard(async () => {
+        const id = uuidV7(clock.wall());
+        return (await ledger.createTenant(sql, { id, name, timeZone, ...(maxBacklog === null ? {} : { maxBacklog }) })) ?? 'NAME_TAKEN';
+      }),
+    createApiKey: (tenantId, key) =>
+      guard(async () => {
+        const secret = newSecret();
+        const row = { id: uuidV7(clock.wall()), ...key };
+        await ledger.createApiKey(sql, { ...row, tenantId, hash: hashOf(secret) });
+        return { row, secret };
+      }),
+    revokeApiKey: (tenantId, keyId) =>
+      guard(async () => {
+        const done = await ledger.revokeApiKey(sql, tenantId, keyId);
+        if (done) forgetKey(keyId);
+        return done;
+      }),
+  };
+}
+
+function auditPort({ sql, guard, clock, telemetry }: Context): AuditPort {
+  return ({ viewer, action, subject, detail }) => {
+    const entry = { id: uuidV7(clock.wall()), tenantId: viewer.tenantId, apiKeyId: viewer.keyId, action, subject };
+    guard(() => ledger.audit(sql, [{ ...entry, ...(detail === undefined ? {} : { detail }) }])).catch((error: unknown) => {
+      telemetry.log.warn('audit.failed', { action }, error);
+    });
+  };
+}
+
+export function createServices(deps: ServicesDeps): GraphqlServices {
+  const context: Context = { ...deps, guard: createGuard(deps.clock, 'the ledger') };
+  return {
+    ledger: ledgerReads(context),
+    fleet: fleetReads(context),
+    accept: deps.accept,
+    devices: deviceCommands(context),
+    messages: messageCommands(context),
+    access: accessCommands(context),
+    live: deps.live,
+    audit: auditPort(context),
+    now: () => deps.clock.wall(),
+  };
+}

@@ -1,0 +1,93 @@
+import { systemClock } from '../../ops/lifecycle/index.ts';
+import { createTelemetry, type Telemetry } from '../../ops/telemetry/index.ts';
+import { buildSchema, type GraphqlServices, type Viewer } from '../../schema/graphql/index.ts';
+import type { AcceptItem, AcceptOutcome, DeviceRow } from '../../schema/sql/index.ts';
+import type { HttpRequest } from '../server/index.ts';
+import { createExecutor, type Executor } from './executor.ts';
+
+/** Stand-ins for unit tests: nothing here is used by the product. */
+
+export const TENANT = '018f0000-0000-7000-8000-000000000001';
+export const DEVICE = '018f0000-0000-7000-8000-0000000000d1';
+
+export function testTelemetry(lines: string[] = []): Telemetry {
+  return createTelemetry({ service: 'test', instance: 'test', level: 'debug', samplePercent: 0, write: (line) => void lines.push(line) });
+}
+
+export function testViewer(overrides: Partial<Viewer> = {}): Viewer {
+  return { tenantId: TENANT, keyId: TENANT, keyName: 'test', scopes: new Set(['admin']), installation: true, ...overrides };
+}
+
+export function testDevice(overrides: Partial<DeviceRow> = {}): DeviceRow {
+  return {
+    id: DEVICE,
+    tenantId: TENANT,
+    partition: 0,
+    name: 'one',
+    phone: null,
+    transport: 'simulator',
+    paired: true,
+    paused: false,
+    pauseReason: null,
+    quarantined: false,
+    quarantineReason: null,
+    paceMinMs: 0,
+    paceMaxMs: 0,
+    dailyCap: null,
+    settings: {},
+    createdAt: 0,
+    changedAt: 0,
+    deleted: false,
+    ...overrides,
+  };
+}
+
+/** Services of one tenant with one device. `accept` decides what sending answers. */
+export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome>): GraphqlServices {
+  const no = (): never => {
+    throw new Error('not part of this test');
+  };
+  const tenant = { id: TENANT, name: 'default', timeZone: 'UTC', maxBacklog: 1000, createdAt: 0 };
+  return {
+    ledger: {
+      devicesByIds: async (tenantId, ids) => (tenantId === TENANT && ids.includes(DEVICE) ? [testDevice()] : []),
+      messagesByIds: async () => [],
+      sendability: async () => [],
+      devicePage: async () => ({ rows: [testDevice()], more: false }),
+      messagePage: async () => ({ rows: [], more: false }),
+      deadLetterPage: async () => ({ rows: [], more: false }),
+    },
+    fleet: { totals: async () => ({ devices: 1, backlog: 0, sentPerMinute: 0, failedPerMinute: 0 }), nodes: async () => [] },
+    accept: { send: accept },
+    devices: { create: no, setPaused: async (_tenant, id) => (id === DEVICE ? testDevice() : null), release: async () => null },
+    messages: { cancel: async () => null, redrive: async () => [], suppress: async () => ({ added: true }) },
+    access: { tenant: async () => tenant, createTenant: no, createApiKey: no, revokeApiKey: async () => false },
+    live: {
+      device: () => undefined,
+      states: () => new Map(),
+      fleet: no,
+      deviceLive: no,
+      messageEvents: no,
+    },
+    audit: () => {},
+    now: () => systemClock.wall(),
+  };
+}
+
+export function testExecutor(accept: (item: AcceptItem) => Promise<AcceptOutcome>, lines: string[] = []): Executor {
+  return createExecutor({ schema: buildSchema(), services: testServices(accept), telemetry: testTelemetry(lines) });
+}
+
+export function testRequest(overrides: Partial<Omit<HttpRequest, 'body'>> & { readonly text?: string } = {}): HttpRequest {
+  const { text, ...rest } = overrides;
+  return {
+    method: 'POST',
+    path: '/graphql',
+    query: '',
+    headers: { 'content-type': 'application/json', authorization: 'Bearer test-key-0123456789' },
+    remote: '127.0.0.1',
+    signal: new AbortController().signal,
+    body: async () => Buffer.from(text ?? ''),
+    ...rest,
+  };
+}
