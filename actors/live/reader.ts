@@ -18,8 +18,11 @@ export interface LiveRecords {
   readonly messages: MessageEventRecord;
 }
 export interface LiveSink<T> {
-  /** everything known before is void; `records` is the whole state (empty for messages) at `position` */
-  reset(position: StreamPosition, records: readonly T[]): void;
+  /**
+   * everything known before is void; `records` is the whole state (empty for messages) at `position`; `history` are the newest
+   * batches up to it, without a hole between them, as far as the log has them
+   */
+  reset(position: StreamPosition, records: readonly T[], history: readonly LiveBatch<T>[]): void;
   batch(batch: LiveBatch<T>): void;
 }
 export interface LiveSubscription {
@@ -45,6 +48,8 @@ export interface LiveReaderOptions {
 }
 
 const MAX_BUFFERED = 2_000;
+/** batches read at a reset, so that clients of another gateway can resume here. Guess: 10 s of device changes, 50 s of events. */
+const HISTORY: Readonly<Record<LiveStreamName, number>> = { devices: 200, messages: 1_000 };
 type AnyBatch = LiveBatch<DeviceRecord & MessageEventRecord>;
 type AnySink = LiveSink<DeviceRecord & MessageEventRecord>;
 
@@ -89,9 +94,23 @@ export function createLiveReader(deps: LiveReaderDeps, options: LiveReaderOption
   };
   const loadSnapshot = async (stream: Stream): Promise<void> => {
     const loaded = await snapshot(redis, stream.tenantId, stream.name);
+    const history = await loadHistory(stream, loaded.position);
     if (stream.closed) return;
     stream.position = loaded.position;
-    stream.sink.reset(loaded.position, loaded.records as (DeviceRecord & MessageEventRecord)[]);
+    stream.sink.reset(loaded.position, loaded.records as (DeviceRecord & MessageEventRecord)[], history);
+  };
+  const loadHistory = async (stream: Stream, at: StreamPosition): Promise<AnyBatch[]> => {
+    const { log } = liveKeys(stream.tenantId, stream.name);
+    const entries = at.seq === 0 ? [] : await redis.xrevrange(log, `${at.seq}-0`, '-', 'COUNT', HISTORY[stream.name]);
+    const history: AnyBatch[] = [];
+    let next = at.seq;
+    for (const [, fields] of entries) {
+      const batch = JSON.parse(fields[1] ?? 'null') as AnyBatch;
+      if (batch.epoch !== at.epoch || batch.seq !== next) break;
+      next = batch.from;
+      history.push(batch);
+    }
+    return history.reverse();
   };
   /** Reads what is missing from the log; false when it is not all there. */
   const loadRange = async (stream: Stream, at: StreamPosition): Promise<boolean> => {

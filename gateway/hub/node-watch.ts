@@ -21,6 +21,7 @@ export function createNodeWatch(redis: Redis, clock: Clock): NodeWatch {
   let before: ReadonlySet<string> | undefined;
   let now: ReadonlySet<string> | undefined;
   let cancel: (() => void) | undefined;
+  let running = false;
 
   const look = async (): Promise<void> => {
     const found = await redis.zrangebyscore(NODES_KEY, clock.wall(), '+inf');
@@ -32,10 +33,12 @@ export function createNodeWatch(redis: Redis, clock: Clock): NodeWatch {
   };
   const known = (): ReadonlySet<string> => new Set([...(before ?? []), ...(now ?? [])]);
   const loop = (): void => {
+    running = true;
     look()
       .catch(() => undefined)
       .finally(() => {
-        cancel = listeners.size === 0 ? undefined : clock.after(LOOK_MS, loop, { background: true });
+        running = listeners.size > 0;
+        if (running) cancel = clock.after(LOOK_MS, loop, { background: true });
       });
   };
   return {
@@ -43,7 +46,7 @@ export function createNodeWatch(redis: Redis, clock: Clock): NodeWatch {
     silent: (node) => before !== undefined && now !== undefined && !before.has(node) && !now.has(node),
     watch(listener) {
       listeners.add(listener);
-      if (cancel === undefined && listeners.size === 1) loop();
+      if (!running) loop();
       return () => void listeners.delete(listener);
     },
     close() {

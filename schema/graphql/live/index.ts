@@ -7,9 +7,6 @@ import { argumentError, argumentId } from '../validate.ts';
 import type { DeviceLiveUpdate, FleetUpdate, LivePosition, LiveTotals, MessageEventUpdate } from './port.ts';
 import { liveSource } from './source.ts';
 
-export * from './port.ts';
-export { owed, resyncRequired } from './source.ts';
-
 const EPOCH_LIMIT = 64;
 
 function positionOf(given: { readonly epoch: string; readonly seq: number } | null | undefined): LivePosition | null {

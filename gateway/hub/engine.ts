@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { createSourceEventStream, type ExecutionResult, execute } from 'graphql';
+import type { GraphqlContext } from '../../schema/graphql/index.ts';
+import { type Authenticator, isAuthFailure } from '../auth/index.ts';
+import { type Executor, isRejected, type Operation } from '../graphql/index.ts';
+import type { OperationEngine, PreparedOperation } from './port.ts';
+
+interface Prepared extends PreparedOperation {
+  readonly operation: Operation;
+}
+
+/** The hub's view of the executor and the keys: HTTP's validator, contexts and masking, nothing of its own. */
+export function createEngine(executor: Executor, auth: Authenticator): OperationEngine {
+  const { schema, mask } = executor;
+  const masked = (result: ExecutionResult): ExecutionResult =>
+    result.errors === undefined ? result : { ...result, errors: result.errors.map((error) => mask(error)) };
+  const argsOf = (prepared: PreparedOperation, context: GraphqlContext) => ({
+    schema,
+    document: prepared.document,
+    contextValue: context,
+    variableValues: prepared.variables,
+    operationName: prepared.operationName,
+  });
+  const one = async (prepared: PreparedOperation, context: GraphqlContext, rootValue: unknown): Promise<ExecutionResult> => {
+    try {
+      return masked(await execute({ ...argsOf(prepared, context), rootValue }));
+    } catch (error) {
+      return { errors: [mask(error)] };
+    }
+  };
+  return {
+    async authenticate(request) {
+      const answer = await auth.authenticate(request);
+      if (!isAuthFailure(answer)) return answer;
+      const kind = answer.code === 'UNAVAILABLE' || answer.code === 'RATE_LIMITED' ? 'unavailable' : 'refused';
+      return { kind, message: answer.message };
+    },
+    prepare(request) {
+      const operation = executor.validateOperation(request);
+      if (isRejected(operation)) return operation;
+      const prepared: Prepared = {
+        operation,
+        kind: operation.type,
+        document: operation.document,
+        documentHash: createHash('sha256').update(operation.source).digest('base64url'),
+        operationName: request.operationName,
+        variables: request.variables ?? {},
+      };
+      return prepared;
+    },
+    execute(prepared, viewer, rootValue) {
+      const context = executor.contextFor(viewer);
+      if (rootValue !== undefined) return one(prepared, context, rootValue);
+      return executor.run((prepared as Prepared).operation, prepared.variables, context);
+    },
+    executeAll(prepared, viewer, rootValues) {
+      const context = executor.contextFor(viewer);
+      return Promise.all(rootValues.map((rootValue) => one(prepared, context, rootValue)));
+    },
+    async subscribe(prepared, viewer) {
+      try {
+        const answer = await createSourceEventStream(argsOf(prepared, executor.contextFor(viewer)));
+        return Symbol.asyncIterator in answer ? answer : masked(answer);
+      } catch (error) {
+        return { errors: [mask(error)] };
+      }
+    },
+  };
+}

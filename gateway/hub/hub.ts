@@ -1,0 +1,327 @@
+import type { ExecutionResult, GraphQLError } from 'graphql';
+import type { Clock } from '../../ops/lifecycle/index.ts';
+import type { Telemetry } from '../../ops/telemetry/index.ts';
+import { isLiveSource, type LivePosition, type LiveSource, type Viewer } from '../../schema/graphql/index.ts';
+import type { Socket, UpgradeInfo, UpgradeVerdict, WebSocketBehaviour } from '../server/index.ts';
+import { CLOSE } from './close-codes.ts';
+import { headOf } from './frame.ts';
+import { createGroup, type Group, type Member } from './group.ts';
+import { groupKey } from './group-key.ts';
+import { isDenied, type OperationEngine, type OperationRequest, type PreparedOperation } from './port.ts';
+import { createSession, SESSION_LIMITS, type Session, type SessionEffect, type SessionLimits } from './session.ts';
+
+/**
+ * GraphQL over WebSocket: runs the effects of each session and shares executions among them.
+ * Owns: open connections, their running operations, the groups. Does not own: the protocol (session.ts), what is owed (group.ts).
+ * Called by gateway/main.ts through the server's behaviour.
+ * I1 Whatever comes back late is sent only if that life of the id still runs (session I3).
+ * I2 Keys are looked at again every `recheckMs`: a revoked or expired one closes its sockets with 4403.
+ */
+export interface Hub {
+  readonly behaviour: WebSocketBehaviour<Connection>;
+  close(): void;
+}
+export interface HubDeps {
+  readonly engine: OperationEngine;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+}
+export interface HubOptions {
+  readonly tickMs: number;
+  /** other Origins that may open sockets; the gateway's own always may, and clients that send none (no browsers) */
+  readonly allowedOrigins: readonly string[];
+  readonly initTimeoutMs?: number;
+  readonly recheckMs?: number;
+  readonly limits?: Partial<SessionLimits>;
+  /** closes a reader that takes nothing for this long; default 15 000 */
+  readonly stallMs?: number;
+}
+
+interface Running {
+  readonly id: string;
+  readonly request: OperationRequest;
+  stop(): void;
+  readonly group?: Group;
+}
+export interface Connection {
+  readonly session: Session;
+  readonly spoken: boolean;
+  readonly running: Map<number, Running>;
+  viewer: Viewer | undefined;
+  authorization: string | undefined;
+  tenant: string | undefined;
+  cancelInit: () => void;
+}
+
+const SUBPROTOCOL = 'graphql-transport-ws';
+const MAX_MESSAGE_BYTES = 128 * 1024;
+
+export function originAllowed(info: Pick<UpgradeInfo, 'origin' | 'headers'>, allowed: readonly string[]): boolean {
+  if (info.origin === undefined) return true;
+  if (allowed.includes(info.origin)) return true;
+  try {
+    return new URL(info.origin).host === info.headers['host'];
+  } catch {
+    return false;
+  }
+}
+
+export function createHub(deps: HubDeps, options: HubOptions): Hub {
+  const { engine, clock, telemetry } = deps;
+  const limits = { ...SESSION_LIMITS, ...options.limits };
+  const connections = new Map<Connection, Socket>();
+  const groups = new Map<string, Group>();
+  telemetry.gauge('groups', () => groups.size);
+  telemetry.gauge('operations', () => [...connections.keys()].reduce((sum, connection) => sum + connection.running.size, 0));
+
+  const say = (socket: Socket, message: unknown): void => void socket.send(JSON.stringify(message));
+  const end = (connection: Connection, serial: number, id: string): void => {
+    connection.running.delete(serial);
+    connection.session.finished(id, serial);
+  };
+  const failed = (socket: Socket, connection: Connection, serial: number, id: string, errors: readonly GraphQLError[]): void => {
+    if (!connection.session.live(id, serial)) return;
+    end(connection, serial, id);
+    say(socket, { id, type: 'error', payload: errors });
+  };
+  const answered = (socket: Socket, connection: Connection, serial: number, id: string, result: ExecutionResult): void => {
+    if (!connection.session.live(id, serial)) return;
+    end(connection, serial, id);
+    socket.cork(() => {
+      say(socket, { id, type: 'next', payload: result });
+      say(socket, { id, type: 'complete' });
+    });
+  };
+  const joinGroup = (
+    socket: Socket,
+    connection: Connection,
+    serial: number,
+    id: string,
+    job: Job,
+    source: LiveSource<LivePosition>,
+  ): void => {
+    const key = groupKey(job.operation, job.viewer);
+    let group = groups.get(key);
+    if (group === undefined) {
+      const onEmpty = (): void => {
+        if (groups.get(key) === made) groups.delete(key);
+      };
+      const made = createGroup({ engine, clock, telemetry, tickMs: options.tickMs, onEmpty }, source.feed, job.operation, job.viewer);
+      group = made;
+      groups.set(key, made);
+    }
+    const joined = group;
+    const member: Member = {
+      head: headOf(id),
+      socket,
+      position: source.since,
+      version: undefined,
+      live: () => connection.session.live(id, serial),
+      fail(errors) {
+        joined.leave(member);
+        failed(socket, connection, serial, id, errors);
+      },
+    };
+    connection.running.set(serial, { id, request: job.request, group: joined, stop: () => joined.leave(member) });
+    joined.join(member);
+  };
+  /** A source that is no live feed: one execution per event and operation, waiting for the reader. */
+  const iterate = async (
+    socket: Socket,
+    connection: Connection,
+    serial: number,
+    id: string,
+    job: Job,
+    source: AsyncIterable<unknown>,
+  ): Promise<void> => {
+    const iterator = source[Symbol.asyncIterator]();
+    connection.running.set(serial, { id, request: job.request, stop: () => void iterator.return?.() });
+    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+      const result = await engine.execute(job.operation, job.viewer, next.value);
+      if (!connection.session.live(id, serial)) return;
+      say(socket, { id, type: 'next', payload: result });
+      while (socket.full() && !socket.closed) await clock.sleep(50);
+    }
+    if (!connection.session.live(id, serial)) return;
+    end(connection, serial, id);
+    say(socket, { id, type: 'complete' });
+  };
+  const run = async (socket: Socket, connection: Connection, serial: number, id: string, request: OperationRequest): Promise<void> => {
+    const { viewer } = connection;
+    if (viewer === undefined) throw new Error('an operation was started before the key was checked');
+    const operation = engine.prepare(request, viewer);
+    if ('errors' in operation) {
+      failed(socket, connection, serial, id, operation.errors);
+      return;
+    }
+    const job: Job = { operation, viewer, request };
+    if (operation.kind !== 'subscription') {
+      answered(socket, connection, serial, id, await engine.execute(operation, viewer));
+      return;
+    }
+    const source = await engine.subscribe(operation, viewer);
+    if (!(Symbol.asyncIterator in source)) answered(socket, connection, serial, id, source);
+    else if (!connection.session.live(id, serial)) await source[Symbol.asyncIterator]().return?.();
+    else if (isLiveSource(source)) joinGroup(socket, connection, serial, id, job, source);
+    else await iterate(socket, connection, serial, id, job, source);
+  };
+  const start = (socket: Socket, connection: Connection, serial: number, id: string, request: OperationRequest): void => {
+    connection.running.set(serial, { id, request, stop() {} });
+    run(socket, connection, serial, id, request).catch((error: unknown) => {
+      telemetry.log.error('hub.operation', {}, error);
+      apply(socket, connection, connection.session.denied(CLOSE.internal, 'Internal server error'));
+    });
+  };
+  /** A key with other rights or another tenant: what runs starts over under it. */
+  const restart = (socket: Socket, connection: Connection): void => {
+    for (const [serial, { id, request, stop, group }] of [...connection.running]) {
+      if (group === undefined) continue;
+      stop();
+      start(socket, connection, serial, id, request);
+    }
+  };
+  const authenticate = async (
+    socket: Socket,
+    connection: Connection,
+    effect: SessionEffect & { readonly kind: 'authenticate' },
+  ): Promise<void> => {
+    const { authorization, tenant } = effect;
+    const answer = await engine.authenticate({ authorization, tenant, remote: socket.remote });
+    if (isDenied(answer)) {
+      const code = answer.kind === 'unavailable' ? CLOSE.tryLater : CLOSE.forbidden;
+      apply(socket, connection, connection.session.denied(code, answer.kind === 'unavailable' ? 'Try again later' : 'Forbidden'));
+      return;
+    }
+    const before = connection.viewer;
+    Object.assign(connection, { viewer: answer, authorization, tenant });
+    if (effect.first) apply(socket, connection, connection.session.admitted());
+    else if (before !== undefined && rightsOf(before) !== rightsOf(answer)) restart(socket, connection);
+  };
+  const apply = (socket: Socket, connection: Connection, effects: readonly SessionEffect[]): void => {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case 'send':
+          socket.send(effect.text);
+          break;
+        case 'close':
+          if (effect.code === CLOSE.abuse) telemetry.count('limit.rejected', 1, { limit: 'ws-messages' });
+          socket.close(effect.code, effect.reason);
+          break;
+        case 'authenticate':
+          if (effect.first) connection.cancelInit();
+          authenticate(socket, connection, effect).catch((error: unknown) => {
+            telemetry.log.error('hub.authenticate', {}, error);
+            apply(socket, connection, connection.session.denied(CLOSE.internal, 'Internal server error'));
+          });
+          break;
+        case 'start':
+          start(socket, connection, effect.serial, effect.id, effect.request);
+          break;
+        case 'stop': {
+          const running = connection.running.get(effect.serial);
+          connection.running.delete(effect.serial);
+          running?.stop();
+          break;
+        }
+      }
+    }
+  };
+
+  /** I2; one look per key, however many sockets it has open. */
+  const recheck = async (): Promise<void> => {
+    const asked = new Map<string, ReturnType<OperationEngine['authenticate']>>();
+    for (const [connection, socket] of connections) {
+      const { authorization, tenant } = connection;
+      if (connection.viewer === undefined) continue;
+      const key = `${authorization ?? ''}\n${tenant ?? ''}`;
+      const answer = asked.get(key) ?? engine.authenticate({ authorization, tenant, remote: socket.remote });
+      asked.set(key, answer);
+      const verdict = await answer;
+      if (isDenied(verdict) && verdict.kind === 'refused' && connection.authorization === authorization) {
+        apply(socket, connection, connection.session.denied(CLOSE.forbidden, 'Forbidden'));
+      }
+    }
+  };
+  const recheckLater = (): (() => void) =>
+    clock.after(
+      options.recheckMs ?? 5_000,
+      () => {
+        recheck()
+          .catch((error: unknown) => telemetry.log.warn('hub.recheck', {}, error))
+          .finally(() => {
+            if (!closed) cancelRecheck = recheckLater();
+          });
+      },
+      { background: true },
+    );
+  let closed = false;
+  let cancelRecheck = recheckLater();
+
+  const upgrade = (info: UpgradeInfo): UpgradeVerdict<Connection> => {
+    if (!originAllowed(info, options.allowedOrigins)) {
+      telemetry.count('limit.rejected', 1, { limit: 'origin' });
+      return { accept: false, status: 403, message: 'this Origin may not open sockets here: see ALLOWED_ORIGINS' };
+    }
+    const spoken = info.protocols.includes(SUBPROTOCOL);
+    const state: Connection = {
+      session: createSession(limits),
+      spoken,
+      running: new Map(),
+      viewer: undefined,
+      authorization: undefined,
+      tenant: undefined,
+      cancelInit: () => undefined,
+    };
+    return { accept: true, protocol: spoken ? SUBPROTOCOL : undefined, state };
+  };
+  return {
+    behaviour: {
+      kind: 'graphql',
+      maxPayloadBytes: MAX_MESSAGE_BYTES,
+      ...(options.stallMs === undefined ? {} : { stallMs: options.stallMs }),
+      upgrade,
+      open(socket, connection) {
+        if (!connection.spoken) {
+          socket.close(CLOSE.subprotocol, 'Subprotocol not acceptable');
+          return;
+        }
+        connections.set(connection, socket);
+        connection.cancelInit = clock.after(
+          options.initTimeoutMs ?? 3_000,
+          () => apply(socket, connection, connection.session.initTimeout()),
+          { background: true },
+        );
+      },
+      message(socket, connection, data, binary) {
+        const { session } = connection;
+        const effects = binary
+          ? session.denied(CLOSE.badRequest, 'Only text messages')
+          : session.receive(data.toString('utf8'), clock.monotonic());
+        apply(socket, connection, effects);
+      },
+      drain(_socket, connection) {
+        for (const { group } of connection.running.values()) group?.wake();
+      },
+      close(_socket, connection) {
+        connection.cancelInit();
+        connections.delete(connection);
+        connection.session.denied(CLOSE.restart, 'closed');
+        for (const running of connection.running.values()) running.stop();
+        connection.running.clear();
+      },
+    },
+    close() {
+      closed = true;
+      cancelRecheck();
+    },
+  };
+}
+
+interface Job {
+  readonly operation: PreparedOperation;
+  readonly viewer: Viewer;
+  readonly request: OperationRequest;
+}
+function rightsOf(viewer: Viewer): string {
+  return `${viewer.tenantId} ${[...viewer.scopes].sort().join('+')} ${viewer.installation}`;
+}
