@@ -1,0 +1,44 @@
+import { connectPostgres } from '../../../ops/connect/index.ts';
+import { readAsset } from '../../../ops/lifecycle/index.ts';
+import type { LedgerRow } from '../checker/index.ts';
+
+const IN_FLIGHT = readAsset(import.meta.url, './in-flight.sql');
+const OWNED = readAsset(import.meta.url, './owned.sql');
+const OPEN = readAsset(import.meta.url, './open.sql');
+const ROWS = readAsset(import.meta.url, './rows.sql');
+const PAGE = 2000;
+
+/** What a chaos run reads of the ledger, past every process of the product. */
+export interface LedgerView {
+  owned(): Promise<readonly { readonly deviceId: string; readonly epoch: number; readonly node: string | null }[]>;
+  /** messages of these devices whose outcome is open */
+  inFlight(deviceIds: readonly string[]): Promise<number>;
+  /** messages that have not ended */
+  open(): Promise<number>;
+  rows(each: (row: LedgerRow) => void): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function viewLedger(databaseUrl: string): LedgerView {
+  const sql = connectPostgres(databaseUrl, { applicationName: 'chaos', max: 2, statementTimeoutMs: 60_000 });
+  return {
+    async owned() {
+      const rows = await sql.unsafe<{ device_id: string; epoch: number; node: string | null }[]>(OWNED);
+      return rows.map((row) => ({ deviceId: row.device_id, epoch: row.epoch, node: row.node }));
+    },
+    async inFlight(deviceIds) {
+      const rows = await sql.unsafe<{ messages: number }[]>(IN_FLIGHT, [[...deviceIds]]);
+      return rows[0]?.messages ?? 0;
+    },
+    async open() {
+      const rows = await sql.unsafe<{ messages: number }[]>(OPEN);
+      return rows[0]?.messages ?? 0;
+    },
+    async rows(each) {
+      await sql.unsafe<LedgerRow[]>(ROWS).cursor(PAGE, (rows) => {
+        for (const row of rows) each(row);
+      });
+    },
+    close: () => sql.end({ timeout: 2 }),
+  };
+}

@@ -1,0 +1,178 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { systemClock, systemDice } from '../../../ops/lifecycle/index.ts';
+import { type Figure, finish, type RunResult, table } from '../../../ops/report/index.ts';
+import { FAULT_FIGURES } from '../checker/index.ts';
+import { GATEWAY_DEATH, makeTestBuild, PLANTS } from './plants.ts';
+import { runSmoke, type SmokeResult } from './smoke.ts';
+
+/**
+ * `npm run chaos -- smoke [--messages N] [--devices N] [--runs N] [--seed S] [--plant no-fence] [--json FILE] [--keep]`.
+ * Without a plant a run is right when nothing is lost, doubled or out of order. With one it is right when the judge finds the fault.
+ */
+const LEASE_TTL_MS = 6000;
+const TAKEOVER_EXTRA_MS = 1500;
+const USAGE = `usage: npm run chaos -- smoke [--messages N] [--devices N] [--runs N] [--seed S] [--plant ${Object.keys(PLANTS).join('|')}] [--json FILE] [--keep]`;
+const write = (text: string): void => void process.stdout.write(text);
+
+interface Settings {
+  readonly messages: number;
+  readonly devices: number;
+  readonly runs: number;
+  readonly seed: number;
+  readonly plant: string | undefined;
+  readonly json: string | undefined;
+  readonly keep: boolean;
+}
+
+function settingsFrom(args: readonly string[]): Settings {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      messages: { type: 'string' },
+      devices: { type: 'string' },
+      runs: { type: 'string', default: '1' },
+      seed: { type: 'string' },
+      plant: { type: 'string' },
+      json: { type: 'string' },
+      keep: { type: 'boolean', default: false },
+    },
+  });
+  if (positionals.length !== 1 || positionals[0] !== 'smoke') throw new Error(`expected the fault "smoke", got "${positionals.join(' ')}"`);
+  const { plant } = values;
+  if (plant !== undefined && PLANTS[plant] === undefined) throw new Error(`--plant: expected one of ${Object.keys(PLANTS).join(', ')}`);
+  const whole = (name: 'messages' | 'devices' | 'runs' | 'seed', fallback: number, low: number, high: number): number => {
+    const value = values[name] === undefined ? fallback : Number(values[name]);
+    if (!Number.isInteger(value) || value < low || value > high)
+      throw new Error(`--${name}: expected a whole number from ${low} to ${high}`);
+    return value;
+  };
+  const planted = plant !== undefined;
+  return {
+    messages: whole('messages', planted ? 3000 : 20_000, 100, 10_000_000),
+    devices: whole('devices', planted ? 60 : 300, 2, 3000),
+    runs: whole('runs', 1, 1, 1000),
+    seed: whole('seed', Math.floor(systemDice.next() * 1_000_000), 0, 0xffffffff),
+    plant,
+    json: values.json,
+    keep: values.keep,
+  };
+}
+
+/** What is wrong with a run that was meant to be right; empty when nothing is. */
+function complaints(result: SmokeResult): string[] {
+  const { verdict, killed } = result;
+  const wrong: string[] = FAULT_FIGURES.filter((figure) => verdict[figure] > 0);
+  if (verdict.repeats > result.inFlightAtFaults) wrong.push('repeats');
+  if (killed.missing > 0 || (killed.maxMs ?? Number.POSITIVE_INFINITY) > LEASE_TTL_MS + TAKEOVER_EXTRA_MS) wrong.push('takeoverMs');
+  if (!result.gatewayDied) wrong.push('gatewayDied');
+  if (!result.drained) wrong.push('drained');
+  return wrong;
+}
+
+/** The judge saw the missing fences: two owners at work shows as one of these. Slowness or a long backlog does not count. */
+const sawNoFence = ({ verdict }: SmokeResult): boolean => verdict.epochFalls + verdict.doubled + verdict.order + verdict.sharedEpochs > 0;
+
+const worst = (values: readonly (number | null)[]): number | null => (values.includes(null) ? null : Math.max(...values.map(Number)));
+
+function figuresOf(results: readonly SmokeResult[]): Record<string, Figure> {
+  const most = (pick: (result: SmokeResult) => number | null): number | null => worst(results.map(pick));
+  return {
+    accepted: Math.min(...results.map(({ verdict }) => verdict.accepted)),
+    arrived: Math.min(...results.map(({ verdict }) => verdict.arrived)),
+    ...Object.fromEntries(FAULT_FIGURES.map((figure) => [figure, most(({ verdict }) => verdict[figure])])),
+    repeats: most(({ verdict }) => verdict.repeats),
+    inFlightAtFaults: most((result) => result.inFlightAtFaults),
+    takeoverMs: most(({ killed }) => killed.maxMs),
+    takeoverMedianMs: most(({ killed }) => killed.medianMs),
+    takeoverMissing: most(({ killed }) => killed.missing),
+    stoppedTakeoverMs: most(({ stopped }) => stopped.maxMs),
+    gatewayDied: results.every((result) => result.gatewayDied),
+    drained: results.every((result) => result.drained),
+    apiRetries: most((result) => result.apiRetries),
+    secondsPerRun: most((result) => Math.round(result.tookMs / 1000)),
+  };
+}
+
+function report(settings: Settings, results: readonly SmokeResult[]): RunResult {
+  const planted = settings.plant !== undefined;
+  const right = results.filter((result) => (planted ? sawNoFence(result) : complaints(result).length === 0)).length;
+  const figures: Record<string, Figure> = {
+    runs: results.length,
+    [planted ? 'found' : 'right']: right,
+    messages: settings.messages,
+    devices: settings.devices,
+    seed: settings.seed,
+    ...figuresOf(results),
+  };
+  const targets: Record<string, Figure> = planted
+    ? { found: settings.runs }
+    : {
+        right: settings.runs,
+        accepted: settings.messages,
+        ...Object.fromEntries(FAULT_FIGURES.map((figure) => [figure, 0])),
+        repeats: 'at most inFlightAtFaults',
+        takeoverMs: LEASE_TTL_MS + TAKEOVER_EXTRA_MS,
+        takeoverMissing: 0,
+        gatewayDied: true,
+        drained: true,
+      };
+  const whole = planted || results.every(({ verdict }) => verdict.accepted === settings.messages);
+  return { name: planted ? `chaos smoke, plant ${settings.plant}` : 'chaos smoke', ok: right === settings.runs && whole, figures, targets };
+}
+
+async function run(settings: Settings): Promise<void> {
+  const home = mkdtempSync(join(tmpdir(), 'flotilla-build-'));
+  const results: SmokeResult[] = [];
+  try {
+    const distDir = fileURLToPath(new URL('../../../', import.meta.url)).replace(/\/$/, '');
+    const planted = settings.plant === undefined ? [] : (PLANTS[settings.plant] ?? []);
+    const build = makeTestBuild(distDir, join(home, 'build'), [GATEWAY_DEATH, ...planted]);
+    write(`test build of ${dirname(build)}: ${[GATEWAY_DEATH, ...planted].map((swap) => swap.name).join('; ')}\n`);
+    for (let n = 0; n < settings.runs; n++) {
+      const began = systemClock.monotonic();
+      const seed = settings.seed + n;
+      const say = (line: string): void =>
+        write(`[run ${n + 1}/${settings.runs} ${Math.round((systemClock.monotonic() - began) / 1000)} s] ${line}\n`);
+      say(`seed ${seed}: ${settings.messages} messages, ${settings.devices} devices`);
+      const { messages, devices, keep } = settings;
+      const result = await runSmoke(systemClock, {
+        distDir: build,
+        messages,
+        devices,
+        seed,
+        leaseTtlMs: LEASE_TTL_MS,
+        stopMs: 10_000,
+        // a planted build may never end what it broke
+        settleMs: settings.plant === undefined ? 120_000 : 15_000,
+        keep,
+        say,
+      });
+      results.push(result);
+      for (const example of result.verdict.examples) say(example);
+      if (result.folder !== undefined && settings.plant === undefined) say(`kept in ${result.folder}`);
+      else if (result.folder !== undefined && !keep) rmSync(result.folder, { recursive: true, force: true });
+      const wrong = complaints(result);
+      if (settings.plant !== undefined) say(sawNoFence(result) ? 'the fault was found' : 'the fault was NOT found');
+      else say(wrong.length === 0 ? 'right' : `WRONG: ${wrong.join(', ')}`);
+    }
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+  const outcome = report(settings, results);
+  const rows: Figure[][] = Object.entries(outcome.figures).map(([name, value]) => [name, value, outcome.targets[name] ?? '']);
+  write(`\n${table([['figure', 'value', 'target'], ...rows])}\n\n`);
+  finish(outcome, { write, jsonFile: settings.json });
+}
+
+try {
+  await run(settingsFrom(process.argv.slice(2)));
+} catch (error) {
+  const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  process.stderr.write(`chaos: ${error instanceof Error ? error.message : String(error)}${cause}\n${USAGE}\n`);
+  process.exitCode = 2;
+}
