@@ -70,6 +70,9 @@ export function uuidOf(typename: string, text: string): string | null {
   return isUuid(id) ? id : null;
 }
 
+/** What `node` can look up. */
+const NODE_TYPES: ReadonlySet<string> = new Set(['Device', 'Message', 'Tenant']);
+
 const ISO = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
 function parseDateTime(value: unknown): number {
   const at = typeof value === 'string' && ISO.test(value) ? Date.parse(value) : Number.NaN;
@@ -108,6 +111,12 @@ function createPothos() {
         nullable: true,
         authScopes: { scope: 'viewer' },
         args: { id: { description: 'an id of the form `Type:uuid`' } },
+        resolve: (_root, { id }, _context, _info, resolveNode) => {
+          if (!NODE_TYPES.has(id.typename)) {
+            throw new GraphQLError('id: expected an id of the form Type:uuid', { extensions: { code: 'INVALID_ID', path: ['id'] } });
+          }
+          return resolveNode(id);
+        },
       },
       idFieldOptions: { description: 'The id, of the form `Type:uuid`.' },
       pageInfoTypeOptions: { description: 'Where a page stands in its list.' },

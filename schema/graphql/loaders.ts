@@ -1,4 +1,5 @@
 import DataLoader from 'dataloader';
+import { isUuid } from '../domain/index.ts';
 import type { GraphqlLoaders, LedgerReads } from './context.ts';
 
 /** Batches the lookups of one operation. Made lazily: a plain sendMessage needs none. */
@@ -6,6 +7,7 @@ export function createLoaders(ledger: LedgerReads, tenantId: string): GraphqlLoa
   const lazy = <T>(keyOf: (row: T) => string, read: (tenantId: string, ids: readonly string[]) => Promise<readonly T[]>) => {
     let loader: DataLoader<string, T | null> | undefined;
     return (id: string): Promise<T | null> => {
+      if (!isUuid(id)) return Promise.resolve(null);
       loader ??= new DataLoader<string, T | null>(
         async (ids) => {
           const rows = new Map((await read(tenantId, ids)).map((row) => [keyOf(row), row]));

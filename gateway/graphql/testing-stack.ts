@@ -1,0 +1,101 @@
+import { type Clock, systemClock } from '../../ops/lifecycle/index.ts';
+import { createDatabase, type TestDatabase } from '../../ops/testing/index.ts';
+import type { MessageEventRecord } from '../../schema/domain/index.ts';
+import { buildSchema } from '../../schema/graphql/index.ts';
+import { accept as commit } from '../../schema/sql/index.ts';
+import { type Accept, createAccept } from '../accept/index.ts';
+import { createAuthenticator, DEFAULT_TENANT, ensureAccess, newSecret, sqlLookups } from '../auth/index.ts';
+import type { HttpHandler } from '../server/index.ts';
+import { createExecutor, type Executor } from './executor.ts';
+import { createGraphqlHttp } from './http.ts';
+import { createServices } from './services.ts';
+import { testRequest, testTelemetry } from './testing.ts';
+
+/** The API on a real ledger, for integration tests. Live state and mailboxes are recorded, not run. */
+export interface ApiStack {
+  readonly database: TestDatabase;
+  readonly handler: HttpHandler;
+  readonly executor: Executor;
+  readonly accept: Accept;
+  readonly adminKey: string;
+  readonly events: MessageEventRecord[];
+  readonly enqueued: string[];
+  /** statements of `accept` so far */
+  statements(): number;
+  /** posts an operation; `key` defaults to the admin key */
+  ask(query: string, options?: AskOptions): Promise<Answer>;
+  stop(): Promise<void>;
+}
+export interface AskOptions {
+  readonly variables?: Readonly<Record<string, unknown>>;
+  readonly key?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly raw?: string;
+}
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  // biome-ignore lint/suspicious/noExplicitAny: the shape is what each test asks for
+  readonly data: any;
+  readonly errors: readonly { readonly message: string; readonly extensions: { readonly code: string; readonly retryAfterMs?: number } }[];
+}
+
+export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
+  const database = await createDatabase();
+  const { sql } = database;
+  const telemetry = testTelemetry();
+  const adminKey = newSecret();
+  await ensureAccess(sql, adminKey, clock);
+  const events: MessageEventRecord[] = [];
+  const enqueued: string[] = [];
+  let statements = 0;
+  const publish = { messages: (_tenant: string, records: readonly MessageEventRecord[]) => void events.push(...records) };
+  const auth = createAuthenticator({ ...sqlLookups(sql), clock, telemetry }, { defaultTenant: DEFAULT_TENANT, cacheMs: 200 });
+  const accept = createAccept({
+    commit: (items) => {
+      statements += 1;
+      return commit(sql, items);
+    },
+    enqueuer: { enqueue: async (entries) => void enqueued.push(...entries.map((entry) => entry.messageId)) },
+    live: publish,
+    clock,
+    telemetry,
+  });
+  const no = (): never => {
+    throw new Error('no live streams in this test');
+  };
+  const services = createServices({
+    sql,
+    accept,
+    live: { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no },
+    publish,
+    bells: { publish: async () => 0 },
+    clock,
+    telemetry,
+    forgetKey: (keyId) => auth.forget(keyId),
+  });
+  const executor = createExecutor({ schema: buildSchema(), services, telemetry });
+  const handler = createGraphqlHttp({ executor, auth, telemetry });
+  return {
+    database,
+    handler,
+    executor,
+    accept,
+    adminKey,
+    events,
+    enqueued,
+    statements: () => statements,
+    async ask(query, options = {}) {
+      const text = options.raw ?? JSON.stringify({ query, variables: options.variables });
+      const request = testRequest({ text });
+      const authorization = `Bearer ${options.key ?? adminKey}`;
+      const answer = await handler({ ...request, headers: { ...request.headers, authorization, ...options.headers } });
+      const json = JSON.parse(String(answer.body)) as { data?: unknown; errors?: Answer['errors'] };
+      return { status: answer.status, headers: answer.headers ?? {}, data: json.data, errors: json.errors ?? [] };
+    },
+    async stop() {
+      await accept.settled();
+      await database.drop();
+    },
+  };
+}
