@@ -96,7 +96,8 @@ export function createDeviceConnection(
     log.warn(where, { device: device.id, code }, error);
     if (!linked && session !== undefined) {
       desk.publish(device.id, { kind: 'end', outcome: code });
-      return idle('UNPAIRED', code);
+      idle('UNPAIRED', code);
+      return;
     }
     say('OFFLINE', code);
     // what a person must mend stays as it is; the rest is tried again
