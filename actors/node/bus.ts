@@ -58,7 +58,8 @@ export async function createNodeBus(deps: NodeBusDeps, nodeId: string): Promise<
     },
     publish(channel, messages) {
       if (messages.length === 0) return;
-      if (outgoing.size === 0) setImmediate(flush);
+      // after all promises of this tick have settled, and still in it: a link frame leaves in the tick in which its sender was allowed to act
+      if (outgoing.size === 0) process.nextTick(flush);
       const queue = outgoing.get(channel);
       if (queue === undefined) outgoing.set(channel, [...messages]);
       else queue.push(...messages);

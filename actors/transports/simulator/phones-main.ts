@@ -50,7 +50,11 @@ async function main(): Promise<void> {
     process.stderr.write(`phones: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(2);
   }
-  endOnSignals(lifetime, { deadlineMs: 3000, report: (message, error) => telemetry.log.warn('shutdown', { message }, error) });
+  endOnSignals(lifetime, {
+    deadlineMs: 3000,
+    report: (message, error) =>
+      error === undefined ? telemetry.log.info('shutdown', { message }) : telemetry.log.error('shutdown', { message }, error),
+  });
   const phones = await createPhones({ clock: systemClock, telemetry }, options);
   lifetime.add('phones', () => phones.close());
   telemetry.log.info('ready', { port: phones.port });

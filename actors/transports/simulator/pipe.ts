@@ -55,7 +55,8 @@ export function createPipe(socket: Socket, events: PipeEvents): Pipe {
   const schedule = (): void => {
     if (scheduled) return;
     scheduled = true;
-    queueMicrotask(flush);
+    // after all promises of this tick have settled: one write for all of them, still in the tick of the check
+    process.nextTick(flush);
   };
   const lose = (): void => {
     socket.destroy();

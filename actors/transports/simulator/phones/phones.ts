@@ -95,7 +95,7 @@ export async function createPhones(
   const flushSoon = (): void => {
     if (flushing) return;
     flushing = true;
-    queueMicrotask(flush);
+    process.nextTick(flush);
   };
   const wheel = createWheel(clock, { stepMs: 2, afterStep: flush });
   const say = (link: Link, frame: FromPhones): void => {
