@@ -1,7 +1,7 @@
-import type { Redis } from '../../ops/connect/index.ts';
-import { deviceKeys, partitionOf } from '../../schema/domain/index.ts';
+import { partitionOf } from '../../schema/domain/index.ts';
 import type { Core } from './core.ts';
 import { withinDeadline } from './deadline.ts';
+import { namedBy, readReleased } from './let-go.ts';
 import { byPartition, chunks, eachLimited } from './pool.ts';
 import type { GrantReason, OwnedDevice } from './port.ts';
 import type { Lease } from './redlock.ts';
@@ -97,12 +97,9 @@ export function createClaims(core: Core): Claims {
 
   const round = async (deviceIds: readonly string[], namedOnly: (partition: number) => boolean): Promise<number> => {
     const rows = await deps.ledger.owners(deviceIds);
-    const allowed = rows.filter((row) => row.node === null || row.node === options.nodeId || !namedOnly(partitionOf(row.deviceId)));
+    const released = await readReleased(deps.redis, rows);
+    const allowed = rows.filter((row) => namedBy(row, released, options.nodeId) !== 'other' || !namedOnly(partitionOf(row.deviceId)));
     if (allowed.length === 0) return 0;
-    const released = await readReleased(
-      deps.redis,
-      allowed.filter((row) => row.node !== null).map((row) => row.deviceId),
-    );
     const byId = new Map(allowed.map((row) => [row.deviceId, row]));
     const won = await locks.acquire([...byId.keys()]);
     const candidates: Candidate[] = [];
@@ -164,18 +161,4 @@ export function createClaims(core: Core): Claims {
       if (refused.size > 0) await locks.release([...refused.values()]);
     },
   };
-}
-
-/** The epochs at which devices were let go of their own accord, where Redis still knows. */
-async function readReleased(redis: Redis, deviceIds: readonly string[]): Promise<Map<string, number>> {
-  const released = new Map<string, number>();
-  if (deviceIds.length === 0) return released;
-  const read = redis.pipeline();
-  for (const id of deviceIds) read.get(deviceKeys(id).released);
-  const replies = (await read.exec()) ?? [];
-  deviceIds.forEach((id, i) => {
-    const text = replies[i]?.[1];
-    if (typeof text === 'string') released.set(id, Number(text));
-  });
-  return released;
 }

@@ -90,7 +90,10 @@ export function createRenewalWheel(core: Core): RenewalWheel {
       for (const partition of partitions) underway.add(partition);
       eachLimited(partitions, 32, renewPartition).then(
         () => telemetry.record('lease.renew.duration', (clock.monotonic() - start) / 1000),
-        (error: unknown) => telemetry.log.warn('lease.renew.failed', {}, error),
+        (error: unknown) => {
+          for (const partition of partitions) underway.delete(partition);
+          telemetry.log.error('lease.renew.failed', {}, error);
+        },
       );
     },
     soon: (partition) => void dueAt.set(partition, 0),

@@ -2,6 +2,7 @@ import { deviceKeys, PARTITIONS, partitionKeys, partitionOf } from '../../schema
 import { type Absent, createWaiting, type Directory, nextRamp, plan, type Ramp, rankOf, startRamp } from '../placement/index.ts';
 import type { Claims } from './claim.ts';
 import type { Core } from './core.ts';
+import { namedBy, readReleased } from './let-go.ts';
 
 /**
  * Looks for devices without a lease and claims those that should be here; looks at every partition's generation on the way.
@@ -137,17 +138,13 @@ export function createScan(core: Core, directory: Directory, claims: Claims): Sc
 /** Most devices of young partitions looked up in Postgres by one scan. */
 const NAMED_CAP = 5000;
 
-/** For devices in young partitions: whether Postgres names this node, another one, or nobody (then there is no entry). */
-async function namedHere(
-  core: Core,
-  absent: readonly string[],
-  young: (partition: number) => boolean,
-): Promise<Map<string, 'me' | 'other'>> {
-  const named = new Map<string, 'me' | 'other'>();
+/** For devices in young partitions: whom Postgres names, and Redis does not say has let go. */
+async function namedHere(core: Core, absent: readonly string[], young: (partition: number) => boolean): Promise<Map<string, string>> {
+  const named = new Map<string, string>();
   const asked = absent.filter((id) => young(partitionOf(id))).slice(0, NAMED_CAP);
   if (asked.length === 0) return named;
-  for (const row of await core.deps.ledger.owners(asked)) {
-    if (row.node !== null) named.set(row.deviceId, row.node === core.options.nodeId ? 'me' : 'other');
-  }
+  const rows = await core.deps.ledger.owners(asked);
+  const released = await readReleased(core.deps.redis, rows);
+  for (const row of rows) named.set(row.deviceId, namedBy(row, released, core.options.nodeId));
   return named;
 }

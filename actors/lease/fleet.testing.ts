@@ -1,0 +1,206 @@
+import { connectRedis, type Redis, redisReady } from '../../ops/connect/index.ts';
+import { type Clock, seededDice, systemClock } from '../../ops/lifecycle/index.ts';
+import { createTelemetry, type Telemetry } from '../../ops/telemetry/index.ts';
+import type { TestDatabase, TestRedis } from '../../ops/testing/index.ts';
+import { nodeChannel, type ToNode, uuidV7 } from '../../schema/domain/index.ts';
+import { createDevices, createTenant } from '../../schema/sql/index.ts';
+import {
+  createOwnership,
+  createOwnershipLedger,
+  type OwnedDevice,
+  type Ownership,
+  type OwnershipDeps,
+  type OwnershipOptions,
+} from './index.ts';
+
+/** Whole nodes for integration tests: ownership on real servers with a listener that keeps a history. */
+
+export interface Counted {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  value: number;
+}
+
+export interface TestNode {
+  readonly id: string;
+  readonly ownership: Ownership;
+  readonly grants: { readonly device: OwnedDevice; readonly at: number }[];
+  readonly fatal: Error[];
+  readonly redis: Redis;
+  settleMs: number;
+  counted(name: string, label?: string): number;
+  /** from now on no timer of the node runs and nothing is received: like a killed process, the leases just stay */
+  freeze(): void;
+  thaw(): void;
+  close(): Promise<void>;
+}
+
+/** A clock whose timers can be held back; its time goes on, as it does for a stopped process. */
+export function freezableClock(): Clock & { freeze(): void; thaw(): void; skipWall(ms: number): void } {
+  let frozen = false;
+  let skipped = 0;
+  let held: (() => void)[] = [];
+  return {
+    wall: () => systemClock.wall() + skipped,
+    monotonic: () => systemClock.monotonic(),
+    after: (ms, task) =>
+      systemClock.after(ms, () => {
+        if (frozen) held.push(task);
+        else task();
+      }),
+    sleep: (ms, signal) => systemClock.sleep(ms, signal),
+    freeze() {
+      frozen = true;
+    },
+    thaw() {
+      frozen = false;
+      const due = held;
+      held = [];
+      for (const task of due) task();
+    },
+    skipWall(ms) {
+      skipped += ms;
+    },
+  };
+}
+
+export interface NodeSettings extends Partial<Omit<OwnershipOptions, 'nodeId'>> {
+  readonly lockUrls?: readonly string[];
+  readonly deps?: Partial<OwnershipDeps>;
+  readonly clock?: ReturnType<typeof freezableClock>;
+}
+
+export async function startNode(id: string, redis: TestRedis, database: TestDatabase, settings: NodeSettings = {}): Promise<TestNode> {
+  const { lockUrls, deps, clock = freezableClock(), ...options } = settings;
+  const client = connectRedis(redis.url, { role: 'lease', name: `${id}-lease` });
+  const subscriber = connectRedis(redis.url, { role: 'subscriber', name: `${id}-subscriber` });
+  const masters = lockUrls?.map((url) => connectRedis(url, { role: 'lease', name: `${id}-lock` })) ?? [client];
+  await Promise.all([client, subscriber, ...masters].map((one) => redisReady(one)));
+  const counts: Counted[] = [];
+  let deaf = false;
+  let onTransfer: Parameters<OwnershipDeps['bus']['on']>[1] = () => {};
+  subscriber.on('message', (_channel, text) => {
+    if (deaf) return;
+    for (const message of JSON.parse(text) as ToNode[]) if (message.kind === 'lease.transfer') onTransfer(message);
+  });
+  await subscriber.subscribe(nodeChannel(id));
+  const grants: TestNode['grants'] = [];
+  const fatal: Error[] = [];
+  const node: { settleMs: number } = { settleMs: 0 };
+  const ownership = createOwnership(
+    {
+      redis: client,
+      lockMasters: masters,
+      bus: {
+        on: (_kind, handler) => {
+          onTransfer = handler;
+          return () => {
+            onTransfer = () => {};
+          };
+        },
+        publish: (channel, messages) => void client.publish(channel, JSON.stringify(messages)).catch(() => 0),
+      },
+      ledger: createOwnershipLedger(database.sql, systemClock),
+      listener: {
+        granted: (devices) => {
+          for (const device of devices) grants.push({ device, at: systemClock.monotonic() });
+        },
+        settle: async () => {
+          if (node.settleMs > 0) await systemClock.sleep(node.settleMs);
+        },
+      },
+      clock,
+      dice: seededDice(7),
+      telemetry: countingTelemetry(id, counts),
+      fatal: (error) => void fatal.push(error),
+      ...deps,
+    },
+    {
+      version: '1.0.0',
+      host: 'test',
+      capacity: 10_000,
+      ttlMs: 1500,
+      renewMs: 500,
+      scanMs: 150,
+      marginMs: 200,
+      ...options,
+      nodeId: id,
+    },
+  );
+  let closed = false;
+  return {
+    id,
+    ownership,
+    grants,
+    fatal,
+    redis: client,
+    get settleMs() {
+      return node.settleMs;
+    },
+    set settleMs(value) {
+      node.settleMs = value;
+    },
+    counted: (name, label) =>
+      counts
+        .filter((one) => one.name === name && (label === undefined || Object.values(one.labels).includes(label)))
+        .reduce((sum, one) => sum + one.value, 0),
+    freeze() {
+      deaf = true;
+      clock.freeze();
+    },
+    thaw() {
+      deaf = false;
+      clock.thaw();
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      clock.thaw();
+      await ownership.stop();
+      for (const one of new Set([client, subscriber, ...masters])) one.disconnect();
+    },
+  };
+}
+
+function countingTelemetry(id: string, counts: Counted[]): Telemetry {
+  const base = createTelemetry({ service: 'test', instance: id, level: 'error', samplePercent: 0 });
+  const level = process.env['TEST_LOG'] === undefined ? 'error' : 'debug';
+  const log = createTelemetry({ service: 'test', instance: id, level, samplePercent: 0 }).log;
+  return { ...base, log, count: (name, value = 1, labels = {}) => void counts.push({ name, value, labels }) };
+}
+
+/** Makes a tenant and its devices; resolves with the ids. */
+export async function makeDevices(database: TestDatabase, count: number): Promise<string[]> {
+  const tenantId = uuidV7(systemClock.wall());
+  await createTenant(database.sql, { id: tenantId, name: `tenant ${tenantId}` });
+  const ids = Array.from({ length: count }, () => uuidV7(systemClock.wall()));
+  await createDevices(
+    database.sql,
+    ids.map((id) => ({ id, tenantId, name: id, transport: 'simulator' })),
+  );
+  return ids;
+}
+
+/** Waits until the condition holds; @throws after `ms` with what was being waited for. Resolves with how long it took, ms. */
+export async function eventually(what: string, ms: number, holds: () => boolean): Promise<number> {
+  const start = systemClock.monotonic();
+  while (!holds()) {
+    if (systemClock.monotonic() - start > ms) throw new Error(`not within ${ms} ms: ${what}`);
+    await systemClock.sleep(5);
+  }
+  return systemClock.monotonic() - start;
+}
+
+/** Devices for which two of the nodes could act at the same moment. */
+export function overlaps(nodes: readonly TestNode[]): string[] {
+  const acting = new Map<string, string>();
+  const twice: string[] = [];
+  for (const node of nodes) {
+    for (const grant of node.grants) {
+      if (!grant.device.canAct()) continue;
+      if (acting.has(grant.device.deviceId)) twice.push(grant.device.deviceId);
+      acting.set(grant.device.deviceId, node.id);
+    }
+  }
+  return twice;
+}

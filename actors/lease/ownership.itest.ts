@@ -1,0 +1,259 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../ops/lifecycle/index.ts';
+import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
+import { deviceKeys, partitionOf } from '../../schema/domain/index.ts';
+import { ownershipOf } from '../../schema/sql/index.ts';
+import { eventually, freezableClock, makeDevices, overlaps, startNode, type TestNode } from './fleet.testing.ts';
+import { fenceScript } from './scripts.ts';
+
+const TTL = 1500;
+
+describe('ownership on real servers', () => {
+  let redis: TestRedis;
+  let database: TestDatabase;
+  let nodes: TestNode[] = [];
+  let watching = false;
+  let twice: string[] = [];
+
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+  afterAll(async () => {
+    await redis.stop();
+  });
+  beforeEach(async () => {
+    await redis.flush();
+    database = await createDatabase();
+  });
+  afterEach(async () => {
+    watching = false;
+    await Promise.all(nodes.map((node) => node.close()));
+    nodes = [];
+    await database.drop();
+  });
+
+  const start = async (id: string, settings: Parameters<typeof startNode>[3] = {}): Promise<TestNode> => {
+    const node = await startNode(id, redis, database, settings);
+    nodes.push(node);
+    await node.ownership.start();
+    return node;
+  };
+  const owned = (): number => nodes.reduce((sum, node) => sum + node.ownership.owned.size, 0);
+  const epochs = async (ids: readonly string[]): Promise<Map<string, number>> =>
+    new Map((await ownershipOf(database.sql, { deviceIds: ids })).map((row) => [row.deviceId, row.epoch]));
+  /** looks for two nodes that could act for one device at once, every few ms until the end of the test */
+  const watch = (): void => {
+    watching = true;
+    twice = [];
+    const look = async (): Promise<void> => {
+      while (watching) {
+        twice.push(...overlaps(nodes));
+        await systemClock.sleep(3);
+      }
+    };
+    void look();
+  };
+
+  it('two nodes share the devices; one is killed; the other has all of them within TTL + 1.5 s, as crashes', async () => {
+    const ids = await makeDevices(database, 60);
+    const [a, b] = await Promise.all([start('node-a'), start('node-b')]);
+    watch();
+    await eventually('all owned', 3000, () => owned() === 60);
+    await eventually('both own some', 8000, () => a.ownership.owned.size > 0 && b.ownership.owned.size > 0);
+    const before = await epochs(ids);
+    const hadB = new Set(b.ownership.owned.keys());
+    b.freeze();
+    const took = await eventually('all re-owned', TTL + 1500, () => a.ownership.owned.size === 60);
+    expect(took).toBeGreaterThan(0);
+    const after = await epochs(ids);
+    for (const id of hadB) expect(after.get(id)).toBe((before.get(id) ?? 0) + 1);
+    const taken = a.grants.filter((grant) => hadB.has(grant.device.deviceId) && grant.device.epoch === after.get(grant.device.deviceId));
+    expect(taken.map((grant) => grant.device.reason)).toEqual(taken.map(() => 'crash'));
+    expect(twice).toEqual([]);
+  });
+
+  it('a stale owner: canAct is false by itself, and the fence refuses it', async () => {
+    await makeDevices(database, 5);
+    const a = await start('node-a');
+    await eventually('all owned', 3000, () => owned() === 5);
+    const stale = [...a.ownership.owned.values()];
+    a.freeze();
+    const b = await start('node-b');
+    watch();
+    await eventually('taken over', TTL + 3000, () => b.ownership.owned.size === 5);
+    expect(stale.map((device) => device.canAct())).toEqual(stale.map(() => false));
+    for (const device of stale) {
+      const generation = b.ownership.generation(device.partition) ?? '';
+      const answer = await fenceScript(a.redis, device.partition, generation, [{ deviceId: device.deviceId, epoch: device.epoch }]);
+      expect(answer).toEqual({ letters: 'f' });
+    }
+    a.thaw();
+    await eventually('the stale node lets go', 2000, () => a.ownership.owned.size === 0);
+    expect(stale.map((device) => device.signal.aborted)).toEqual(stale.map(() => true));
+    expect(twice).toEqual([]);
+  });
+
+  it('drain hands 150 devices over in under a second, gracefully, without overlap', async () => {
+    const ids = await makeDevices(database, 150);
+    const a = await start('node-a', { ttlMs: 6000, renewMs: 2000, scanMs: 500, marginMs: 500 });
+    await eventually('all owned', 4000, () => owned() === 150);
+    const b = await start('node-b', { ttlMs: 6000, renewMs: 2000, scanMs: 500, marginMs: 500 });
+    const before = await epochs(ids);
+    watch();
+    a.settleMs = 20;
+    const begin = systemClock.monotonic();
+    const draining = a.ownership.drain(5000);
+    const took = await eventually('all handed over', 1000, () => b.ownership.owned.size === 150);
+    await draining;
+    expect(systemClock.monotonic() - begin).toBeLessThan(1000);
+    expect(took).toBeLessThan(1000);
+    expect(a.ownership.owned.size).toBe(0);
+    const after = await epochs(ids);
+    for (const id of ids) expect(after.get(id)).toBe((before.get(id) ?? 0) + 1);
+    expect(new Set(b.grants.map((grant) => grant.device.reason))).toEqual(new Set(['graceful']));
+    const rows = await ownershipOf(database.sql, { deviceIds: ids });
+    expect(rows.every((row) => row.crashes === 0 && row.node === 'node-b')).toBe(true);
+    expect(twice).toEqual([]);
+  });
+
+  it('drain with nobody to take over releases; a turn that does not settle is bounded by the deadline', async () => {
+    await makeDevices(database, 10);
+    const a = await start('node-a');
+    await eventually('all owned', 3000, () => owned() === 10);
+    a.settleMs = 60_000;
+    const begin = systemClock.monotonic();
+    await a.ownership.drain(800);
+    expect(systemClock.monotonic() - begin).toBeLessThan(1200);
+    const b = await start('node-b');
+    await eventually('claimed at once', 1000, () => b.ownership.owned.size === 10);
+    expect(new Set(b.grants.map((grant) => grant.device.reason))).toEqual(new Set(['graceful']));
+  });
+
+  it('FLUSHALL: every device goes back to its owner with the next epoch, within a scan and a second', async () => {
+    const ids = await makeDevices(database, 60);
+    const [a, b] = await Promise.all([start('node-a'), start('node-b')]);
+    await eventually('all owned', 3000, () => owned() === 60);
+    await systemClock.sleep(300);
+    watch();
+    const before = await epochs(ids);
+    const had = new Map([a, b].flatMap((node) => [...node.ownership.owned.keys()].map((id) => [id, node.id] as const)));
+    const marks = [a, b].map((node) => node.grants.length);
+    await redis.flush();
+    await eventually('re-owned by their owners', 150 + 1000, () =>
+      [a, b].every((node, i) => node.grants.length - (marks[i] ?? 0) === node.ownership.owned.size && owned() === 60),
+    );
+    for (const node of [a, b]) for (const id of node.ownership.owned.keys()) expect(had.get(id)).toBe(node.id);
+    const after = await epochs(ids);
+    for (const id of ids) expect(after.get(id)).toBe((before.get(id) ?? 0) + 1);
+    expect(a.counted('partition.lost') + b.counted('partition.lost')).toBeGreaterThan(0);
+    expect(a.counted('partition.rebuilt')).toBe(a.counted('partition.lost'));
+    expect(a.counted('lease.lost', 'REDIS_LOST')).toBe([...had.values()].filter((id) => id === 'node-a').length);
+    const regrants = [a, b].flatMap((node, i) => node.grants.slice(marks[i]));
+    expect(new Set(regrants.map((grant) => grant.device.reason))).toEqual(new Set(['rebuild']));
+    expect(twice).toEqual([]);
+  });
+
+  it('FLUSHALL with a dead owner: nobody else claims its devices for one TTL', async () => {
+    const ids = await makeDevices(database, 20);
+    const a = await start('node-a');
+    await eventually('all owned', 3000, () => owned() === 20);
+    a.freeze();
+    await redis.flush();
+    const begin = systemClock.monotonic();
+    const b = await start('node-b');
+    watch();
+    await eventually('taken over', TTL + 2000, () => b.ownership.owned.size === 20);
+    expect(Math.min(...b.grants.map((grant) => grant.at)) - begin).toBeGreaterThan(TTL - 50);
+    expect(ids.length).toBe(20);
+    expect(twice).toEqual([]);
+  });
+
+  it('a Redis rolled back to a lower fence is a lost partition with a new generation', async () => {
+    const [id = ''] = await makeDevices(database, 1);
+    const a = await start('node-a');
+    await eventually('owned', 3000, () => owned() === 1);
+    const first = a.ownership.owned.get(id);
+    const generation = a.ownership.generation(partitionOf(id));
+    await a.redis.set(deviceKeys(id).fence, String((first?.epoch ?? 0) - 1));
+    a.ownership.reportLost(partitionOf(id), 'test');
+    await eventually('owned again', 1500, () => (a.ownership.owned.get(id)?.epoch ?? 0) > (first?.epoch ?? 0));
+    expect(first?.signal.reason).toBe('REDIS_LOST');
+    expect(a.ownership.generation(partitionOf(id))).not.toBe(generation);
+    expect(Number(await a.redis.get(deviceKeys(id).fence))).toBe((first?.epoch ?? 0) + 1);
+  });
+
+  it('a report about a generation that is fine ends nothing', async () => {
+    const [id = ''] = await makeDevices(database, 1);
+    const a = await start('node-a');
+    await eventually('owned', 3000, () => owned() === 1);
+    const first = a.ownership.owned.get(id);
+    a.ownership.reportLost(partitionOf(id), 'old news');
+    await systemClock.sleep(300);
+    expect(a.ownership.owned.get(id)).toBe(first);
+    expect(first?.canAct()).toBe(true);
+  });
+
+  it('a fenced device is aborted with FENCED, and an old epoch says nothing', async () => {
+    const [id = ''] = await makeDevices(database, 1);
+    const a = await start('node-a');
+    await eventually('owned', 3000, () => owned() === 1);
+    const device = a.ownership.owned.get(id);
+    a.ownership.reportFenced(id, (device?.epoch ?? 0) - 1, 'test');
+    expect(device?.signal.aborted).toBe(false);
+    a.ownership.reportFenced(id, device?.epoch ?? 0, 'test');
+    expect(device?.signal.reason).toBe('FENCED');
+    expect(device?.canAct()).toBe(false);
+    expect(a.ownership.owned.has(id)).toBe(false);
+  });
+
+  it('refuses a second process with the same NODE_ID, and takes over the name of a dead one', async () => {
+    const a = await start('node-a');
+    const second = await startNode('node-a', redis, database);
+    await expect(second.ownership.start()).rejects.toThrow(/NODE_ID: node-a is already running/);
+    await second.close();
+    a.freeze();
+    const third = await startNode('node-a', redis, database);
+    nodes.push(third);
+    await third.ownership.start();
+    a.thaw();
+    await eventually('the old process gives up', 2000, () => a.fatal.length > 0);
+    expect(a.ownership.owned.size).toBe(0);
+  });
+
+  it('a machine that slept past the lease cannot act when it wakes, before anything has run', async () => {
+    await makeDevices(database, 1);
+    const clock = freezableClock();
+    const a = await start('node-a', { clock });
+    await eventually('owned', 3000, () => owned() === 1);
+    const [device] = [...a.ownership.owned.values()];
+    expect(device?.canAct()).toBe(true);
+    clock.skipWall(TTL);
+    expect(device?.canAct()).toBe(false);
+    await eventually('renewed, the lease is still there', 1000, () => device?.canAct() === true);
+  });
+
+  it('300 devices start cold on 2 nodes in under 2 s and end up even', async () => {
+    await makeDevices(database, 300);
+    const settings = { ttlMs: 6000, renewMs: 2000, scanMs: 500, marginMs: 500, tuning: { dwellMs: 500, pauseMs: 500 } };
+    const begin = systemClock.monotonic();
+    const a = await start('node-a', settings);
+    const b = await start('node-b', settings);
+    watch();
+    await eventually('all owned', 2000 - (systemClock.monotonic() - begin), () => owned() === 300);
+    await eventually('even', 8000, () => Math.abs(a.ownership.owned.size - b.ownership.owned.size) <= 30 && owned() === 300);
+    await systemClock.sleep(500);
+    expect(Math.abs(a.ownership.owned.size - b.ownership.owned.size)).toBeLessThanOrEqual(30);
+    expect(twice).toEqual([]);
+  });
+
+  it('a device made later is found, a deleted one is not claimed', async () => {
+    const a = await start('node-a');
+    const [id = ''] = await makeDevices(database, 1);
+    await eventually('found', 3000, () => a.ownership.owned.has(id));
+    await database.sql.unsafe('update devices set deleted_at = clock_timestamp(), changed_at = clock_timestamp()');
+    await a.ownership.release([id], 'DELETED');
+    a.ownership.refresh();
+    await systemClock.sleep(1500);
+    expect(a.ownership.owned.size).toBe(0);
+  });
+});
