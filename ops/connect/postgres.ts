@@ -14,6 +14,8 @@ export interface PostgresOptions {
   readonly statementTimeoutMs?: number;
   /** seconds after which an idle connection is closed; default never */
   readonly idleTimeoutSeconds?: number;
+  /** default `ledger`: see connectPostgres; `general` leaves the planner as the server has it */
+  readonly planner?: 'ledger' | 'general';
 }
 
 const int8 = {
@@ -29,9 +31,13 @@ const int8 = {
 
 /**
  * Opens a pool (lazily: nothing is connected before the first statement).
- * Planner settings, with reasons: `enable_seqscan` off, because a plan that is prepared while a ledger partition is new and empty
- * would scan it for as long as the connection lives, and every statement of schema/sql finds its rows by an index; `jit` off, because
- * batches of 1,000 would pay its start-up. A bulk job that wants a scan says `set local enable_seqscan = on` in its own transaction.
+ *
+ * With `planner: 'ledger'` plans do not depend on statistics, because they cannot be trusted here: a ledger partition is minutes old, and the
+ * size of a batch in an array parameter is guessed as 10. `enable_seqscan` off: else a plan prepared while a partition is empty scans it for
+ * as long as the connection lives. `enable_nestloop` off: else the CTEs of a batch of 1,000 are joined row by row (accept took 280 ms instead
+ * of 40). So every statement of schema/sql bounds each table by an index condition on its parameters (`id = any($1)`), which a hash join
+ * needs, or asks row by row with a lateral limit 1. `jit` is off: its start-up costs more than a batch.
+ * A job that wants other plans takes a pool with `planner: 'general'`.
  */
 export function connectPostgres(url: string, options: PostgresOptions): Sql {
   const { log } = options;
@@ -39,9 +45,9 @@ export function connectPostgres(url: string, options: PostgresOptions): Sql {
     application_name: options.applicationName,
     statement_timeout: String(options.statementTimeoutMs ?? 15_000),
     idle_in_transaction_session_timeout: '5000',
-    enable_seqscan: 'off',
     jit: 'off',
     timezone: 'UTC',
+    ...(options.planner === 'general' ? {} : { enable_seqscan: 'off', enable_nestloop: 'off' }),
   };
   return postgres(url, {
     max: options.max ?? 8,

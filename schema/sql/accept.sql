@@ -18,7 +18,8 @@ with item as materialized (
     to_timestamp(i.scheduled_ms / 1000.0) as scheduled_at,
     case when i.key is null then 1 else row_number() over (partition by i.tenant_id, i.key order by i.ord) end as nth
   from item i
-  join devices d on d.id = any($3::uuid[]) and d.id = i.device_id and d.tenant_id = i.tenant_id and d.deleted_at is null
+  -- "is not distinct from", because "=" would let the planner walk all devices of the tenant
+  join devices d on d.id = any($3::uuid[]) and d.id = i.device_id and d.tenant_id is not distinct from i.tenant_id and d.deleted_at is null
   join tenants t on t.id = any($2::uuid[]) and t.id = i.tenant_id
   left join lateral (
     select k.message_id, k.content_hash from idempotency_keys k where k.tenant_id = i.tenant_id and k.key = i.key limit 1

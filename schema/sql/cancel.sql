@@ -18,7 +18,7 @@ with found as materialized (
   where m.id = $2::uuid and m.id = l.id and l.state = 'QUEUED'
   returning m.id, m.device_id
 ), owning as (
-  update ownership o set ended = o.ended + 1 from moved m where o.device_id = m.device_id
+  update ownership o set ended = o.ended + 1 from moved m where o.device_id = any(array(select f.device_id from found f)) and o.device_id = m.device_id
 )
 select l.id, l.device_id, l.attempt, m.id is not null as cancelled, case when m.id is null then l.state else 'CANCELLED' end as state
 from message l left join moved m on m.id = l.id

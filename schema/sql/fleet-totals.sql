@@ -2,9 +2,11 @@
 select
   (select count(*) from devices d where d.tenant_id = $1::uuid and d.deleted_at is null) as devices,
   coalesce((
-    select sum(c.accepted) from devices d join lane_counters c on c.device_id = d.id where d.tenant_id = $1::uuid and d.deleted_at is null
+    select sum(c.accepted) from lane_counters c
+    where c.device_id = any(array(select d.id from devices d where d.tenant_id = $1::uuid and d.deleted_at is null))
   ), 0)::bigint - coalesce((
-    select sum(o.ended) from devices d join ownership o on o.device_id = d.id where d.tenant_id = $1::uuid and d.deleted_at is null
+    select sum(o.ended) from ownership o
+    where o.device_id = any(array(select d.id from devices d where d.tenant_id = $1::uuid and d.deleted_at is null))
   ), 0)::bigint as backlog,
   coalesce(t.sent, 0)::bigint as sent,
   coalesce(t.failed, 0)::bigint as failed

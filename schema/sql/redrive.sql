@@ -4,7 +4,7 @@
 with letter as materialized (
   select l.message_id, l.device_id
   from dead_letters l
-  join devices d on d.id = l.device_id and d.deleted_at is null
+  cross join lateral (select 1 from devices d where d.id = l.device_id and d.deleted_at is null limit 1) d
   where l.message_id = any($2::uuid[]) and l.tenant_id = $1::uuid and l.redriven_at is null
 ), owner as materialized (
   select o.device_id from ownership o where o.device_id = any(array(select l.device_id from letter l)) order by o.device_id for no key update of o
@@ -30,6 +30,6 @@ with letter as materialized (
 ), owning as (
   update ownership o set ended = o.ended - n.messages
   from (select device_id, count(*) as messages from moved group by device_id) n
-  where o.device_id = n.device_id
+  where o.device_id = any(array(select l.device_id from letter l)) and o.device_id = n.device_id
 )
 select m.id as message_id, m.device_id, m.attempt from moved m order by m.id
