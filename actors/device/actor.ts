@@ -119,6 +119,11 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       const { until, code } = lanes.nearest();
       return wait(until, code);
     }
+    if (!owned.canAct()) {
+      // the lease is late: either it is renewed in a moment or the ownership ends
+      later(DOUBT_MS / 5);
+      return false;
+    }
     const { waitMs, breaker } = breakers.ask(now);
     tell({ type: 'breaker', breaker });
     if (waitMs === 0) return deliver(head);

@@ -162,7 +162,7 @@ export function createMailbox(deps: MailboxDeps, options: MailboxOptions): Mailb
     refill: (orders) => refillAll(deps, options.window, orders),
     async ready(partitions) {
       const pipeline = redis.pipeline();
-      for (const partition of partitions) pipeline.zrange(partitionKeys(partition).ready, 0, LISTED - 1);
+      for (const partition of partitions) pipeline.zrange(partitionKeys(partition).ready, '0', String(LISTED - 1));
       const replies = (await pipeline.exec()) ?? [];
       return partitions.map((_partition, index) => {
         const reply = replies[index];

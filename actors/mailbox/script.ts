@@ -1,16 +1,7 @@
-import type { Script } from '../../ops/connect/index.ts';
+import type { Redis, Script } from '../../ops/connect/index.ts';
 
-/** The part of an ioredis client that the mailbox uses; cluster and single server alike. */
-export interface MailboxRedis {
-  pipeline(): MailboxPipeline;
-  eval(lua: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
-}
-export interface MailboxPipeline {
-  evalsha(sha: string, keys: number, ...args: (string | number)[]): unknown;
-  get(key: string): unknown;
-  zrange(key: string, start: number, stop: number): unknown;
-  exec(): Promise<[Error | null, unknown][] | null>;
-}
+/** The part of a client (role mailbox) that the mailbox uses. */
+export type MailboxRedis = Pick<Redis, 'pipeline' | 'eval'>;
 
 export interface Call {
   readonly keys: readonly string[];
