@@ -93,7 +93,7 @@ async function install(say) {
  * Brings the checkout to a state in which dist/ can be run.
  * @throws Unready with words for the person at the terminal
  */
-export async function prepare({ say = () => {}, wall = true } = {}) {
+export async function prepare({ say = () => {}, wall = true, withBuild = true } = {}) {
   const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
   const handlers = Object.entries(signals).map(([signal, code]) => [
     signal,
@@ -108,6 +108,7 @@ export async function prepare({ say = () => {}, wall = true } = {}) {
     process.chdir(ROOT);
     checkMachine();
     await install(say);
+    if (!withBuild) return;
     const began = performance.now();
     const built = await build({ wall, say }).catch((error) => {
       throw new Unready(error instanceof Error ? error.message : String(error));
