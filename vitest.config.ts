@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 const excluded = ['**/node_modules/**', '**/dist/**', '**/dist.*/**', '**/.data/**', '**/fixtures/**'];
 
 /**
- * Two projects: `unit` (no servers, milliseconds) and `integration` (real Redis, Postgres and processes). Projects that differ in
+ * Three projects: `unit` (no servers, milliseconds), `tidy` (the house rules) and `integration` (real Redis, Postgres and processes). Projects that differ in
  * maxWorkers must differ in groupOrder, so they run one after the other.
  */
 export default defineConfig({
@@ -20,11 +20,15 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{schema,actors,gateway,loadtest,ops}/**/*.test.ts'],
-          exclude: excluded,
+          exclude: [...excluded, 'ops/scripts/**'],
           maxWorkers: 2,
           testTimeout: 10_000,
           sequence: { groupOrder: 0 },
         },
+      },
+      {
+        extends: true,
+        test: { name: 'tidy', include: ['ops/scripts/**/*.test.ts'], exclude: excluded, maxWorkers: 2, sequence: { groupOrder: 0 } },
       },
       {
         extends: true,
