@@ -3,13 +3,13 @@ import type { Log } from '../../../ops/telemetry/index.ts';
 import { FlotillaError, whatsappIdOf } from '../../../schema/domain/index.ts';
 import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
 import type { Connection, LinkState, TransportDevice, TransportEvents } from '../port.ts';
-import { backoffMs } from './backoff.ts';
 import type { ConnectSlots } from './connect-slots.ts';
 import { type DisconnectRow, disconnectFor } from './disconnects.ts';
 import { createInbox } from './inbox.ts';
 import { phoneOf } from './jid.ts';
 import type { Line, LineEvents, LineFactory, LineOptions } from './line-port.ts';
 import type { PairingDesk } from './pairing-desk.ts';
+import { createRedial, type Timing } from './redial.ts';
 import { createSends } from './sends.ts';
 import type { WireIds } from './wire-ids.ts';
 
@@ -40,20 +40,6 @@ export interface ConnectionDeps {
   readonly timing: Timing;
 }
 
-export interface Timing {
-  readonly backoffBaseMs: number;
-  readonly backoffCapMs: number;
-  readonly stableMs: number;
-  /** wait before taking the identity back from another socket (440), and the pause after the fifth time within `conflictWindowMs` */
-  readonly conflictMs: number;
-  readonly conflictWindowMs: number;
-  readonly conflictPauseMs: number;
-  /** a socket that does not close within this is left to the system */
-  readonly endMs: number;
-}
-
-const CONFLICTS = 5;
-
 export function createDeviceConnection(
   deps: ConnectionDeps,
   device: TransportDevice,
@@ -68,10 +54,6 @@ export function createDeviceConnection(
   let linked = false;
   let session: DeviceSession | undefined;
   let creds: Record<string, unknown> = {};
-  let failures = 0;
-  let conflicts: number[] = [];
-  let cancelTimer = (): void => {};
-  let cancelStable = (): void => {};
   let unwatch = (): void => {};
   let releaseSlot = (): void => {};
   let ended: Promise<void> | undefined;
@@ -86,10 +68,9 @@ export function createDeviceConnection(
   });
   const inbox = createInbox({ clock, log, store: (message) => events.inbound(message), isOver: () => over });
 
-  const later = (ms: number, task: () => Promise<void>): void => {
-    cancelTimer();
-    cancelTimer = clock.after(ms, () => void task().catch((error: unknown) => fail('whatsapp.connection', error)));
-  };
+  const redial = createRedial(clock, deps.dice, deps.timing);
+  const run = (where: string, task: () => Promise<void>): void => void task().catch((error: unknown) => fail(where, error));
+  const again = (): void => run('whatsapp.connection', resume);
   const fail = (where: string, error: unknown): void => {
     if (over) return;
     const code = error instanceof FlotillaError ? error.code : 'SESSION_STORE_UNAVAILABLE';
@@ -102,11 +83,8 @@ export function createDeviceConnection(
     say('OFFLINE', code);
     // what a person must mend stays as it is; the rest is tried again
     if (error instanceof FlotillaError && error.policy !== 'retryable') return;
-    failures += 1;
-    later(wait(false), resume);
+    redial.failed({ slow: false, limit: null }, again);
   };
-  const wait = (slow: boolean): number =>
-    backoffMs(Math.max(1, failures), slow, deps.dice, { baseMs: deps.timing.backoffBaseMs, capMs: deps.timing.backoffCapMs });
 
   const begin = async (): Promise<void> => {
     session = await deps.sessions.open(device.id, device.epoch);
@@ -118,14 +96,14 @@ export function createDeviceConnection(
       await dial('CONNECTING', null);
     }
   };
-  const resume = (): Promise<void> => (linked ? reconnect('CONNECTING') : begin());
+  const resume = (): Promise<void> => (linked ? reconnect() : begin());
 
   /** no socket until somebody asks to pair (C6) */
   const idle = (state: LinkState, reason: string | null): void => {
     linked = false;
     say(state, reason);
     unwatch();
-    unwatch = desk.watch(device.id, () => void pair().catch((error: unknown) => fail('whatsapp.pairing', error)));
+    unwatch = desk.watch(device.id, () => run('whatsapp.pairing', pair));
   };
   const pair = async (): Promise<void> => {
     unwatch();
@@ -167,14 +145,14 @@ export function createDeviceConnection(
         release();
         if (!present()) return;
         online = true;
-        cancelStable = clock.after(deps.timing.stableMs, () => (failures = 0), { background: true });
+        redial.opened();
         log.info('whatsapp.online', { device: device.id });
         say('ONLINE', null);
         desk.opened(device.id, jid);
       },
       closed(code) {
         release();
-        if (present()) void closed(code).catch((error: unknown) => fail('whatsapp.closed', error));
+        if (present()) run('whatsapp.closed', () => closed(code));
       },
       qr(text, lifeMs) {
         release();
@@ -231,15 +209,13 @@ export function createDeviceConnection(
     if (action.kind === 'restart') return dial(linked ? 'CONNECTING' : 'PAIRING', row.reason);
     if (action.kind === 'stop') return stop(row, action);
     if (action.kind === 'conflict') return conflict();
-    failures += 1;
-    if (action.limit !== null && failures > action.limit) return say('OFFLINE', row.reason);
     say('OFFLINE', row.reason);
-    later(wait(action.slow), () => reconnect('CONNECTING'));
+    redial.failed(action, again);
   };
   /** after an error of the store: what is due is written first (C3) */
-  const reconnect = async (state: LinkState): Promise<void> => {
+  const reconnect = async (): Promise<void> => {
     if (linked) await session?.flush();
-    if (!over) await dial(state, null);
+    if (!over) await dial('CONNECTING', null);
   };
   const stop = async (row: DisconnectRow, action: Extract<DisconnectRow['action'], { kind: 'stop' }>): Promise<void> => {
     if (action.erase) {
@@ -254,17 +230,14 @@ export function createDeviceConnection(
     say('OFFLINE', 'REPLACED');
     // the lease says who is right; a newer owner is left alone
     if (!device.canAct()) return;
-    const now = clock.monotonic();
-    conflicts = [...conflicts.filter((at) => now - at < deps.timing.conflictWindowMs), now];
-    const pause = conflicts.length >= CONFLICTS ? deps.timing.conflictPauseMs : deps.timing.conflictMs * (0.5 + deps.dice.next() / 2);
-    later(pause, () => reconnect('CONNECTING'));
+    redial.conflicted(again);
   };
 
   const drop = (): void => {
     online = false;
     line = undefined;
     releaseSlot();
-    cancelStable();
+    redial.closed();
     sends.lost();
   };
   const hangUp = async (): Promise<void> => {
@@ -280,7 +253,7 @@ export function createDeviceConnection(
   const end = async (): Promise<void> => {
     over = true;
     signal.removeEventListener('abort', close);
-    cancelTimer();
+    redial.stop();
     unwatch();
     await hangUp();
     if (linked) {
@@ -294,7 +267,7 @@ export function createDeviceConnection(
 
   signal.addEventListener('abort', close, { once: true });
   if (signal.aborted) void close();
-  else void begin().catch((error: unknown) => fail('whatsapp.connection', error));
+  else run('whatsapp.connection', begin);
   return {
     async send(message, timeoutMs) {
       if (over || !online || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };

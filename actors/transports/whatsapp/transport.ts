@@ -5,10 +5,11 @@ import type { SessionStore } from '../../sessions/index.ts';
 import type { Connection, Transport } from '../port.ts';
 import { createBoundedMap } from './bounded-map.ts';
 import { createConnectSlots } from './connect-slots.ts';
-import { createDeviceConnection, type Timing } from './device-connection.ts';
+import { createDeviceConnection } from './device-connection.ts';
 import { loadLibrary } from './library.ts';
 import type { LineFactory } from './line-port.ts';
 import { createPairingDesk } from './pairing-desk.ts';
+import type { Timing } from './redial.ts';
 import type { ServerSettings } from './server-address.ts';
 import { createWireIds } from './wire-ids.ts';
 

@@ -136,6 +136,22 @@ describe('a device with a session, on a local server', () => {
     expect(server.arrived).toEqual([]);
   });
 
+  it('what it calls not-sent never arrives, wherever the time ran out (S2)', async () => {
+    const { connection } = await connect();
+    expect((await connection.send(outbound(), 5000)).kind).toBe('sent');
+    const kinds = new Map<string, string>();
+    for (let ms = 0; ms <= 40; ms++) {
+      // a recipient never written to before takes longest: its devices and keys are asked for first
+      const message = { ...outbound(), to: `+1415555${2000 + ms}` };
+      kinds.set(whatsappIdOf(message.id), (await connection.send(message, ms)).kind);
+    }
+    await systemClock.sleep(300);
+    const arrived = new Set(server.arrived.map((message) => message.id));
+    for (const [wireId, kind] of kinds) if (kind === 'not-sent') expect(arrived.has(wireId)).toBe(false);
+    expect([...kinds.values()]).toContain('not-sent');
+    expect([...kinds.values()]).toContain('sent');
+  });
+
   it('an abort closes at once and silences every event', async () => {
     const { controller, connection, seen } = await connect();
     const before = structuredClone(seen);
