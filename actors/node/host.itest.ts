@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../ops/lifecycle/index.ts';
 import { partitionKeys, partitionOf, uuidV7 } from '../../schema/domain/index.ts';
 import { cancel, redrive, setPaused, suppress } from '../../schema/sql/index.ts';
-import { createWorld, scriptedTransport, type World, type WorldOptions } from './fixtures/world.ts';
+import { createWorld, scriptedTransport, type World, type WorldOptions } from './world.testing.ts';
 
 let world: World | undefined;
 const open = async (options: WorldOptions = {}): Promise<World> => {

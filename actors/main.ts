@@ -1,0 +1,206 @@
+import { type Config, ConfigError, loadConfig } from '../ops/config/index.ts';
+import { connectPostgres, connectRedis, type Redis, type RedisRole, redisReady, type Sql } from '../ops/connect/index.ts';
+import { createLifetime, endOnSignals, systemClock, systemDice } from '../ops/lifecycle/index.ts';
+import { createTelemetry, type Telemetry } from '../ops/telemetry/index.ts';
+import { createOwnership, createOwnershipLedger } from './lease/index.ts';
+import { createLive } from './live/index.ts';
+import { createEnqueuer } from './mailbox/index.ts';
+import {
+  createHost,
+  createNodeBus,
+  createSubscriptions,
+  type HostOptions,
+  ledgerStatements,
+  type NodeBus,
+  startNodeHttp,
+  type TransportLoaders,
+} from './node/index.ts';
+
+/** Reported to the node registry; raised with each release. */
+const VERSION = '0.1.0';
+const REQUIRED = ['DATABASE_URL', 'REDIS_URL'] as const;
+type NodeConfig = Config<(typeof REQUIRED)[number]>;
+/** beyond DRAIN_MS: closing pools, last live records */
+const CLOSING_MS = 4000;
+
+/** One node: owns devices and runs their actors until SIGTERM. */
+async function main(): Promise<void> {
+  const config = readConfig();
+  const lifetime = createLifetime();
+  const telemetry = createTelemetry({
+    service: 'node',
+    instance: config.NODE_ID,
+    level: config.LOG_LEVEL,
+    otlpEndpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+    samplePercent: config.TRACE_SAMPLE_PERCENT,
+  });
+  const { log } = telemetry;
+  lifetime.add('telemetry', () => telemetry.shutdown());
+  endOnSignals(lifetime, {
+    deadlineMs: config.DRAIN_MS + CLOSING_MS,
+    report: (message, error) => (error === undefined ? log.info('ending', { message }) : log.error('ending', { message }, error)),
+  });
+
+  const sql = connectPostgres(config.DATABASE_URL, { applicationName: `flotilla-${config.NODE_ID}`, max: 10, log });
+  lifetime.add('postgres', () => sql.end({ timeout: 2 }));
+  const redis = (url: string, role: RedisRole, name: string): Redis => {
+    const client = connectRedis(url, { role, name: `${config.NODE_ID}-${name}`, log });
+    lifetime.add(`redis ${name}`, () => client.disconnect());
+    return client;
+  };
+  const lease = redis(config.REDIS_URL, 'lease', 'lease');
+  const mailbox = redis(config.REDIS_URL, 'mailbox', 'mailbox');
+  const general = redis(config.REDIS_URL, 'general', 'general');
+  const subscriber = redis(config.REDIS_URL, 'subscriber', 'subscriber');
+  const masters = config.LOCK_REDIS_URLS.map((url, index) => redis(url, 'lease', `lock-${index}`));
+
+  let started = false;
+  const http = await startNodeHttp(
+    {
+      telemetry,
+      clock: systemClock,
+      checks: {
+        postgres: async () => (await sql.unsafe('select 1')).length === 1,
+        redis: async () => (await mailbox.ping()) === 'PONG',
+        ownership: async () => started && !lifetime.signal.aborted,
+      },
+    },
+    { host: config.METRICS_HOST, port: config.METRICS_PORT },
+  );
+  lifetime.add('http', () => http.close());
+  await storesUp(sql, [lease, mailbox, general, subscriber, ...masters], telemetry);
+
+  const subscriptions = createSubscriptions(subscriber, log);
+  const bus = await createNodeBus({ publisher: general, subscriptions, log }, config.NODE_ID);
+  const live = createLive({ redis: mailbox, clock: systemClock, telemetry }, { tickMs: config.LIVE_TICK_MS });
+  lifetime.add('live', () => live.close());
+  const enqueuer = createEnqueuer({ redis: mailbox, telemetry }, { window: config.MAILBOX_WINDOW });
+  const ways = transportsOf(config, { sql, general, bus, telemetry });
+  const host = createHost(
+    {
+      redis: mailbox,
+      subscriptions,
+      statements: ledgerStatements(sql, systemClock, {
+        aheadDays: config.LEDGER_AHEAD_DAYS,
+        retentionDays: config.LEDGER_RETENTION_DAYS,
+      }),
+      live,
+      enqueue: (entries) => enqueuer.enqueue(entries),
+      transports: ways.loaders,
+      linkMoved: ways.linkMoved,
+      clock: systemClock,
+      dice: systemDice,
+      telemetry,
+    },
+    hostOptions(config),
+  );
+  lifetime.add('host', () => host.close());
+  const ownership = createOwnership(
+    {
+      redis: lease,
+      lockMasters: masters.length === 0 ? [lease] : masters,
+      bus,
+      ledger: createOwnershipLedger(sql, systemClock),
+      listener: host,
+      clock: systemClock,
+      dice: systemDice,
+      telemetry,
+      fatal: (error) => {
+        // ends the process with code 1 through endOnSignals
+        setImmediate(() => {
+          throw error;
+        });
+      },
+    },
+    {
+      nodeId: config.NODE_ID,
+      version: VERSION,
+      host: `${config.METRICS_HOST}:${http.port}`,
+      capacity: config.NODE_CAPACITY,
+      ttlMs: config.LEASE_TTL_MS,
+      renewMs: config.LEASE_RENEW_MS,
+      scanMs: config.LEASE_SCAN_MS,
+      marginMs: config.LEASE_MARGIN_MS,
+    },
+  );
+  host.bind(ownership);
+  host.start();
+  lifetime.add('ownership', () => ownership.drain(config.DRAIN_MS));
+  await ownership.start();
+  started = true;
+  log.info('ready', { metricsPort: http.port, node: config.NODE_ID });
+}
+
+function readConfig(): NodeConfig {
+  const config = loadConfig(process.env, REQUIRED);
+  if (config.NODE_ID === '') throw new ConfigError(['NODE_ID: is not set; a name for this node, unique among nodes']);
+  return config;
+}
+
+function hostOptions(config: NodeConfig): HostOptions {
+  return {
+    nodeId: config.NODE_ID,
+    window: config.MAILBOX_WINDOW,
+    retry: { budget: config.RETRY_BUDGET, baseMs: config.RETRY_BASE_MS, capMs: config.RETRY_CAP_MS },
+    pacing: config.PACING,
+    sendTimeoutMs: config.SEND_TIMEOUT_MS,
+    unknownWaitMs: config.UNKNOWN_WAIT_MS,
+    sweepMs: config.SWEEP_MS,
+    refillSweepMs: config.REFILL_SWEEP_MS,
+  };
+}
+
+/** Waits until every store answers; `/ready` says meanwhile which one does not. */
+async function storesUp(sql: Sql, clients: readonly Redis[], telemetry: Telemetry): Promise<void> {
+  for (;;) {
+    try {
+      await sql.unsafe('select 1');
+      await Promise.all(clients.map((client) => redisReady(client)));
+      return;
+    } catch (error) {
+      telemetry.log.warn('waiting.for.stores', {}, error);
+      await systemClock.sleep(500);
+    }
+  }
+}
+
+/** Each transport is imported when the first device of its kind is granted: Baileys is heavy. */
+function transportsOf(
+  config: NodeConfig,
+  deps: { readonly sql: Sql; readonly general: Redis; readonly bus: NodeBus; readonly telemetry: Telemetry },
+): { readonly loaders: TransportLoaders; linkMoved(deviceId: string): void } {
+  const { telemetry } = deps;
+  const clock = systemClock;
+  let look: (deviceId: string) => void = () => {};
+  const url = config.SIMULATOR_URL;
+  return {
+    linkMoved: (deviceId) => look(deviceId),
+    loaders: {
+      ...(url === undefined
+        ? {}
+        : {
+            simulator: async () => {
+              const { createSimulatorTransport } = await import('./transports/simulator/index.ts');
+              return createSimulatorTransport({ url, clock, telemetry, dice: systemDice });
+            },
+          }),
+      link: async () => {
+        const { createLinkTransport } = await import('./transports/link/index.ts');
+        const transport = createLinkTransport({ bus: deps.bus, get: (key) => deps.general.get(key), clock, telemetry });
+        look = (deviceId) => transport.look(deviceId);
+        return transport;
+      },
+      whatsapp: async () => {
+        const { createSessionStore, loadKeyRing } = await import('./sessions/index.ts');
+        const { createWhatsappTransport } = await import('./transports/whatsapp/index.ts');
+        const sessions = createSessionStore({ sql: deps.sql, ring: loadKeyRing(config) });
+        return createWhatsappTransport({ sql: deps.sql, redis: deps.general, sessions, clock, dice: systemDice, telemetry, config });
+      },
+    },
+  };
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof ConfigError ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  process.exit(1);
+});
