@@ -246,6 +246,53 @@ describe('ownership on real servers', () => {
     expect(twice).toEqual([]);
   });
 
+  it('a node that joins gets its share by handovers, each device at most once', async () => {
+    const ids = await makeDevices(database, 120);
+    const settings = { ttlMs: 6000, renewMs: 1000, scanMs: 200, marginMs: 500, tuning: { dwellMs: 300, pauseMs: 300 } };
+    const a = await start('node-a', settings);
+    await eventually('all owned', 3000, () => owned() === 120);
+    const before = await epochs(ids);
+    const b = await start('node-b', settings);
+    watch();
+    await eventually('shared', 6000, () => b.ownership.owned.size >= 54);
+    await systemClock.sleep(1500);
+    expect(owned()).toBe(120);
+    expect(Math.abs(a.ownership.owned.size - 60)).toBeLessThanOrEqual(6);
+    const after = await epochs(ids);
+    const moved = ids.filter((id) => (after.get(id) ?? 0) > (before.get(id) ?? 0));
+    expect(moved.length).toBe(b.ownership.owned.size);
+    for (const id of moved) expect(after.get(id)).toBe((before.get(id) ?? 0) + 1);
+    expect(a.counted('lease.lost', 'TRANSFERRED')).toBe(moved.length);
+    expect(twice).toEqual([]);
+  });
+
+  it('three lock masters of their own: one may go, and a lost main Redis is rebuilt', async () => {
+    const locks = await Promise.all([startRedis(), startRedis(), startRedis()]);
+    try {
+      await makeDevices(database, 30);
+      const a = await start('node-a', { lockUrls: locks.map((server) => server.url) });
+      await eventually('all owned', 3000, () => owned() === 30);
+      await locks[0]?.stop();
+      const devices = [...a.ownership.owned.values()];
+      await systemClock.sleep(TTL + 300);
+      expect(devices.map((device) => device.canAct())).toEqual(devices.map(() => true));
+      await redis.flush();
+      await eventually('rebuilt', 2500, () => owned() === 30 && a.grants.length === 60);
+      expect(devices.map((device) => device.signal.reason)).toEqual(devices.map(() => 'REDIS_LOST'));
+    } finally {
+      await Promise.all(nodes.map((node) => node.close()));
+      await Promise.all(locks.map((server) => server.stop()));
+    }
+  });
+
+  it('3,000 devices start cold on 2 nodes in under 5 s', async () => {
+    await makeDevices(database, 3000);
+    const settings = { ttlMs: 6000, renewMs: 2000, scanMs: 500, marginMs: 500 };
+    const begin = systemClock.monotonic();
+    await Promise.all([start('node-a', settings), start('node-b', settings)]);
+    await eventually('all owned', 5000 - (systemClock.monotonic() - begin), () => owned() === 3000);
+  });
+
   it('a device made later is found, a deleted one is not claimed', async () => {
     const a = await start('node-a');
     const [id = ''] = await makeDevices(database, 1);

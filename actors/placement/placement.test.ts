@@ -1,0 +1,200 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { seededDice } from '../../ops/lifecycle/index.ts';
+import { partitionOf } from '../../schema/domain/index.ts';
+import {
+  bound,
+  type Candidate,
+  createDirectory,
+  createWaiting,
+  movesFor,
+  nextRamp,
+  plan,
+  RAMP_CAP,
+  RAMP_START,
+  type Ramp,
+  ranked,
+  rankOf,
+  startRamp,
+} from './index.ts';
+
+const node = (id: string, capacity = 100_000, version = '1.0.0'): Candidate => ({ id, capacity, version });
+const device = (i: number): string => `device-${i}`;
+const devices = (count: number): string[] => Array.from({ length: count }, (_, i) => device(i));
+const loads = (targets: ReadonlyMap<string, string>): Map<string, number> => {
+  const counts = new Map<string, number>();
+  for (const target of targets.values()) counts.set(target, (counts.get(target) ?? 0) + 1);
+  return counts;
+};
+
+describe('plan', () => {
+  it('is the same whatever the order of nodes and devices, and keeps every node within its bound', () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.record({ id: fc.stringMatching(/^[a-z]{1,8}$/), capacity: fc.integer({ min: 50, max: 5000 }) }), {
+          minLength: 1,
+          maxLength: 8,
+          selector: (one) => one.id,
+        }),
+        fc.integer({ min: 0, max: 300 }),
+        fc.infiniteStream(fc.nat()),
+        (made, count, numbers) => {
+          const nodes = made.map((one) => node(one.id, one.capacity));
+          const ids = devices(count);
+          const shuffled = <T>(items: readonly T[]): T[] =>
+            items
+              .map((item) => ({ item, at: numbers.next().value }))
+              .sort((a, b) => a.at - b.at)
+              .map((entry) => entry.item);
+          const targets = plan(ids, nodes);
+          expect(plan(shuffled(ids), shuffled(nodes))).toEqual(targets);
+          for (const one of nodes) expect(loads(targets).get(one.id) ?? 0).toBeLessThanOrEqual(bound(count, nodes, one));
+          const capacity = nodes.reduce((sum, one) => sum + one.capacity, 0);
+          if (count <= capacity) expect(targets.size).toBe(count);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('spreads 300 devices over 2 nodes within ten per cent, and by weight over unequal ones', () => {
+    const even = loads(plan(devices(300), [node('node-1'), node('node-2')]));
+    for (const load of even.values()) expect(Math.abs(load - 150)).toBeLessThanOrEqual(15);
+    const uneven = loads(plan(devices(3000), [node('big', 20_000), node('small', 10_000)]));
+    expect(Math.abs((uneven.get('big') ?? 0) - 2000)).toBeLessThanOrEqual(150);
+  });
+
+  it('moves little more than its share when a node comes', () => {
+    const three = [node('node-1'), node('node-2'), node('node-3')];
+    const before = plan(devices(3000), three);
+    const after = plan(devices(3000), [...three, node('node-4')]);
+    const moved = devices(3000).filter((id) => before.get(id) !== after.get(id));
+    // 3000 / 4 = 750 go to the newcomer; the bounds shift a few more
+    expect(moved.length).toBeLessThan(1100);
+  });
+
+  it('leaves what no node has room for without a target, and says nothing without nodes', () => {
+    expect(plan(devices(10), [node('only', 4)]).size).toBe(4);
+    expect(plan(devices(10), []).size).toBe(0);
+  });
+
+  it('fills the newest version first, so that a rolling deploy moves a device once', () => {
+    const nodes = [node('old', 1000, '1.9.0'), node('new', 1000, '1.10.0')];
+    expect(ranked('any', nodes)[0]?.id).toBe('new');
+    expect(loads(plan(devices(100), nodes)).get('new')).toBe(bound(100, nodes, nodes[1] ?? node('new')));
+  });
+});
+
+describe('rankOf', () => {
+  it('gives every candidate a rank of its own, the target first', () => {
+    const nodes = [node('a'), node('b'), node('c'), node('d')];
+    const ranks = nodes.map((one) => rankOf('device', one.id, 'c', nodes));
+    expect(ranks[2]).toBe(0);
+    expect([...ranks].sort()).toEqual([0, 1, 2, 3]);
+    expect(rankOf('device', 'gone', 'c', nodes)).toBe(Number.POSITIVE_INFINITY);
+    expect(nodes.map((one) => rankOf('device', one.id, undefined, nodes)).sort()).toEqual([0, 1, 2, 3]);
+  });
+});
+
+describe('waiting', () => {
+  it('lets rank 0 try at once and rank k after about 2 k scans; a device that got a lease starts over', () => {
+    const waiting = createWaiting(seededDice(3));
+    const absent = [
+      { deviceId: 'second', rank: 1 },
+      { deviceId: 'first', rank: 0 },
+      { deviceId: 'never', rank: Number.POSITIVE_INFINITY },
+    ];
+    expect(waiting.due(absent).map((entry) => entry.deviceId)).toEqual(['first']);
+    const scans: number[] = [];
+    for (let scan = 1; scan <= 4; scan++) if (waiting.due(absent).some((entry) => entry.deviceId === 'second')) scans.push(scan);
+    expect(scans[0]).toBeGreaterThanOrEqual(1);
+    expect(scans[0]).toBeLessThanOrEqual(3);
+    waiting.due([]);
+    expect(waiting.due(absent).map((entry) => entry.deviceId)).toEqual(['first']);
+  });
+});
+
+describe('ramp', () => {
+  it('doubles while used up, stops at the cap, and comes down again', () => {
+    let ramp: Ramp = startRamp;
+    expect(ramp.budget).toBe(RAMP_START);
+    for (let i = 0; i < 10; i++) ramp = nextRamp(ramp, ramp.budget);
+    expect(ramp.budget).toBe(RAMP_CAP);
+    expect(nextRamp(ramp, RAMP_CAP - 1).budget).toBe(RAMP_CAP);
+    for (let i = 0; i < 10; i++) ramp = nextRamp(ramp, 0);
+    expect(ramp.budget).toBe(RAMP_START);
+  });
+});
+
+describe('moves for balance', () => {
+  const nodes = [
+    { ...node('a'), devices: 100 },
+    { ...node('b'), devices: 0 },
+  ];
+  const ids = devices(100);
+  const targets = plan(ids, nodes);
+  const ask = (changes: Partial<Parameters<typeof movesFor>[0]>) =>
+    movesFor({ nodeId: 'a', owned: 100, total: 100, nodes, movable: ids, targets, budget: 1000, ...changes });
+
+  it('gives away what is above its share, to the targets, within the budget', () => {
+    const moves = ask({});
+    expect(100 - moves.size).toBe(bound(100, nodes, node('a')));
+    for (const [id, target] of moves) expect(target).toBe(targets.get(id));
+    expect(ask({ budget: 7 }).size).toBe(7);
+  });
+
+  it('keeps still within its share, with two versions running, alone, or when the target is full', () => {
+    expect(ask({ owned: 53 }).size).toBe(0);
+    expect(
+      ask({
+        nodes: [
+          { ...node('a'), devices: 100 },
+          { ...node('b', 100_000, '2.0.0'), devices: 0 },
+        ],
+      }).size,
+    ).toBe(0);
+    expect(ask({ nodes: nodes.slice(0, 1) }).size).toBe(0);
+    expect(
+      ask({
+        nodes: [
+          { ...node('a'), devices: 100 },
+          { ...node('b'), devices: 90 },
+        ],
+      }).size,
+    ).toBe(0);
+  });
+});
+
+describe('directory', () => {
+  it('loads, follows changes with an overlap, and counts a version only for real changes', async () => {
+    const asked: number[] = [];
+    let changes: { deviceId: string; gone: boolean; changedAt: number }[] = [];
+    const directory = createDirectory(
+      {
+        devices: async () => ['a', 'b'],
+        changed: async (since) => {
+          asked.push(since);
+          return changes;
+        },
+      },
+      { wall: () => 1_000_000 },
+    );
+    await directory.load();
+    expect([...directory.ids()].sort()).toEqual(['a', 'b']);
+    const version = directory.version;
+    changes = [
+      { deviceId: 'a', gone: false, changedAt: 1_000_500 },
+      { deviceId: 'b', gone: true, changedAt: 1_000_900 },
+      { deviceId: 'c', gone: false, changedAt: 1_000_700 },
+    ];
+    await directory.refresh();
+    await directory.refresh();
+    expect([...directory.ids()].sort()).toEqual(['a', 'c']);
+    expect(directory.size).toBe(2);
+    expect(directory.version).toBe(version + 2);
+    expect(directory.inPartition(partitionOf('c')).has('c')).toBe(true);
+    expect(directory.has('b')).toBe(false);
+    expect(asked[0]).toBeLessThan(1_000_000 - 10_000);
+    expect(asked[1]).toBe(1_000_900 - 5000);
+  });
+});
