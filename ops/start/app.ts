@@ -65,7 +65,7 @@ export async function startApp(
     const parsed = parseLine(line);
     if (parsed === undefined) {
       if (stream === 'err' && line.trim() !== '') {
-        options.onLog({ type: 'log', name: options.name, level: 'error', event: line.trim(), fields: {} });
+        options.onLog({ type: 'log', name: options.name, level: 'error', event: 'stderr', fields: { text: line.trimEnd() } });
       }
       return;
     }

@@ -59,6 +59,7 @@ export function eventText(event: StackEvent): string | undefined {
     case 'note':
       return event.text;
     case 'log':
+      if (event.event === 'stderr') return `${event.name}: ${String(event.fields['text'])}`;
       return `${event.name}: ${event.level === 'warn' ? 'warning' : 'error'}: ${event.event}${fieldText(event.fields)}`;
     case 'exited': {
       const how = event.exit.signal === null ? `ended with code ${event.exit.code}` : `was ended by ${event.exit.signal}`;
@@ -73,6 +74,8 @@ export function eventText(event: StackEvent): string | undefined {
 
 const WINDOW_MS = 10_000;
 const LINES_PER_WINDOW = 3;
+/** of a stack trace a person needs the first lines */
+const STDERR_PER_WINDOW = 6;
 
 /**
  * The supervisor's voice. Owns the counters that keep a flood of one kind of line (same process, same event) from hiding the rest:
@@ -88,16 +91,16 @@ export function createTerminal(
     output.write(`${open ? '\n' : ''}${text}\n`);
     open = false;
   };
-  const allowed = (key: string): string | undefined => {
+  const allowed = (key: string, most: number): string | undefined => {
     const now = options.now();
     const flood = floods.get(key);
     if (flood === undefined || now - flood.since > WINDOW_MS) {
       floods.set(key, { since: now, count: 1 });
-      const missed = (flood?.count ?? 0) - LINES_PER_WINDOW;
+      const missed = (flood?.count ?? 0) - most;
       return missed > 0 ? `  (${missed} more like this before; see the logs)` : '';
     }
     flood.count += 1;
-    return flood.count <= LINES_PER_WINDOW ? '' : undefined;
+    return flood.count <= most ? '' : undefined;
   };
   return {
     line,
@@ -113,7 +116,10 @@ export function createTerminal(
       if (event.type === 'note' && options.quiet) return;
       const text = eventText(event);
       if (text === undefined) return;
-      const suffix = event.type === 'log' ? allowed(`${event.name} ${event.event}`) : '';
+      const suffix =
+        event.type === 'log'
+          ? allowed(`${event.name} ${event.event}`, event.event === 'stderr' ? STDERR_PER_WINDOW : LINES_PER_WINDOW)
+          : '';
       if (suffix !== undefined) line(`  ${options.clockText()} ${text}${suffix}`);
     },
   };
