@@ -1,0 +1,154 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../ops/lifecycle/index.ts';
+import { dial, startTestHub, type TestHub, type TestSocket } from './testing.ts';
+
+let hub: TestHub;
+let sockets: TestSocket[] = [];
+afterEach(async () => {
+  for (const { ws } of sockets) ws.terminate();
+  sockets = [];
+  await hub.lifetime.end();
+});
+const open = async (): Promise<TestSocket> => {
+  const socket = await dial(hub.port);
+  sockets.push(socket);
+  return socket;
+};
+const sub = (id: string, query: string, variables?: unknown): unknown => ({ id, type: 'subscribe', payload: { query, variables } });
+// biome-ignore lint/suspicious/noExplicitAny: payloads of the test's own schema
+const datas = (socket: TestSocket, field: string): any[] =>
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  socket.messages.filter((message) => message['type'] === 'next').map((message) => (message['payload'] as any).data[field]);
+
+describe('sharing', () => {
+  it('executes once for 50 sockets with ids and cursors of their own', async () => {
+    hub = await startTestHub({ tickMs: 20 });
+    hub.state.push(1, 10);
+    const query = 'subscription($since: LivePosition) { state(since: $since) { epoch from seq value } }';
+    for (let count = 0; count < 50; count++) {
+      const socket = await open();
+      socket.send(sub(`id-${count}-${'x'.repeat(count)}`, query, count % 2 === 0 ? undefined : { since: { epoch: 'e', seq: 7 } }));
+    }
+    await expect.poll(() => sockets.every((socket) => datas(socket, 'state').length === 1)).toBe(true);
+    const before = hub.executions();
+    hub.state.push(77);
+    await expect.poll(() => sockets.every((socket) => datas(socket, 'state').length === 2)).toBe(true);
+    expect(hub.executions() - before).toBe(1);
+    for (const [index, socket] of sockets.entries()) {
+      expect(socket.messages.at(-1)).toEqual({
+        id: `id-${index}-${'x'.repeat(index)}`,
+        type: 'next',
+        payload: { data: { state: { epoch: 'e', from: 10, seq: 11, value: 77 } }, extensions: { live: { epoch: 'e', seq: 11 } } },
+      });
+      expect(datas(socket, 'state')[0].from).toBe(index % 2 === 0 ? 10 : 7);
+    }
+  });
+  it('does not share what differs: another variable, another right', async () => {
+    hub = await startTestHub({ tickMs: 20 });
+    const one = await open();
+    const two = await open();
+    const three = await open();
+    hub.keys.set('screen', { ...(hub.keys.get('good') as never as object), scopes: new Set(['screen']) } as never);
+    three.send({ type: 'ping', payload: { authorization: 'screen' } });
+    await three.next();
+    await systemClock.sleep(20);
+    const query = 'subscription($n: Int) { state(n: $n) { seq } }';
+    one.send(sub('1', query, { n: 1 }));
+    two.send(sub('1', query, { n: 2 }));
+    three.send(sub('1', query, { n: 1 }));
+    await expect.poll(() => hub.executions()).toBe(3);
+    hub.state.push(1);
+    await expect.poll(() => hub.executions()).toBe(6);
+  });
+  it('gathers changes of one tick into one frame; 0 sends at once', async () => {
+    hub = await startTestHub({ tickMs: 60 });
+    const socket = await open();
+    socket.send(sub('1', 'subscription { state { from seq } }'));
+    await expect.poll(() => datas(socket, 'state').length).toBe(1);
+    for (let value = 0; value < 10; value++) {
+      hub.state.push(value);
+      await systemClock.sleep(2);
+    }
+    await expect.poll(() => datas(socket, 'state').at(-1)?.seq).toBe(10);
+    expect(datas(socket, 'state')).toEqual([
+      { from: 0, seq: 0 },
+      { from: 0, seq: 10 },
+    ]);
+  });
+  it('restarts an operation under a key with other rights', async () => {
+    hub = await startTestHub();
+    const socket = await open();
+    socket.send(sub('1', 'subscription { state { seq } }'));
+    await expect.poll(() => datas(socket, 'state').length).toBe(1);
+    hub.keys.set('screen', { ...(hub.keys.get('good') as never as object), scopes: new Set(['screen']) } as never);
+    socket.send({ type: 'ping', payload: { authorization: 'screen' } });
+    await expect.poll(() => datas(socket, 'state').length).toBe(2);
+    hub.state.push(1);
+    await expect.poll(() => datas(socket, 'state').map((tick) => tick.seq)).toEqual([0, 0, 1]);
+  });
+});
+
+describe('resuming and slow readers', () => {
+  it('gives what was missed, a snapshot where that is not kept, and RESYNC_REQUIRED for events', async () => {
+    hub = await startTestHub({ keep: 5 });
+    hub.state.push(1, 20);
+    hub.events.push(1, 20);
+    const socket = await open();
+    const query = (field: string): string => `subscription($since: LivePosition) { ${field}(since: $since) { from seq value } }`;
+    const first = async (field: string, since: unknown): Promise<unknown> => {
+      const id = `${field}${JSON.stringify(since)}`;
+      socket.send(sub(id, query(field), { since }));
+      await expect.poll(() => socket.messages.some((message) => message['id'] === id)).toBe(true);
+      return socket.messages.find((message) => message['id'] === id);
+    };
+    expect(await first('state', { epoch: 'e', seq: 16 })).toMatchObject({ payload: { data: { state: { from: 16, seq: 20 } } } });
+    expect(await first('state', { epoch: 'e', seq: 3 })).toMatchObject({ payload: { data: { state: { from: 20, seq: 20 } } } });
+    expect(await first('state', { epoch: 'other', seq: 18 })).toMatchObject({ payload: { data: { state: { from: 20 } } } });
+    expect(await first('state', { epoch: 'e', seq: 99 })).toMatchObject({ payload: { data: { state: { from: 20 } } } });
+    expect(await first('events', { epoch: 'e', seq: 18 })).toMatchObject({ payload: { data: { events: { seq: 19 } } } });
+    const lost = await first('events', { epoch: 'e', seq: 3 });
+    expect(lost).toMatchObject({ type: 'error', payload: [{ extensions: { code: 'RESYNC_REQUIRED', live: { epoch: 'e', seq: 3 } } }] });
+  });
+  const stalled = async (field: 'state' | 'events'): Promise<{ readonly slow: TestSocket; readonly quick: TestSocket }> => {
+    const slow = await open();
+    const quick = await open();
+    for (const socket of [slow, quick]) socket.send(sub('1', `subscription { ${field} { from seq value pad } }`));
+    if (field === 'state') await expect.poll(() => [slow, quick].map((socket) => datas(socket, field).length)).toEqual([1, 1]);
+    else await systemClock.sleep(50);
+    slow.ws.pause();
+    for (let value = 1; value <= 400; value++) {
+      hub[field].push(value);
+      await systemClock.sleep(2);
+    }
+    await expect.poll(() => datas(quick, field).at(-1)?.value, { timeout: 5_000 }).toBe(400);
+    return { slow, quick };
+  };
+  it('merges state for a reader that is slow, without a gap, while others get every frame', { timeout: 20_000 }, async () => {
+    hub = await startTestHub({ tickMs: 1, pad: 60_000 });
+    const { slow, quick } = await stalled('state');
+    slow.ws.resume();
+    await expect.poll(() => datas(slow, 'state').at(-1)?.value, { timeout: 5_000 }).toBe(400);
+    for (const socket of [slow, quick]) {
+      const ticks = datas(socket, 'state');
+      for (let index = 1; index < ticks.length; index++) expect(ticks[index].from).toBe(ticks[index - 1].seq);
+    }
+    expect(datas(slow, 'state').length).toBeLessThan(datas(quick, 'state').length - 50);
+  });
+  it('tells a reader that fell out of the events so, with its last position', { timeout: 20_000 }, async () => {
+    hub = await startTestHub({ tickMs: 1, pad: 60_000, keep: 50 });
+    const { slow, quick } = await stalled('events');
+    expect(datas(quick, 'events').map((tick) => tick.value)).toEqual(Array.from({ length: 400 }, (_, index) => index + 1));
+    slow.ws.resume();
+    await expect.poll(() => slow.messages.at(-1)?.['type'], { timeout: 5_000 }).toBe('error');
+    const seen = datas(slow, 'events').map((tick) => tick.value);
+    expect(seen).toEqual(Array.from({ length: seen.length }, (_, index) => index + 1));
+    expect(slow.messages.at(-1)).toMatchObject({ payload: [{ extensions: { code: 'RESYNC_REQUIRED', live: { seq: seen.length } } }] });
+  });
+  it('closes a reader that takes nothing with 4503', { timeout: 20_000 }, async () => {
+    hub = await startTestHub({ tickMs: 1, pad: 60_000, stallMs: 1_000 });
+    const { slow } = await stalled('state');
+    await expect.poll(() => hub.server.sockets('graphql'), { timeout: 6_000 }).toBe(1);
+    slow.ws.resume();
+    expect([4503, 1006]).toContain((await slow.closed).code);
+  });
+});
