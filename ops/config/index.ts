@@ -1,6 +1,7 @@
 import { FIELDS, type Field, type FieldName, type Settings } from './fields.ts';
 
 export { FIELDS, type Field, type FieldName, type Settings } from './fields.ts';
+export { configurationReference } from './reference.ts';
 
 /** A wrong environment. `problems` holds one line per variable: its name and what was expected. Never holds a value of a secret. */
 export class ConfigError extends Error {

@@ -41,6 +41,8 @@ export function listMigrations(): readonly Migration[] {
   const names = readdirSync(fileURLToPath(new URL('.', import.meta.url)))
     .filter((name) => /^\d{4}_[a-z0-9_]+\.sql$/.test(name))
     .sort();
+  // a build that did not copy the files would take any database for one that is newer, or an empty one for finished
+  if (names.length === 0) throw new MigrationError('migrations: no numbered files beside the compiled code; the build did not copy them');
   return names.map((file, index) => {
     const number = Number(file.slice(0, 4));
     if (number !== index + 1) throw new MigrationError(`migrations: expected number ${index + 1}, found ${file}`);

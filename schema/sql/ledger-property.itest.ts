@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { accept, adopt, cancel, intent, promoteDue, redrive, result } from './index.ts';
+import { accept, adopt, cancel, intent, loadMessages, promoteDue, redrive, result } from './index.ts';
 import { createWorld, hashOf, now, type World } from './test-world.ts';
 
 let world: World;
@@ -20,16 +20,21 @@ const step = fc.oneof(
     content: fc.integer({ min: 0, max: 1 }),
     later: fc.boolean(),
   }),
-  fc.record({ kind: fc.constant('intent' as const), pick: fc.nat(30), resend: fc.boolean(), budget: fc.integer({ min: 1, max: 4 }) }),
+  fc.record({ kind: fc.constant('intent' as const), pick: fc.nat(4), resend: fc.boolean(), budget: fc.integer({ min: 1, max: 4 }) }),
   fc.record({
     kind: fc.constant('result' as const),
     results: fc.array(
-      fc.record({ pick: fc.nat(30), state: fc.constantFrom(...states), attempt: fc.integer({ min: 1, max: 3 }), stale: fc.boolean() }),
+      fc.record({
+        pick: fc.nat(4),
+        state: fc.constantFrom(...states),
+        behind: fc.constantFrom(0, 0, 0, 1),
+        stale: fc.constantFrom(false, false, false, true),
+      }),
       { minLength: 1, maxLength: 5 },
     ),
   }),
-  fc.record({ kind: fc.constant('cancel' as const), pick: fc.nat(30) }),
-  fc.record({ kind: fc.constant('redrive' as const), pick: fc.option(fc.nat(30)) }),
+  fc.record({ kind: fc.constant('cancel' as const), pick: fc.nat(4) }),
+  fc.record({ kind: fc.constant('redrive' as const), pick: fc.option(fc.nat(4)) }),
   fc.record({ kind: fc.constant('promote' as const) }),
   fc.record({ kind: fc.constant('takeover' as const) }),
 );
@@ -51,7 +56,7 @@ it('keeps backlog = open messages, one message per key, dead letters = DEAD and 
               lane: one.lane,
               idempotencyKey: one.key === 0 ? null : `${tag} ${one.key}`,
               contentHash: hashOf(String(one.content)),
-              scheduledAt: one.later ? now() + 50 : null,
+              scheduledAt: one.later ? now() + 3_600_000 : null,
             });
             const [outcome] = await accept(world.sql, [item]);
             const earlier = one.key === 0 ? undefined : keys.get(one.key);
@@ -66,14 +71,16 @@ it('keeps backlog = open messages, one message per key, dead letters = DEAD and 
           case 'intent':
             await intent(world.sql, [world.intentItem(device, epoch, at(one.pick), { resendUnknown: one.resend, budget: one.budget })]);
             break;
-          case 'result':
+          case 'result': {
+            const attempts = new Map((await loadMessages(world.sql, world.tenantId, ids)).map((message) => [message.id, message.attempts]));
             await result(
               world.sql,
-              one.results.map(({ pick, state, attempt, stale }) =>
-                world.resultItem(device, stale ? epoch - 1 : epoch, at(pick), state, { attempt }),
+              one.results.map(({ pick, state, behind, stale }) =>
+                world.resultItem(device, stale ? epoch - 1 : epoch, at(pick), state, { attempt: (attempts.get(at(pick)) ?? 0) - behind }),
               ),
             );
             break;
+          }
           case 'cancel':
             await cancel(world.sql, world.tenantId, at(one.pick));
             break;
@@ -81,6 +88,7 @@ it('keeps backlog = open messages, one message per key, dead letters = DEAD and 
             await redrive(world.sql, world.tenantId, one.pick === null ? null : [at(one.pick)], 50);
             break;
           case 'promote':
+            await world.sql.unsafe('update messages set due_at = now() where device_id = $1 and seq is null', [device]);
             await promoteDue(world.sql, 50);
             break;
           case 'takeover':

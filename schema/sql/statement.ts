@@ -4,7 +4,7 @@ import type { Sql } from '../../ops/connect/index.ts';
 export type SqlRunner = Pick<Sql, 'unsafe'>;
 export type { Sql } from '../../ops/connect/index.ts';
 
-export type Parameter = string | number | boolean | null;
+export type Parameter = string | number | boolean | Buffer | null;
 type Value = string | number | boolean | Uint8Array | null;
 
 /**
@@ -32,7 +32,7 @@ export async function query<Row extends object>(sql: SqlRunner, text: string, pa
   return await sql.unsafe<Row[]>(text, parameters as Parameter[], { prepare: true });
 }
 
-/** The text form of a bytea parameter. */
-export function bytea(bytes: Uint8Array): string {
-  return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`;
+/** A bytea parameter. As text the client would encode its letters a second time, and the bytes stored would be another's than those in arrays. */
+export function bytea(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,0 +1,334 @@
+-- Snapshot of the schema after all migrations. Made by: npm run snapshots. Do not edit.
+
+create type lane as enum ('control', 'high', 'normal');
+
+create type message_state as enum ('QUEUED', 'SENDING', 'WRITTEN', 'UNKNOWN', 'FAILED', 'DEAD', 'CANCELLED', 'SUPPRESSED', 'SENT', 'DELIVERED', 'READ');
+
+create type transport as enum ('simulator', 'link', 'whatsapp');
+
+create table api_keys (
+  id uuid not null,
+  tenant_id uuid,
+  name text not null,
+  hash bytea not null,
+  scopes text[] not null,
+  created_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  constraint api_keys_pkey PRIMARY KEY (id),
+  constraint api_keys_hash_key UNIQUE (hash),
+  constraint api_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id)
+);
+CREATE INDEX api_keys_tenant ON public.api_keys USING btree (tenant_id, created_at);
+
+create table audit (
+  id uuid not null,
+  tenant_id uuid,
+  api_key_id uuid,
+  action text not null,
+  subject text,
+  detail jsonb not null default '{}'::jsonb,
+  at timestamp with time zone not null default now(),
+  constraint audit_pkey PRIMARY KEY (id)
+);
+CREATE INDEX audit_tenant ON public.audit USING btree (tenant_id, at DESC);
+
+create table campaigns (
+  id uuid not null,
+  tenant_id uuid not null,
+  name text not null,
+  state text not null default 'DRAFT'::text,
+  template text not null,
+  settings jsonb not null default '{}'::jsonb,
+  created_at timestamp with time zone not null default now(),
+  started_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  constraint campaigns_pkey PRIMARY KEY (id),
+  constraint campaigns_tenant_id_name_key UNIQUE (tenant_id, name),
+  constraint campaigns_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint campaigns_state_check CHECK ((state = ANY (ARRAY['DRAFT'::text, 'RUNNING'::text, 'PAUSED'::text, 'CANCELLED'::text, 'DONE'::text])))
+);
+
+create table dead_letters (
+  message_id uuid not null,
+  tenant_id uuid not null,
+  device_id uuid not null,
+  state message_state not null,
+  cause text not null,
+  attempts integer not null,
+  last_error text,
+  created_at timestamp with time zone not null default now(),
+  redriven_at timestamp with time zone,
+  redrives integer not null default 0,
+  constraint dead_letters_pkey PRIMARY KEY (message_id)
+);
+CREATE INDEX dead_letters_tenant ON public.dead_letters USING btree (tenant_id, created_at DESC, message_id) WHERE (redriven_at IS NULL);
+
+create table devices (
+  id uuid not null,
+  tenant_id uuid not null,
+  partition smallint not null,
+  name text not null,
+  phone text,
+  transport transport not null,
+  paired boolean not null default false,
+  paused boolean not null default false,
+  pause_reason text,
+  quarantined boolean not null default false,
+  quarantine_reason text,
+  pace_min_ms integer not null default 5000,
+  pace_max_ms integer not null default 15000,
+  daily_cap integer,
+  link_token_hash bytea,
+  settings jsonb not null default '{}'::jsonb,
+  created_at timestamp with time zone not null default now(),
+  changed_at timestamp with time zone not null default now(),
+  deleted_at timestamp with time zone,
+  constraint devices_pkey PRIMARY KEY (id),
+  constraint devices_link_token_hash_key UNIQUE (link_token_hash),
+  constraint devices_tenant_id_name_key UNIQUE (tenant_id, name),
+  constraint devices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint devices_check CHECK ((pace_max_ms >= pace_min_ms)),
+  constraint devices_daily_cap_check CHECK ((daily_cap > 0)),
+  constraint devices_pace_min_ms_check CHECK ((pace_min_ms >= 0)),
+  constraint devices_partition_check CHECK (((partition >= 0) AND (partition <= 255)))
+);
+CREATE INDEX devices_changed ON public.devices USING btree (changed_at);
+CREATE INDEX devices_tenant ON public.devices USING btree (tenant_id, id) WHERE (deleted_at IS NULL);
+
+create table enrolments (
+  id bigint generated always as identity not null,
+  tenant_id uuid not null,
+  lead_id uuid not null,
+  sequence_id uuid,
+  campaign_id uuid,
+  device_id uuid,
+  next_step smallint not null default 1,
+  due_at timestamp with time zone,
+  ended_cause text,
+  created_at timestamp with time zone not null default now(),
+  constraint enrolments_pkey PRIMARY KEY (id),
+  constraint enrolments_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES campaigns(id),
+  constraint enrolments_device_id_fkey FOREIGN KEY (device_id) REFERENCES devices(id),
+  constraint enrolments_lead_id_fkey FOREIGN KEY (lead_id) REFERENCES leads(id),
+  constraint enrolments_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES sequences(id),
+  constraint enrolments_check CHECK ((num_nonnulls(sequence_id, campaign_id) = 1))
+);
+CREATE UNIQUE INDEX enrolments_campaign ON public.enrolments USING btree (campaign_id, lead_id) WHERE (campaign_id IS NOT NULL);
+CREATE INDEX enrolments_due ON public.enrolments USING btree (due_at) WHERE (due_at IS NOT NULL);
+CREATE UNIQUE INDEX enrolments_sequence ON public.enrolments USING btree (sequence_id, lead_id) WHERE (sequence_id IS NOT NULL);
+
+create table idempotency_keys (
+  tenant_id uuid not null,
+  key text not null,
+  content_hash bytea not null,
+  message_id uuid not null,
+  created_at timestamp with time zone not null default now(),
+  constraint idempotency_keys_pkey PRIMARY KEY (tenant_id, key)
+);
+CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (created_at);
+
+create table inbound_messages (
+  device_id uuid not null,
+  id text not null,
+  tenant_id uuid not null,
+  sender text not null,
+  sender_lid text,
+  body text not null,
+  received_at timestamp with time zone not null default now(),
+  constraint inbound_messages_pkey PRIMARY KEY (device_id, id)
+);
+
+create table lane_counters (
+  device_id uuid not null,
+  lane lane not null,
+  next_seq bigint not null default 1,
+  accepted bigint not null default 0,
+  constraint lane_counters_pkey PRIMARY KEY (device_id, lane),
+  constraint lane_counters_device_id_fkey FOREIGN KEY (device_id) REFERENCES devices(id)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
+
+create table leads (
+  id uuid not null,
+  tenant_id uuid not null,
+  phone text,
+  lid text,
+  name text,
+  tags text[] not null default '{}'::text[],
+  stage text,
+  attributes jsonb not null default '{}'::jsonb,
+  consent_source text,
+  consent_at timestamp with time zone,
+  created_at timestamp with time zone not null default now(),
+  constraint leads_pkey PRIMARY KEY (id),
+  constraint leads_tenant_id_lid_key UNIQUE (tenant_id, lid),
+  constraint leads_tenant_id_phone_key UNIQUE (tenant_id, phone),
+  constraint leads_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint leads_check CHECK (((phone IS NOT NULL) OR (lid IS NOT NULL)))
+);
+
+create table messages (
+  id uuid not null,
+  tenant_id uuid not null,
+  device_id uuid not null,
+  lane lane not null,
+  seq bigint,
+  state message_state not null default 'QUEUED'::message_state,
+  attempt integer not null default 0,
+  budget_from integer not null default 0,
+  epoch bigint,
+  node text,
+  recipient text not null,
+  recipient_lid text,
+  body text not null,
+  due_at timestamp with time zone not null,
+  created_at timestamp with time zone not null default now(),
+  intent_at timestamp with time zone,
+  sent_at timestamp with time zone,
+  delivered_at timestamp with time zone,
+  read_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  cause text,
+  last_error text,
+  campaign_id uuid,
+  enrolment_id uuid,
+  traceparent text,
+  constraint messages_pkey PRIMARY KEY (id)
+) partition by RANGE (id);
+CREATE INDEX messages_device ON ONLY public.messages USING btree (device_id, id);
+CREATE INDEX messages_in_flight ON ONLY public.messages USING btree (device_id) WHERE (state = ANY (ARRAY['SENDING'::message_state, 'WRITTEN'::message_state, 'UNKNOWN'::message_state]));
+CREATE INDEX messages_open ON ONLY public.messages USING btree (device_id, lane, seq) WHERE ((state = ANY (ARRAY['QUEUED'::message_state, 'SENDING'::message_state, 'WRITTEN'::message_state, 'UNKNOWN'::message_state])) AND (seq IS NOT NULL));
+CREATE INDEX messages_scheduled ON ONLY public.messages USING btree (due_at) WHERE ((state = 'QUEUED'::message_state) AND (seq IS NULL));
+CREATE INDEX messages_tenant ON ONLY public.messages USING btree (tenant_id, id);
+
+create table migrations (
+  number integer not null,
+  name text not null,
+  checksum text not null,
+  applied_at timestamp with time zone not null default clock_timestamp(),
+  constraint migrations_pkey PRIMARY KEY (number)
+);
+
+create table nodes (
+  id text not null,
+  state text not null,
+  version text not null,
+  host text not null,
+  capacity integer not null,
+  devices integer not null default 0,
+  started_at timestamp with time zone not null,
+  seen_at timestamp with time zone not null,
+  constraint nodes_pkey PRIMARY KEY (id),
+  constraint nodes_state_check CHECK ((state = ANY (ARRAY['JOINING'::text, 'ACTIVE'::text, 'DRAINING'::text, 'GONE'::text])))
+);
+
+create table ownership (
+  device_id uuid not null,
+  partition smallint not null,
+  epoch bigint not null default 0,
+  node text,
+  acquired_at timestamp with time zone,
+  crashes smallint not null default 0,
+  last_message_id uuid,
+  next_send_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  day date not null default '-infinity'::date,
+  day_sent integer not null default 0,
+  ended bigint not null default 0,
+  constraint ownership_pkey PRIMARY KEY (device_id),
+  constraint ownership_device_id_fkey FOREIGN KEY (device_id) REFERENCES devices(id),
+  constraint ownership_ended_check CHECK ((ended >= 0))
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
+CREATE INDEX ownership_partition ON public.ownership USING btree (partition);
+
+create table sequences (
+  id uuid not null,
+  tenant_id uuid not null,
+  name text not null,
+  version integer not null default 1,
+  next_sequence_id uuid,
+  settings jsonb not null default '{}'::jsonb,
+  created_at timestamp with time zone not null default now(),
+  constraint sequences_pkey PRIMARY KEY (id),
+  constraint sequences_tenant_id_name_version_key UNIQUE (tenant_id, name, version),
+  constraint sequences_next_sequence_id_fkey FOREIGN KEY (next_sequence_id) REFERENCES sequences(id),
+  constraint sequences_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id)
+);
+
+create table session_keys (
+  device_id uuid not null,
+  type text not null,
+  id text not null,
+  value bytea not null,
+  constraint session_keys_pkey PRIMARY KEY (device_id, type, id),
+  constraint session_keys_device_id_fkey FOREIGN KEY (device_id) REFERENCES devices(id)
+);
+
+create table sessions (
+  device_id uuid not null,
+  creds bytea not null,
+  epoch bigint not null,
+  updated_at timestamp with time zone not null default now(),
+  constraint sessions_pkey PRIMARY KEY (device_id),
+  constraint sessions_device_id_fkey FOREIGN KEY (device_id) REFERENCES devices(id)
+);
+
+create table steps (
+  sequence_id uuid not null,
+  position smallint not null,
+  delay_ms bigint not null,
+  template text not null,
+  constraint steps_pkey PRIMARY KEY (sequence_id, "position"),
+  constraint steps_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES sequences(id),
+  constraint steps_delay_ms_check CHECK ((delay_ms >= 0)),
+  constraint steps_position_check CHECK (("position" >= 1))
+);
+
+create table suppressions (
+  id uuid not null,
+  tenant_id uuid not null,
+  phone text,
+  lid text,
+  reason text not null,
+  source text not null,
+  created_at timestamp with time zone not null default now(),
+  constraint suppressions_pkey PRIMARY KEY (id),
+  constraint suppressions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint suppressions_check CHECK (((phone IS NOT NULL) OR (lid IS NOT NULL)))
+);
+CREATE UNIQUE INDEX suppressions_lid ON public.suppressions USING btree (tenant_id, lid) WHERE (lid IS NOT NULL);
+CREATE UNIQUE INDEX suppressions_phone ON public.suppressions USING btree (tenant_id, phone) WHERE (phone IS NOT NULL);
+
+create table tenants (
+  id uuid not null,
+  name text not null,
+  max_backlog bigint not null default 1000000,
+  time_zone text not null default 'UTC'::text,
+  created_at timestamp with time zone not null default now(),
+  constraint tenants_pkey PRIMARY KEY (id),
+  constraint tenants_name_key UNIQUE (name),
+  constraint tenants_max_backlog_check CHECK ((max_backlog > 0))
+);
+
+create table traffic (
+  tenant_id uuid not null,
+  bucket timestamp with time zone not null,
+  node text not null,
+  sent integer not null default 0,
+  delivered integer not null default 0,
+  failed integer not null default 0,
+  constraint traffic_pkey PRIMARY KEY (tenant_id, bucket, node)
+);
+CREATE INDEX traffic_bucket ON public.traffic USING btree (bucket);
+
+create table webhooks (
+  id uuid not null,
+  tenant_id uuid not null,
+  url text not null,
+  events text[] not null,
+  secret bytea not null,
+  disabled_at timestamp with time zone,
+  disabled_reason text,
+  created_at timestamp with time zone not null default now(),
+  constraint webhooks_pkey PRIMARY KEY (id),
+  constraint webhooks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id)
+);

@@ -1,0 +1,44 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { uuidV7 } from '../domain/index.ts';
+import { accept, cancel, dropEndedPartitions, ensurePartitions, listPartitions } from './index.ts';
+import { createWorld, now, type World } from './test-world.ts';
+
+let world: World;
+beforeAll(async () => {
+  world = await createWorld();
+});
+afterAll(async () => {
+  await world.drop();
+});
+
+const DAY = 86_400_000;
+
+it('makes yesterday, today and the days ahead, from several processes at once, and each only once', async () => {
+  const later = now() + 100 * DAY;
+  const made = await Promise.all([1, 2, 3].map(async () => await ensurePartitions(world.sql, { nowMs: later, aheadDays: 3 })));
+  expect(new Set(made.flat()).size).toBe(5);
+  expect(await ensurePartitions(world.sql, { nowMs: later, aheadDays: 3 })).toEqual([]);
+  const starts = (await listPartitions(world.sql)).map((partition) => partition.startMs);
+  const today = Math.floor(later / DAY) * DAY;
+  expect(starts.slice(-5)).toEqual([-1, 0, 1, 2, 3].map((day) => today + day * DAY));
+  const [device = ''] = await world.devices(1);
+  const ids = [uuidV7(today), uuidV7(today + DAY - 1)];
+  await accept(
+    world.sql,
+    ids.map((id) => world.item(device, { id })),
+  );
+  const places = await world.sql.unsafe('select distinct tableoid::regclass::text as place from messages where device_id = $1', [device]);
+  expect(places).toHaveLength(1);
+});
+
+it('drops what is old and has ended, and keeps a partition with one open message', async () => {
+  const old = now() - 50 * DAY;
+  await ensurePartitions(world.sql, { nowMs: old, aheadDays: 0 });
+  const [device = ''] = await world.devices(1);
+  const id = uuidV7(old);
+  await accept(world.sql, [world.item(device, { id })]);
+  const [before, day] = (await listPartitions(world.sql)).map((partition) => partition.name);
+  expect(await dropEndedPartitions(world.sql, { beforeMs: now() - 30 * DAY })).toEqual({ dropped: [before], kept: [day] });
+  await cancel(world.sql, world.tenantId, id);
+  expect(await dropEndedPartitions(world.sql, { beforeMs: now() - 30 * DAY })).toEqual({ dropped: [day], kept: [] });
+});
