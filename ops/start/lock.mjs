@@ -1,6 +1,6 @@
 // A lock file between processes of one machine: holds the owner's pid and its start time, so that a lock left by a dead process (or by
 // one whose pid was given to another) is taken over. Used by the build and the installer.
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Start time of a process in clock ticks since boot, or '' where it is not running or /proc is missing. */
@@ -14,10 +14,12 @@ export function startTime(pid) {
   }
 }
 
-/** True while the process that wrote "pid start" still runs. */
+/** True while the process that wrote "pid start" still runs; one that ended but was not collected by its parent does not. */
 export function isAlive(pid, start) {
   if (!Number.isInteger(pid) || pid <= 0) return false;
-  if (start) return startTime(pid) === start;
+  const found = startTime(pid);
+  if (start) return found === start;
+  if (existsSync('/proc/self/stat')) return found !== '';
   try {
     process.kill(pid, 0);
     return true;
