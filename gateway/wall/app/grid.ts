@@ -1,6 +1,6 @@
 import { type DeviceRow, type Fleet, NO_NODE } from './fleet.ts';
 import { drawGlyph } from './glyph.ts';
-import { type GridLayout, layoutGrid } from './layout.ts';
+import { type GridLayout, INSET, layoutGrid } from './layout.ts';
 import { lookOf } from './palette.ts';
 
 const HEADER_PX = 52;
@@ -73,7 +73,7 @@ function drawFleet(context: CanvasRenderingContext2D, canvas: HTMLCanvasElement,
     context.fillRect(block.x, block.y, block.width, block.height);
     drawHeader(context, block.node, rows.length, block.x, block.y, block.width);
     rows.forEach((row, index) => {
-      const x = block.x + (index % block.columns) * layout.pitch;
+      const x = block.x + INSET + (index % block.columns) * layout.pitch;
       const y = block.y + HEADER_PX + Math.floor(index / block.columns) * layout.pitch;
       if (drawTile(context, row, x, y, layout, stale, now)) fading = true;
     });

@@ -15,7 +15,9 @@ export interface GridLayout {
 }
 
 const GAP = 16;
-const LARGEST_PITCH = 34;
+const LARGEST_PITCH = 56;
+/** px between a block's edge and its tiles */
+export const INSET = 14;
 
 /**
  * One block per node, side by side in as few rows as keep the tiles large. Every device is shown: the pitch is the largest at which
@@ -30,7 +32,7 @@ export function layoutGrid(counts: ReadonlyMap<string, number>, width: number, h
     const blockWidth = Math.floor((width - GAP * (perRow - 1)) / perRow);
     const blockHeight = Math.floor((height - GAP * (rows - 1)) / rows);
     const largest = Math.max(1, ...nodes.map((node) => counts.get(node) ?? 0));
-    const pitch = largestPitch(largest, blockWidth, blockHeight - headerHeight);
+    const pitch = largestPitch(largest, blockWidth - 2 * INSET, blockHeight - headerHeight - INSET);
     if (pitch === 0 || (best !== undefined && best.pitch >= pitch)) continue;
     best = {
       pitch,
@@ -41,7 +43,7 @@ export function layoutGrid(counts: ReadonlyMap<string, number>, width: number, h
         y: Math.floor(index / perRow) * (blockHeight + GAP),
         width: blockWidth,
         height: blockHeight,
-        columns: Math.max(1, Math.floor(blockWidth / pitch)),
+        columns: Math.max(1, Math.floor((blockWidth - 2 * INSET) / pitch)),
       })),
     };
   }

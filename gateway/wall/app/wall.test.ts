@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Columns, createFleet, type FleetUpdate, type Totals } from './fleet.ts';
 import { clockText, freshnessOf } from './freshness.ts';
-import { largestPitch, layoutGrid } from './layout.ts';
+import { INSET, largestPitch, layoutGrid } from './layout.ts';
 import { LOOKS, lookOf } from './palette.ts';
 
 const totals: Totals = { devices: 2, connected: 1, backlog: 0, sentPerMinute: 0, failedPerMinute: 0, states: [] };
@@ -101,8 +101,8 @@ describe('layout', () => {
     expect(layout.blocks).toHaveLength(nodes);
     for (const block of layout.blocks) {
       const rows = Math.ceil((counts.get(block.node) ?? 0) / block.columns);
-      expect(block.columns * layout.pitch).toBeLessThanOrEqual(block.width);
-      expect(52 + rows * layout.pitch).toBeLessThanOrEqual(block.height);
+      expect(2 * INSET + block.columns * layout.pitch).toBeLessThanOrEqual(block.width);
+      expect(52 + INSET + rows * layout.pitch).toBeLessThanOrEqual(block.height);
       expect(block.x + block.width).toBeLessThanOrEqual(1336);
       expect(block.y + block.height).toBeLessThanOrEqual(768);
     }
