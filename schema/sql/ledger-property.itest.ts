@@ -18,7 +18,7 @@ const step = fc.oneof(
     lane: fc.constantFrom('high' as const, 'normal' as const),
     key: fc.integer({ min: 0, max: 4 }),
     content: fc.integer({ min: 0, max: 1 }),
-    later: fc.boolean(),
+    later: fc.constantFrom(false, false, true),
   }),
   fc.record({ kind: fc.constant('intent' as const), pick: fc.nat(4), resend: fc.boolean(), budget: fc.integer({ min: 1, max: 4 }) }),
   fc.record({
@@ -26,15 +26,15 @@ const step = fc.oneof(
     results: fc.array(
       fc.record({
         pick: fc.nat(4),
-        state: fc.constantFrom(...states),
+        state: fc.constantFrom(...states, 'FAILED', 'DEAD', 'FAILED', 'DEAD'),
         behind: fc.constantFrom(0, 0, 0, 1),
         stale: fc.constantFrom(false, false, false, true),
       }),
-      { minLength: 1, maxLength: 5 },
+      { minLength: 1, maxLength: 2 },
     ),
   }),
   fc.record({ kind: fc.constant('cancel' as const), pick: fc.nat(4) }),
-  fc.record({ kind: fc.constant('redrive' as const), pick: fc.option(fc.nat(4)) }),
+  fc.record({ kind: fc.constant('redrive' as const), pick: fc.option(fc.nat(4), { freq: 1 }) }),
   fc.record({ kind: fc.constant('promote' as const) }),
   fc.record({ kind: fc.constant('takeover' as const) }),
 );
