@@ -58,10 +58,15 @@ function isInstalled() {
 
 const markInstalled = () => writeFileSync(stampFile(), `${installStamp()} ${process.versions.modules}`);
 
+/** npm's first words say the cause, its last only where the log is. */
 function explain(output) {
-  const tail = output.trim().split('\n').slice(-15).join('\n');
-  if (!OFFLINE.test(output)) return `npm ci failed:\n${tail}`;
-  return `the packages could not be fetched: the npm registry was not reached.\nConnect this machine (or set npm's registry or proxy), then run the same command again.\n${tail}`;
+  const words = output
+    .trim()
+    .split('\n')
+    .filter((line) => line !== '' && !/^npm error\s+at /.test(line));
+  const head = words.slice(0, 8).join('\n');
+  if (!OFFLINE.test(output)) return `${head}\nnpm ci failed`;
+  return `${head}\nthe packages could not be fetched: the npm registry was not reached.\nConnect this machine (or set npm's registry or proxy), then run the same command again.`;
 }
 
 async function install(say) {
