@@ -144,6 +144,8 @@ export function createDeviceConnection(
       opened(jid) {
         release();
         if (!present()) return;
+        // a login that no phone has accepted: not what WhatsApp's servers do
+        if (!linked) return refuse('PAIRING_FAILED');
         online = true;
         redial.opened();
         log.info('whatsapp.online', { device: device.id });
@@ -162,7 +164,7 @@ export function createDeviceConnection(
       },
       linked(jid) {
         if (!present()) return;
-        if (device.phone !== null && phoneOf(jid) !== device.phone) return wrongNumber();
+        if (device.phone !== null && phoneOf(jid) !== device.phone) return refuse('WRONG_NUMBER');
         linked = true;
         session?.saveCreds(creds);
         say('PAIRING', 'RESTARTING');
@@ -193,10 +195,11 @@ export function createDeviceConnection(
     }
   };
 
-  const wrongNumber = (): void => {
-    desk.publish(device.id, { kind: 'end', outcome: 'WRONG_NUMBER' });
+  /** ends a pairing that came out wrong; nothing of it was stored */
+  const refuse = (reason: string): void => {
+    desk.publish(device.id, { kind: 'end', outcome: reason });
     void hangUp();
-    idle('UNPAIRED', 'WRONG_NUMBER');
+    idle('UNPAIRED', reason);
   };
 
   const closed = async (code: number | null): Promise<void> => {

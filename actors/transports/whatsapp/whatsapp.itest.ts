@@ -199,7 +199,11 @@ describe('a device without a session', () => {
     await until('UNPAIRED', () => seen.states.length > 0);
     const pairing = { requestedAt: Math.floor(systemClock.wall()) };
     await database.sql`update devices set settings = ${database.sql.json({ pairing })} where id = ${device.id}`;
-    await until('PAIRING', () => seen.states.includes('PAIRING CONNECTING'));
+    // this server knows no pairing: it logs the device in although no phone has accepted it
+    await until('the end', () => seen.states.at(-1) === 'UNPAIRED PAIRING_FAILED');
+    expect(seen.states).toEqual(['UNPAIRED', 'PAIRING CONNECTING', 'UNPAIRED PAIRING_FAILED']);
+    expect(published.at(-1)).toContain('PAIRING_FAILED');
+    expect((await database.sql`select 1 from sessions where device_id = ${device.id}`).length).toBe(0);
     expect(published.some((text) => text.includes(`fl:pairing:${device.id}`) && text.includes('started'))).toBe(true);
     const rows = await database.sql<{ settings: unknown }[]>`select settings from devices where id = ${device.id}`;
     expect(rows[0]?.settings).toEqual({});
