@@ -7,6 +7,7 @@ import { ensureDevices } from './demo-devices.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { findRedis, startEmbeddedRedis } from './embedded-redis.ts';
 import { createGuardian } from './guardian.ts';
+import { freePort } from './ports.ts';
 import { secretsOf } from './secrets.ts';
 import { createService, type Service, type ServiceEvent } from './service.ts';
 
@@ -206,12 +207,15 @@ export function createStack(options: StackOptions): StartingStack {
   });
   const drainMs = Number(baseEnv['DRAIN_MS'] ?? 8_000) + 2_000;
 
+  /** I2: the port of the first time, else the wanted one, else one that stays ours */
+  const portFor = async (had: number | undefined, wanted: number): Promise<number> => had ?? (wanted === 0 ? freePort() : wanted);
+
   const startPhones = async (): Promise<Service | undefined> => {
     if (options.phones === false) return undefined;
     const { arrivals, args = [] } = options.phones ?? {};
     const flags = [...args, ...(arrivals === undefined ? [] : ['--arrivals', arrivals])];
-    const phones: Service = keep('phones', 4_000, (began) =>
-      startApp(deps, app('phones', PHONES_ENTRY, ['--port', String(phones.ready.port ?? 0), ...flags], {}), began),
+    const phones: Service = keep('phones', 4_000, async (began) =>
+      startApp(deps, app('phones', PHONES_ENTRY, ['--port', String(await portFor(phones.ready.port, 0)), ...flags], {}), began),
     );
     await step('phones (simulated)', () => phones.start());
     shared['SIMULATOR_URL'] = `tcp://127.0.0.1:${phones.ready.port}`;
@@ -219,10 +223,10 @@ export function createStack(options: StackOptions): StartingStack {
   };
   const newNode = (index: number): Service => {
     const wanted = options.metricsPort === undefined || options.metricsPort === 0 ? 0 : options.metricsPort + index;
-    const node: Service = keep(`node-${index + 1}`, drainMs, (began) =>
+    const node: Service = keep(`node-${index + 1}`, drainMs, async (began) =>
       startApp(
         deps,
-        app(node.name, 'actors/main.js', [], { METRICS_PORT: String(node.ready.metricsPort ?? wanted), PORT: undefined }),
+        app(node.name, 'actors/main.js', [], { METRICS_PORT: String(await portFor(node.ready.metricsPort, wanted)), PORT: undefined }),
         began,
       ),
     );
@@ -230,8 +234,8 @@ export function createStack(options: StackOptions): StartingStack {
   };
   const newGateway = (index: number): Service => {
     const wanted = index === 0 ? (options.gatewayPort ?? 0) : 0;
-    const gateway: Service = keep(`gateway-${index + 1}`, drainMs, (began) =>
-      startApp(deps, app(gateway.name, 'gateway/main.js', [], { PORT: String(gateway.ready.port ?? wanted) }), began),
+    const gateway: Service = keep(`gateway-${index + 1}`, drainMs, async (began) =>
+      startApp(deps, app(gateway.name, 'gateway/main.js', [], { PORT: String(await portFor(gateway.ready.port, wanted)) }), began),
     );
     return gateway;
   };
