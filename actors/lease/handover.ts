@@ -3,7 +3,7 @@ import { nodeChannel } from '../../schema/domain/index.ts';
 import { plan } from '../placement/index.ts';
 import type { Core } from './core.ts';
 import type { Held } from './holdings.ts';
-import { chunks, eachLimited } from './pool.ts';
+import { atMost, chunks, eachLimited } from './pool.ts';
 
 /**
  * Hands devices over directed: settle, abort, change the lease's token to one made for the target, tell the target. What cannot be
@@ -78,7 +78,7 @@ export function createHandover(core: Core): Handover {
       );
       const end = deps.clock.monotonic() + settleMs;
       await eachLimited(chunks(held, BATCH), 4, async (batch) => {
-        await atMost(core, Promise.all(batch.map((one) => settling.get(one))), Math.min(PROMPT_MS, settleMs));
+        await atMost(deps.clock, Promise.all(batch.map((one) => settling.get(one))), Math.min(PROMPT_MS, settleMs));
         slow.push(...batch.filter((one) => !settled.has(one)));
         await give(
           batch.filter((one) => settled.has(one)),
@@ -86,20 +86,10 @@ export function createHandover(core: Core): Handover {
         );
       });
       if (slow.length === 0) return;
-      await atMost(core, Promise.all(slow.map((one) => settling.get(one))), Math.max(0, end - deps.clock.monotonic()));
+      await atMost(deps.clock, Promise.all(slow.map((one) => settling.get(one))), Math.max(0, end - deps.clock.monotonic()));
       await give(slow, targetOf);
     },
   };
-}
-
-/** Waits for the promise, but not longer than `ms`. */
-async function atMost(core: Core, promise: Promise<unknown>, ms: number): Promise<void> {
-  let cancel = (): void => {};
-  const late = new Promise<void>((resolve) => {
-    cancel = core.deps.clock.after(ms, resolve);
-  });
-  await Promise.race([promise, late]);
-  cancel();
 }
 
 /** Where a draining node's devices should go: the plan without it, over the living active nodes. */

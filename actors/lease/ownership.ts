@@ -7,6 +7,7 @@ import { createHandover, targetsWithout } from './handover.ts';
 import { createHoldings } from './holdings.ts';
 import { createLetGo } from './let-go.ts';
 import { type Loop, startLoop } from './loop.ts';
+import { atMost } from './pool.ts';
 import type { LossCause, Ownership } from './port.ts';
 import { createLocks } from './redlock.ts';
 import { createRenewalWheel } from './renewal.ts';
@@ -22,6 +23,8 @@ const SAVE_NODE_MS = 5000;
 const TICKS = 20;
 /** What a drain keeps back of its deadline for the handover of those that did not settle. */
 const DRAIN_RESERVE_MS = 300;
+/** Longest wait for a loop or a statement under way when the node ends. */
+const QUIET_MS = 500;
 /** Devices of partitions lost within this are claimed together. */
 const RECLAIM_MS = 20;
 
@@ -87,6 +90,7 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
   let savedAt = Number.NEGATIVE_INFINITY;
   let loadedAt = 0;
   let hurry = false;
+  let ending: Promise<void> | undefined;
 
   function partitionLost(partition: number, cause: string, believed: string | undefined): void {
     if (rebuilding.has(partition) || generations.get(partition) !== believed || core.phase === 'stopped') return;
@@ -212,6 +216,17 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     );
   };
 
+  const finish = async (): Promise<void> => {
+    if (core.phase === 'new') return;
+    const left = [...holdings.all()];
+    abandon('SHUTDOWN');
+    for (const remove of removers.splice(0)) remove();
+    await atMost(clock, stopLoops(['tick', 'scan', 'beat', 'list']), QUIET_MS);
+    await core.letGo(left, true);
+    await registry.leave().catch(() => undefined);
+    await atMost(clock, saveNode('GONE'), QUIET_MS);
+  };
+
   return {
     owned: holdings.owned,
     generation: (partition) => (partition >= 0 && partition < PARTITIONS ? generations.get(partition) : undefined),
@@ -255,23 +270,20 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
       if (core.phase !== 'running') return;
       const end = clock.monotonic() + deadlineMs;
       core.phase = 'draining';
-      await Promise.all([
+      void saveNode('DRAINING');
+      // a server that hangs must not use up the deadline: nothing is granted in this phase, whatever is still under way
+      const quiet = Promise.all([
         beat().catch((error: unknown) => log.warn('ownership.drain.beat', {}, error)),
         stopLoops(['scan', 'list']),
-        saveNode('DRAINING'),
       ]);
+      await atMost(clock, quiet, Math.min(QUIET_MS, deadlineMs / 4));
       const targetOf = targetsWithout(core, directory.ids());
       await handover.handOver([...holdings.owned.keys()], targetOf, Math.max(0, end - clock.monotonic() - DRAIN_RESERVE_MS));
+      await this.stop();
     },
-    async stop() {
-      if (core.phase === 'new') return;
-      const left = [...holdings.all()];
-      abandon('SHUTDOWN');
-      for (const remove of removers.splice(0)) remove();
-      await stopLoops(['tick', 'scan', 'beat', 'list']);
-      await core.letGo(left, true);
-      await registry.leave().catch(() => undefined);
-      await saveNode('GONE');
+    stop() {
+      ending ??= finish();
+      return ending;
     },
   };
 }

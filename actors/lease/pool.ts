@@ -1,3 +1,5 @@
+import type { Clock } from '../../ops/lifecycle/index.ts';
+
 /** Runs `task` over the items, at most `limit` at a time. Rejects with the first error after the running ones have ended. */
 export async function eachLimited<T>(items: readonly T[], limit: number, task: (item: T) => Promise<void>): Promise<void> {
   let next = 0;
@@ -33,4 +35,13 @@ export function byPartition<T>(items: readonly T[], partition: (item: T) => numb
     else group.push(item);
   }
   return groups;
+}
+
+/** Waits for the promise, but not longer than `ms`; it goes on by itself. Rejects only if the promise does in time. */
+export async function atMost(clock: Clock, promise: Promise<unknown>, ms: number): Promise<void> {
+  let cancel = (): void => {};
+  const late = new Promise<void>((resolve) => {
+    cancel = clock.after(ms, resolve);
+  });
+  await Promise.race([promise, late]).finally(() => cancel());
 }

@@ -40,8 +40,8 @@ export interface Ownership {
   release(deviceIds: readonly string[], cause: LossCause): Promise<void>;
   /** a doorbell said that a device's row changed or came: the list of devices is read again soon (it is read every second anyway) */
   refresh(): void;
-  /** SIGTERM: no new claims, settle and hand over directed, release what is left; bounded by the deadline */
+  /** SIGTERM: no new claims, settle and hand over directed, release what is left, then `stop`; bounded by the deadline */
   drain(deadlineMs: number): Promise<void>;
-  /** ends all loops at once and gives up what is left without telling anyone (after `drain`, or when the process must go) */
+  /** ends all loops, gives up what is left undirected and leaves the registry; a second call waits for the first */
   stop(): Promise<void>;
 }
