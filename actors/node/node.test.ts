@@ -1,0 +1,164 @@
+import { describe, expect, it } from 'vitest';
+import type { Clock } from '../../ops/lifecycle/index.ts';
+import { createBatcher } from './batcher.ts';
+import { createNodeBus } from './bus.ts';
+import { createGate } from './gate.ts';
+import { saysStop } from './inbound.ts';
+import { poisoned } from './ledger.ts';
+import { createSubscriptions } from './subscriptions.ts';
+import { createTraffic } from './traffic.ts';
+
+const log = { debug() {}, info() {}, warn() {}, error() {} };
+const dice = { next: () => 0.5 };
+/** a clock whose timers run when told */
+function handClock(): Clock & { run(): void; wallMs: number; timers: (() => void)[] } {
+  const clock = {
+    wallMs: 0,
+    timers: [] as (() => void)[],
+    wall: () => clock.wallMs,
+    monotonic: () => clock.wallMs,
+    after(_ms: number, task: () => void) {
+      clock.timers.push(task);
+      return () => {
+        clock.timers = clock.timers.filter((one) => one !== task);
+      };
+    },
+    sleep: async () => {},
+    run() {
+      const due = clock.timers;
+      clock.timers = [];
+      for (const task of due) task();
+    },
+  };
+  return clock;
+}
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe('batcher', () => {
+  it('gathers a tick, keeps order and lets the next batch grow while one is under way', async () => {
+    const batches: number[][] = [];
+    let release = (): void => {};
+    const batcher = createBatcher<number, number>({
+      max: 3,
+      run: async (items) => {
+        batches.push([...items]);
+        await new Promise<void>((resolve) => (release = resolve));
+        return items.map((item) => item * 10);
+      },
+    });
+    const answers = Promise.all([1, 2, 3, 4, 5].map((item) => batcher.add(item)));
+    await turn();
+    expect(batches).toEqual([[1, 2, 3]]);
+    const late = batcher.add(6);
+    release();
+    await turn();
+    await turn();
+    expect(batches).toEqual([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
+    release();
+    expect(await answers).toEqual([10, 20, 30, 40, 50]);
+    expect(await late).toBe(60);
+  });
+  it('finds the item that spoils its batch, and only that one fails', async () => {
+    const batcher = createBatcher<number, number>({
+      max: 10,
+      poison: poisoned,
+      run: async (items) => {
+        if (items.includes(3)) throw Object.assign(new Error('bad'), { code: '22001' });
+        return [...items];
+      },
+    });
+    const outcomes = await Promise.allSettled([1, 2, 3, 4].map((item) => batcher.add(item)));
+    expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+  });
+  it('fails everyone when the store does not answer', async () => {
+    const batcher = createBatcher<number, number>({ max: 10, poison: poisoned, run: () => Promise.reject(new Error('gone')) });
+    const outcomes = await Promise.allSettled([1, 2].map((item) => batcher.add(item)));
+    expect(outcomes.map((outcome) => outcome.status)).toEqual(['rejected', 'rejected']);
+  });
+});
+
+describe('gate', () => {
+  it('lets everyone wait for one probe', async () => {
+    const clock = handClock();
+    let probes = 0;
+    const gate = createGate(
+      { clock, dice, log },
+      { name: 'store', probe: async () => (probes++ < 1 ? Promise.reject(new Error('no')) : true) },
+    );
+    gate.failed(new Error('down'));
+    gate.failed(new Error('down again'));
+    expect(clock.timers).toHaveLength(1);
+    const waiting = Promise.all([gate.up(), gate.up()]);
+    clock.run();
+    await turn();
+    expect(gate.open).toBe(false);
+    clock.run();
+    await waiting;
+    expect([gate.open, probes]).toEqual([true, 2]);
+  });
+  it('turns everyone away when it closes for good', async () => {
+    const gate = createGate({ clock: handClock(), dice, log }, { name: 'store', probe: async () => true });
+    gate.failed(new Error('down'));
+    const waiting = gate.up();
+    gate.close();
+    await expect(waiting).rejects.toThrow('going down');
+    await expect(gate.up()).rejects.toThrow('going down');
+  });
+});
+
+describe('bus', () => {
+  it('publishes a tick as one text per channel and hands messages to the handler of their kind', async () => {
+    const published: [string, string][] = [];
+    let deliver = (_channel: string, _text: string): void => {};
+    const subscriptions = createSubscriptions(
+      {
+        subscribe: async () => 1,
+        on(event: string, handler: never) {
+          if (event === 'message') deliver = handler;
+        },
+      },
+      log,
+    );
+    const bus = await createNodeBus(
+      { publisher: { publish: async (channel, text) => published.push([channel, text]) }, subscriptions, log },
+      'n1',
+    );
+    const down = { kind: 'link.down', deviceId: 'd', socket: 's', reason: 'r' } as const;
+    bus.publish('c', [down]);
+    bus.publish('c', [down]);
+    bus.publish('c', []);
+    await turn();
+    expect(published).toEqual([['c', JSON.stringify([down, down])]]);
+    const heard: string[] = [];
+    const off = bus.on('link.down', (message) => heard.push(message.socket));
+    deliver('fl:node:n1:bus', JSON.stringify([down, { ...down, kind: 'link.up' }]));
+    off();
+    deliver('fl:node:n1:bus', JSON.stringify([down]));
+    expect(heard).toEqual(['s']);
+  });
+});
+
+describe('opt-out', () => {
+  it('takes whole messages only', () => {
+    for (const body of ['STOP', ' stop! ', 'Unsubscribe.', 'Stop  all']) expect(saysStop(body)).toBe(true);
+    for (const body of ['', 'do not stop', 'stop by on Monday', 'yes']) expect(saysStop(body)).toBe(false);
+  });
+});
+
+describe('traffic', () => {
+  it('counts per tenant and ten seconds, and takes back what could not be written', () => {
+    const clock = handClock();
+    const traffic = createTraffic(clock, 'n1');
+    clock.wallMs = 12_345;
+    for (const state of ['SENT', 'SENT', 'DELIVERED', 'FAILED', 'DEAD', 'QUEUED'] as const) traffic.note('t', state);
+    const rows = traffic.take();
+    expect(rows).toEqual([{ tenantId: 't', bucketMs: 10_000, node: 'n1', sent: 2, delivered: 1, failed: 2 }]);
+    expect(traffic.take()).toEqual([]);
+    traffic.give(rows);
+    traffic.note('t', 'SENT');
+    expect(traffic.take()[0]?.sent).toBe(3);
+  });
+});
