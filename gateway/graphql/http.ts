@@ -142,7 +142,7 @@ async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8
 async function answerOf(response: Response, statusWhenRefused: number | undefined): Promise<HttpAnswer> {
   const headers: Record<string, string> = {};
   response.headers.forEach((value, name) => {
-    headers[name] = value;
+    headers[name.toLowerCase()] = value;
   });
   const status = statusWhenRefused ?? response.status;
   if (response.body === null) return { status, headers };
