@@ -1,0 +1,283 @@
+import { type Client, createClient } from 'graphql-ws';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import WebSocket from 'ws';
+import { createLive, type Live } from '../actors/live/index.ts';
+import { loadConfig } from '../ops/config/index.ts';
+import { connectRedis, type Redis } from '../ops/connect/index.ts';
+import { createLifetime, type Lifetime, systemClock, systemDice } from '../ops/lifecycle/index.ts';
+import { createTelemetry } from '../ops/telemetry/index.ts';
+import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../ops/testing/index.ts';
+import { type DeviceRecord, NODES_KEY } from '../schema/domain/index.ts';
+import { startGateway } from './gateway.ts';
+
+/** The whole gateway on a real ledger and Redis, spoken to with stock clients; nodes are played by writing to the live streams. */
+const KEY = 'flk_an-admin-key-for-this-test';
+const telemetry = createTelemetry({ service: 'test', instance: 'gateway', level: 'error', samplePercent: 0, otlpEndpoint: undefined });
+let database: TestDatabase;
+let server: TestRedis;
+let gateway: Lifetime;
+let port = 0;
+let tenantId = '';
+let redis: Redis;
+let node: Live;
+const clients: Client[] = [];
+
+beforeAll(async () => {
+  [database, server] = await Promise.all([createDatabase(), startRedis()]);
+  gateway = createLifetime();
+  const config = loadConfig({ DATABASE_URL: database.url, REDIS_URL: server.url, PORT: '0', LIVE_TICK_MS: '5', DRAIN_MS: '1000' }, [
+    'DATABASE_URL',
+    'REDIS_URL',
+  ]);
+  const started = await startGateway({
+    config,
+    adminKey: KEY,
+    id: 'gateway-test',
+    clock: systemClock,
+    dice: systemDice,
+    telemetry,
+    lifetime: gateway,
+  });
+  port = started.port;
+  await started.access;
+  redis = connectRedis(server.url, { role: 'general', name: 'test' });
+  node = createLive({ redis, clock: systemClock, telemetry }, { tickMs: 5, checkMs: 100 });
+  await alive('node-1');
+  tenantId = String((await database.sql.unsafe('select id from tenants limit 1'))[0]?.['id']);
+});
+afterEach(async () => {
+  for (const client of clients.splice(0)) await client.dispose();
+});
+afterAll(async () => {
+  await gateway.end();
+  await node.close();
+  redis.disconnect();
+  await server.stop();
+  await database.drop();
+});
+
+const alive = (id: string): Promise<unknown> => redis.zadd(NODES_KEY, systemClock.wall() + 60_000, id);
+function connect(key = KEY): Client {
+  const client = createClient({
+    url: `ws://127.0.0.1:${port}/graphql`,
+    webSocketImpl: WebSocket,
+    connectionParams: { authorization: `Bearer ${key}` },
+    retryAttempts: 0,
+  });
+  clients.push(client);
+  return client;
+}
+// biome-ignore lint/suspicious/noExplicitAny: shapes are what each test asks for
+type Data = any;
+const ask = (query: string, variables?: Record<string, unknown>, client = connect()): Promise<Data> =>
+  new Promise((resolve, reject) => {
+    let result: unknown;
+    client.subscribe(
+      { query, ...(variables === undefined ? {} : { variables }) },
+      { next: (value) => (result = value), error: reject, complete: () => resolve(result) },
+    );
+  });
+/** Everything a subscription says, as it comes. */
+function listen(
+  query: string,
+  variables?: Record<string, unknown>,
+  client = connect(),
+): { readonly got: Data[]; readonly errors: Data[]; stop(): void } {
+  const got: Data[] = [];
+  const errors: Data[] = [];
+  const stop = client.subscribe<Data>(
+    { query, ...(variables === undefined ? {} : { variables }) },
+    { next: (value) => void got.push(value), error: (error) => void errors.push(error), complete: () => {} },
+  );
+  return { got, errors, stop };
+}
+let made = 0;
+async function createDevice(): Promise<{ readonly id: string; readonly uuid: string; readonly name: string }> {
+  made += 1;
+  const name = `device ${made}`;
+  const answer = await ask(
+    'mutation($input: CreateDeviceInput!) { createDevice(input: $input) { device { id } errors { code message } } }',
+    {
+      input: { name, transport: 'SIMULATOR' },
+    },
+  );
+  const id = String(answer.data.createDevice.device.id);
+  return { id, uuid: id.replace('Device:', ''), name };
+}
+const record = (uuid: string, name: string, version: number, state: DeviceRecord['state'] = 'ONLINE', nodeId = 'node-1'): DeviceRecord => ({
+  id: uuid,
+  name,
+  state,
+  reason: null,
+  node: nodeId,
+  epoch: 1,
+  version,
+  transport: 'simulator',
+  at: systemClock.wall(),
+});
+const FLEET = `subscription($since: LivePosition) { fleet(since: $since) { __typename
+  ... on FleetSnapshot { epoch seq simulated nodes ids names states nodeIndex reasons totals { devices connected states { state count } } }
+  ... on FleetDelta { epoch from seq nodes ids states nodeIndex removed totals { connected backlog } } } }`;
+
+describe('HTTP', () => {
+  const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);
+  it('says that it lives, is ready, and what it measures; serves the wall', async () => {
+    expect((await get('/live')).status).toBe(200);
+    const ready = await get('/ready');
+    expect([ready.status, await ready.json()]).toEqual([200, { ready: true, missing: [] }]);
+    expect(await (await get('/metrics')).text()).toMatch(/flotilla_sockets/);
+    const wall = await get('/');
+    expect([wall.status, wall.headers.get('content-security-policy')?.includes("default-src 'self'")]).toEqual([200, true]);
+    expect((await get('/nothing')).status).toBe(404);
+  });
+  it('answers GraphQL over POST and SSE', async () => {
+    const post = (query: string, accept: string, signal?: AbortSignal): Promise<Response> =>
+      fetch(`http://127.0.0.1:${port}/graphql`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json', accept },
+        body: JSON.stringify({ query }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+    expect(await (await post('{ fleet { devices } }', 'application/json')).json()).toMatchObject({
+      data: { fleet: { devices: expect.any(Number) } },
+    });
+    const abort = new AbortController();
+    const stream = await post('subscription { fleet { __typename } }', 'text/event-stream', abort.signal);
+    const reader = stream.body?.getReader();
+    let text = '';
+    for (let chunk = await reader?.read(); chunk?.done === false; chunk = await reader?.read()) {
+      text += new TextDecoder().decode(chunk.value);
+      if (text.includes('FleetSnapshot')) break;
+    }
+    abort.abort();
+    expect(stream.status).toBe(200);
+    expect(text).toContain('FleetSnapshot');
+  });
+});
+
+describe('stock graphql-ws client', () => {
+  it('queries, mutates, and is told what is wrong without losing the socket', async () => {
+    const client = connect();
+    expect(await ask('{ viewer { __typename } }', undefined, client)).toMatchObject({ data: { viewer: { __typename: 'Viewer' } } });
+    await expect(ask('{ nothing }', undefined, client)).rejects.toMatchObject([{ extensions: { code: 'GRAPHQL_VALIDATION_FAILED' } }]);
+    expect(await ask('{ fleet { devices } }', undefined, client)).toMatchObject({ data: { fleet: {} } });
+  });
+  it('is closed with 4403 for a wrong key', async () => {
+    await expect(ask('{ fleet { devices } }', undefined, connect('flk_wrong-wrong-wrong'))).rejects.toMatchObject({ code: 4403 });
+  });
+  it('sees the fleet: snapshot, deltas, what it missed, and a silent node as UNKNOWN', { timeout: 20_000 }, async () => {
+    const device = await createDevice();
+    node.device(tenantId, record(device.uuid, device.name, 1));
+    await node.flush();
+    const fleet = listen(FLEET);
+    await expect.poll(() => fleet.got.at(-1)?.data.fleet.ids ?? []).toContain(device.id);
+    const first = fleet.got[0].data.fleet;
+    expect(first.__typename).toBe('FleetSnapshot');
+    expect(first.simulated).toBe(true);
+    const at = first.ids.indexOf(device.id);
+    expect([first.names[at], first.states[at], first.nodes[first.nodeIndex[at]]]).toEqual([device.name, 'ONLINE', 'node-1']);
+    expect(fleet.got[0].extensions.live).toEqual({ epoch: first.epoch, seq: first.seq });
+    node.device(tenantId, record(device.uuid, device.name, 2, 'SENDING'));
+    await expect.poll(() => fleet.got.find((message) => message.data.fleet.states.includes('SENDING'))).toBeDefined();
+    const last = fleet.got.at(-1).data.fleet;
+    fleet.stop();
+    node.device(tenantId, record(device.uuid, device.name, 3, 'THROTTLED'));
+    await node.flush();
+    const resumed = listen(FLEET, { since: { epoch: last.epoch, seq: last.seq } });
+    await expect
+      .poll(() => resumed.got[0]?.data.fleet)
+      .toMatchObject({ __typename: 'FleetDelta', from: last.seq, ids: [device.id], states: ['THROTTLED'] });
+    await redis.zrem(NODES_KEY, 'node-1');
+    await expect.poll(() => resumed.got.at(-1).data.fleet.states, { timeout: 6_000 }).toContain('UNKNOWN');
+    expect(resumed.got.at(-1).data.fleet.totals.connected).toBe(0);
+    await alive('node-1');
+    await expect.poll(() => resumed.got.at(-1).data.fleet.states, { timeout: 6_000 }).toContain('THROTTLED');
+    expect(await ask('{ fleet { connected } }')).toMatchObject({ data: { fleet: { connected: 1 } } });
+    for (let index = 1; index < resumed.got.length; index++) {
+      expect(resumed.got[index].data.fleet.from).toBe(resumed.got[index - 1].data.fleet.seq);
+    }
+  });
+  it('sees one device, and the same answer for someone else’s as for an unknown one', async () => {
+    const device = await createDevice();
+    const live = listen('subscription($id: ID!) { device(id: $id) { state reason node deviceEpoch device { name } } }', { id: device.id });
+    await expect
+      .poll(() => live.got[0]?.data.device)
+      .toEqual({ state: 'UNKNOWN', reason: 'NO_OWNER', node: null, deviceEpoch: 0, device: { name: device.name } });
+    node.device(tenantId, record(device.uuid, device.name, 1, 'THROTTLED'));
+    await expect.poll(() => live.got.at(-1)?.data.device).toMatchObject({ state: 'THROTTLED', node: 'node-1' });
+    const unknown = listen('subscription { device(id: "018f0000-0000-7000-8000-0000000000ff") { state } }');
+    await expect.poll(() => unknown.got[0]?.errors?.[0]?.extensions?.code).toBe('DEVICE_NOT_FOUND');
+  });
+  it('sees its message move, each state once and rising, and only its own tenant’s', async () => {
+    const device = await createDevice();
+    const events = listen(
+      'subscription($deviceId: ID) { messageEvents(deviceId: $deviceId) { epoch seq state at message { id to state } } }',
+      { deviceId: device.id },
+    );
+    const others = listen('subscription { messageEvents { state message { id } } }', undefined, await otherTenant());
+    await systemClock.sleep(200);
+    const sent = await ask(
+      'mutation($input: SendMessageInput!) { sendMessage(input: $input) { message { id } errors { code message } } }',
+      {
+        input: { deviceId: device.id, to: '+491701234567', body: 'hello' },
+      },
+    );
+    const { id } = sent.data.sendMessage.message;
+    const messageId = id.replace('Message:', '');
+    await expect.poll(() => events.got.length).toBe(1);
+    const say = (state: 'SENDING' | 'SENT' | 'DELIVERED' | 'READ', attempts = 1) => ({
+      messageId,
+      deviceId: device.uuid,
+      state,
+      cause: null,
+      attempts,
+      at: systemClock.wall(),
+    });
+    node.messages(tenantId, [say('SENDING'), say('SENT')]);
+    node.messages(tenantId, [say('SENT'), say('DELIVERED'), say('SENDING'), say('READ')]);
+    await node.flush();
+    await expect
+      .poll(() => events.got.map((message) => message.data.messageEvents.state))
+      .toEqual(['QUEUED', 'SENDING', 'SENT', 'DELIVERED', 'READ']);
+    expect(events.got[0].data.messageEvents.message).toMatchObject({ id, to: '+491701234567' });
+    const { epoch, seq } = events.got[0].data.messageEvents;
+    events.stop();
+    const resumed = listen('subscription($since: LivePosition) { messageEvents(since: $since) { state } }', { since: { epoch, seq } });
+    await expect
+      .poll(() => resumed.got.map((message) => message.data.messageEvents.state))
+      .toEqual(['SENDING', 'SENT', 'DELIVERED', 'READ']);
+    const lost = listen('subscription { messageEvents(since: { epoch: "gone", seq: 1 }) { state } }');
+    await expect.poll(() => lost.errors[0]?.[0]?.extensions?.code).toBe('RESYNC_REQUIRED');
+    expect(others.got).toEqual([]);
+  });
+  it('survives FLUSHALL: a snapshot of a new epoch with every device', { timeout: 20_000 }, async () => {
+    const device = await createDevice();
+    node.resend(() => node.device(tenantId, record(device.uuid, device.name, 1)));
+    node.device(tenantId, record(device.uuid, device.name, 1));
+    await node.flush();
+    const fleet = listen(FLEET);
+    await expect.poll(() => fleet.got.at(-1)?.data.fleet.ids ?? []).toContain(device.id);
+    const { epoch } = fleet.got[0].data.fleet;
+    await server.flush();
+    await alive('node-1');
+    const fresh = (): Data => fleet.got.map((message) => message.data.fleet).filter((update) => update.epoch !== epoch);
+    await expect.poll(() => fresh()[0]?.__typename, { timeout: 8_000 }).toBe('FleetSnapshot');
+    await expect.poll(() => fresh().some((update: Data) => update.ids.includes(device.id)), { timeout: 8_000 }).toBe(true);
+  });
+});
+
+async function otherTenant(): Promise<Client> {
+  const name = `tenant ${systemClock.wall()}`;
+  const answer = await ask(
+    'mutation($input: CreateTenantInput!) { createTenant(input: $input) { tenant { id } errors { code message } } }',
+    { input: { name } },
+  );
+  const client = createClient({
+    url: `ws://127.0.0.1:${port}/graphql`,
+    webSocketImpl: WebSocket,
+    connectionParams: { authorization: `Bearer ${KEY}`, 'x-flotilla-tenant': String(answer.data.createTenant.tenant.id) },
+    retryAttempts: 0,
+  });
+  clients.push(client);
+  return client;
+}
