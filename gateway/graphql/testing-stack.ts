@@ -20,6 +20,8 @@ export interface ApiStack {
   readonly adminKey: string;
   readonly events: MessageEventRecord[];
   readonly enqueued: string[];
+  /** log lines */
+  readonly lines: readonly string[];
   /** statements of `accept` so far */
   statements(): number;
   /** posts an operation; `key` defaults to the admin key */
@@ -41,9 +43,10 @@ export interface Answer {
 }
 
 export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
+  const lines: string[] = [];
   const database = await createDatabase();
   const { sql } = database;
-  const telemetry = testTelemetry();
+  const telemetry = testTelemetry(lines);
   const adminKey = newSecret();
   await ensureAccess(sql, adminKey, clock);
   const events: MessageEventRecord[] = [];
@@ -84,6 +87,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     adminKey,
     events,
     enqueued,
+    lines,
     statements: () => statements,
     async ask(query, options = {}) {
       const text = options.raw ?? JSON.stringify({ query, variables: options.variables });
