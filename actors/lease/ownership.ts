@@ -1,5 +1,6 @@
 import { PARTITIONS } from '../../schema/domain/index.ts';
-import { createDirectory, createRegistry, movesFor, type NodeHeartbeat } from '../placement/index.ts';
+import { createDirectory } from '../placement/index.ts';
+import { createBalance } from './balance.ts';
 import { createClaims } from './claim.ts';
 import type { Core } from './core.ts';
 import { createGenerations } from './generations.ts';
@@ -7,6 +8,8 @@ import { createHandover, targetsWithout } from './handover.ts';
 import { createHoldings } from './holdings.ts';
 import { createLetGo } from './let-go.ts';
 import { type Loop, startLoop } from './loop.ts';
+import { createLostPartitions } from './lost.ts';
+import { createMembership } from './membership.ts';
 import { atMost } from './pool.ts';
 import type { LossCause, Ownership } from './port.ts';
 import { createLocks } from './redlock.ts';
@@ -18,26 +21,22 @@ import type { OwnershipDeps, OwnershipOptions, Tuning } from './types.ts';
 const TUNING: Tuning = { dwellMs: 10_000, pauseMs: 3000, settleMs: 5000, movesPerSecond: 100 };
 const DIRECTORY_POLL_MS = 1000;
 const DIRECTORY_RELOAD_MS = 60_000;
-const SAVE_NODE_MS = 5000;
 /** Ticks per renewal interval: how finely renewals are spread, and how late after its deadline a device may be aborted. */
 const TICKS = 20;
 /** What a drain keeps back of its deadline for the handover of those that did not settle. */
 const DRAIN_RESERVE_MS = 300;
 /** Longest wait for a loop or a statement under way when the node ends. */
 const QUIET_MS = 500;
-/** Devices of partitions lost within this are claimed together. */
-const RECLAIM_MS = 20;
 
 /**
  * Makes the ownership of one node: leases, epochs, fences, generations, placement. Nothing runs before `start`.
  *
  * Owns: the loops (tick, scan, heartbeat, device list) and the phase new -> running -> draining -> stopped. The parts hold the rest:
- * holdings (what is owned), generations (beliefs), scan (plan and budget), registry (this node's entry).
+ * holdings (what is owned), generations (beliefs), lost (rebuilds), scan (plan and budget), membership (this node's entry).
  * Called by the host of the actors (actors/node). The connections belong to whoever made them.
  *
  * I1 One loop of each kind per node; no timer per device.
  * I2 In phase draining nothing new is claimed or adopted; in phase stopped nothing is owned.
- * I3 A partition found lost is rebuilt once per finding: abort, let go, new generation, claim again.
  */
 export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions): Ownership {
   const { clock, telemetry, ledger } = deps;
@@ -49,15 +48,8 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     { ttlMs: options.ttlMs, marginMs: options.marginMs, timeoutMs: Math.min(1000, Math.floor(options.ttlMs / 4)) },
     clock,
   );
-  const registry = createRegistry(deps.redis, clock, {
-    nodeId: options.nodeId,
-    version: options.version,
-    host: options.host,
-    capacity: options.capacity,
-    // shorter than a lease: when a dead node's leases end, the others already rank without it
-    lifeMs: Math.min(3000, Math.floor(options.ttlMs * 0.8)),
-  });
   const directory = createDirectory(ledger, clock);
+  const lost = createLostPartitions();
   const core: Core = {
     deps,
     options,
@@ -68,7 +60,7 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     busy: new Set(),
     phase: 'new',
     members: [],
-    partitionLost,
+    partitionLost: (partition, cause, believed) => lost.found(core, claims, partition, cause, believed),
     letGo: createLetGo(deps.redis, locks),
   };
   const { holdings, generations } = core;
@@ -76,6 +68,15 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
   const scan = createScan(core, directory, claims);
   const wheel = createRenewalWheel(core);
   const handover = createHandover(core);
+  const membership = createMembership(core);
+  const balance = createBalance({
+    core,
+    directory,
+    handover,
+    targets: scan.targets,
+    membersChangedAt: membership.changedAt,
+    rebuilding: lost.rebuilding,
+  });
   const loops: Record<'tick' | 'scan' | 'beat' | 'list', Loop | undefined> = {
     tick: undefined,
     scan: undefined,
@@ -83,76 +84,19 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     list: undefined,
   };
   const removers: (() => void)[] = [];
-  const rebuilding = new Set<number>();
-  const lostDevices = new Set<string>();
-  let membersChangedAt = clock.monotonic();
-  let movedAt = 0;
-  let savedAt = Number.NEGATIVE_INFINITY;
   let loadedAt = 0;
   let hurry = false;
   let ending: Promise<void> | undefined;
 
-  function partitionLost(partition: number, cause: string, believed: string | undefined): void {
-    if (rebuilding.has(partition) || generations.get(partition) !== believed || core.phase === 'stopped') return;
-    rebuilding.add(partition);
-    generations.forget(partition);
-    telemetry.count('partition.lost', 1, { cause });
-    const lost = holdings.inPartition(partition).flatMap((held) => holdings.lose(held.device.deviceId, 'REDIS_LOST') ?? []);
-    log.warn('partition.lost', { partition, cause, devices: lost.length });
-    const rebuild = async (): Promise<void> => {
-      await core.letGo(lost, false);
-      // FENCE: this Redis is older than what it was; its generation must not be believed by anybody any more
-      await generations.establish(partition, cause === 'FENCE' ? (believed ?? '') : '');
-      telemetry.count('partition.rebuilt');
-    };
-    rebuild()
-      .catch((error: unknown) => log.warn('partition.rebuild.failed', { partition }, error))
-      .finally(() => {
-        rebuilding.delete(partition);
-        reclaim(lost.map((held) => held.device.deviceId));
-      });
-  }
-
-  /** claims what a lost partition held, for all partitions lost together in one go */
-  const reclaim = (deviceIds: readonly string[]): void => {
-    if (lostDevices.size === 0 && deviceIds.length > 0) {
-      clock.after(RECLAIM_MS, () => {
-        const ids = [...lostDevices];
-        lostDevices.clear();
-        if (core.phase !== 'running') return;
-        claims.claim(ids, () => true).catch((error: unknown) => log.warn('partition.reclaim.failed', {}, error));
-      });
-    }
-    for (const deviceId of deviceIds) lostDevices.add(deviceId);
-  };
-
-  const saveNode = async (state: NodeHeartbeat['state']): Promise<void> => {
-    savedAt = clock.monotonic();
-    const { nodeId: id, version, host, capacity } = options;
-    await ledger
-      .saveNode({ id, state, version, host, capacity, devices: holdings.owned.size, startedAt: registry.startedAt })
-      .catch((error: unknown) => log.warn('node.save.failed', {}, error));
-  };
-
-  const readMembers = async (): Promise<void> => {
-    const shape = (nodes: readonly NodeHeartbeat[]): string => nodes.map((node) => `${node.id} ${node.instance} ${node.state}`).join();
-    const before = shape(core.members);
-    core.members = [...(await registry.members())].sort((a, b) => (a.id < b.id ? -1 : 1));
-    if (shape(core.members) !== before) membersChangedAt = clock.monotonic();
-  };
-
   const beat = async (): Promise<void> => {
     const state = core.phase === 'draining' ? 'DRAINING' : 'ACTIVE';
     try {
-      await registry.beat(state, holdings.owned.size);
+      await membership.beat(state);
     } catch (error) {
       if (!(error instanceof Error) || error.name !== 'NodeIdTakenError') throw error;
       abandon('SHUTDOWN');
       deps.fatal(error);
-      return;
     }
-    await readMembers();
-    if (clock.monotonic() - savedAt >= SAVE_NODE_MS) await saveNode(state);
   };
 
   const list = async (): Promise<void> => {
@@ -160,27 +104,6 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
       await directory.load();
       loadedAt = clock.monotonic();
     } else await directory.refresh();
-  };
-
-  const balance = async (): Promise<void> => {
-    const now = clock.monotonic();
-    if (now - membersChangedAt < tuning.pauseMs || now - movedAt < 1000 || rebuilding.size > 0) return;
-    const movable = function* (): Generator<string> {
-      for (const held of holdings.all()) if (!held.settling && now - held.grantedAt >= tuning.dwellMs) yield held.device.deviceId;
-    };
-    const moves = movesFor({
-      nodeId: options.nodeId,
-      owned: holdings.owned.size,
-      total: directory.size,
-      nodes: core.members.filter((node) => node.state === 'ACTIVE'),
-      movable: movable(),
-      targets: scan.targets(),
-      budget: tuning.movesPerSecond,
-    });
-    movedAt = now;
-    if (moves.size === 0) return;
-    log.info('placement.moves', { devices: moves.size });
-    await handover.handOver([...moves.keys()], (id) => moves.get(id), tuning.settleMs);
   };
 
   /** ends everything at once without a word to the servers */
@@ -223,15 +146,20 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     for (const remove of removers.splice(0)) remove();
     await atMost(clock, stopLoops(['tick', 'scan', 'beat', 'list']), QUIET_MS);
     await core.letGo(left, true);
-    await registry.leave().catch(() => undefined);
-    await atMost(clock, saveNode('GONE'), QUIET_MS);
+    await membership.leave().catch(() => undefined);
+    await atMost(clock, membership.save('GONE'), QUIET_MS);
+  };
+
+  const stop = (): Promise<void> => {
+    ending ??= finish();
+    return ending;
   };
 
   return {
     owned: holdings.owned,
     generation: (partition) => (partition >= 0 && partition < PARTITIONS ? generations.get(partition) : undefined),
     async start() {
-      await registry.join();
+      await membership.join();
       await directory.load();
       loadedAt = clock.monotonic();
       removers.push(telemetry.gauge('devices.owned', () => holdings.owned.size));
@@ -267,10 +195,11 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     },
     refresh: () => loops.list?.kick(),
     async drain(deadlineMs) {
+      if (core.phase === 'stopped') await stop();
       if (core.phase !== 'running') return;
       const end = clock.monotonic() + deadlineMs;
       core.phase = 'draining';
-      void saveNode('DRAINING');
+      void membership.save('DRAINING');
       // a server that hangs must not use up the deadline: nothing is granted in this phase, whatever is still under way
       const quiet = Promise.all([
         beat().catch((error: unknown) => log.warn('ownership.drain.beat', {}, error)),
@@ -279,11 +208,8 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
       await atMost(clock, quiet, Math.min(QUIET_MS, deadlineMs / 4));
       const targetOf = targetsWithout(core, directory.ids());
       await handover.handOver([...holdings.owned.keys()], targetOf, Math.max(0, end - clock.monotonic() - DRAIN_RESERVE_MS));
-      await this.stop();
+      await stop();
     },
-    stop() {
-      ending ??= finish();
-      return ending;
-    },
+    stop,
   };
 }

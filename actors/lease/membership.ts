@@ -1,0 +1,60 @@
+import type { NodeState } from '../../schema/domain/index.ts';
+import { createRegistry, type NodeHeartbeat } from '../placement/index.ts';
+import type { Core } from './core.ts';
+
+/**
+ * This node among the others: its heartbeat, who else lives, what Postgres is told.
+ * Owns: the registry entry, when the members last changed, when Postgres was last told. Called by ownership's heartbeat loop.
+ *
+ * I1 Postgres is told beside the heartbeat, never before it: a slow Postgres makes no node look dead.
+ */
+export interface Membership {
+  join(): Promise<void>;
+  /** one heartbeat, then the members are read. @throws NodeIdTakenError when another process has the name now */
+  beat(state: NodeState): Promise<void>;
+  /** tells Postgres; never throws */
+  save(state: NodeState): Promise<void>;
+  leave(): Promise<void>;
+  /** monotonic ms at which a node last came, went or changed its state */
+  changedAt(): number;
+}
+
+const SAVE_MS = 5000;
+
+export function createMembership(core: Core): Membership {
+  const { deps, options, holdings } = core;
+  const { clock, telemetry } = deps;
+  const registry = createRegistry(deps.redis, clock, {
+    nodeId: options.nodeId,
+    version: options.version,
+    host: options.host,
+    capacity: options.capacity,
+    // shorter than a lease: when a dead node's leases end, the others already rank without it
+    lifeMs: Math.min(3000, Math.floor(options.ttlMs * 0.8)),
+  });
+  let changedAt = clock.monotonic();
+  let savedAt = Number.NEGATIVE_INFINITY;
+  const shape = (nodes: readonly NodeHeartbeat[]): string => nodes.map((node) => `${node.id} ${node.instance} ${node.state}`).join();
+
+  const save: Membership['save'] = async (state) => {
+    savedAt = clock.monotonic();
+    const { nodeId: id, version, host, capacity } = options;
+    await deps.ledger
+      .saveNode({ id, state, version, host, capacity, devices: holdings.owned.size, startedAt: registry.startedAt })
+      .catch((error: unknown) => telemetry.log.warn('node.save.failed', {}, error));
+  };
+
+  return {
+    join: () => registry.join(),
+    save,
+    leave: () => registry.leave(),
+    changedAt: () => changedAt,
+    async beat(state) {
+      await registry.beat(state, holdings.owned.size);
+      const before = shape(core.members);
+      core.members = [...(await registry.members())].sort((a, b) => (a.id < b.id ? -1 : 1));
+      if (shape(core.members) !== before) changedAt = clock.monotonic();
+      if (clock.monotonic() - savedAt >= SAVE_MS) void save(state);
+    },
+  };
+}
