@@ -1,3 +1,4 @@
+import type { Span } from '../../ops/telemetry/index.ts';
 import { ENDED_STATES } from '../../schema/domain/index.ts';
 import type { DeviceRow, IntentMessage, IntentVerdict, ResultItem } from '../../schema/sql/index.ts';
 import type { OwnedDevice } from '../lease/port.ts';
@@ -7,8 +8,9 @@ import { backoffMs, decide } from '../retry/index.ts';
 import type { SendOutcome } from '../transports/port.ts';
 import { createBreakers } from './breakers.ts';
 import { createLanes } from './lanes.ts';
-import { type DeviceEvent, explain, hindrance, initialFacts, named, step, type WaitCode } from './machine.ts';
+import { type DeviceEvent, explain, hindrance, initialFacts, named, step, type Trouble, type WaitCode } from './machine.ts';
 import type { Actor, ActorOptions, ActorPorts, Line } from './ports.ts';
+import { aboutAttempt, resultOf } from './results.ts';
 
 /** CAMPAIGN_PAUSED has no end that is known: asked again this often. A result that did not count is looked at again after this. */
 const ASK_AGAIN_MS = 5000;
@@ -37,7 +39,6 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   let holdUntil = 0;
   let holdCode: WaitCode = 'PACE';
   let stale = true;
-  let doubtful = false;
   /** the message of the last intent that got no answer */
   let unsent: string | undefined;
   let running = false;
@@ -110,7 +111,6 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   /** One turn: true = take the next at once. */
   const turn = async (): Promise<boolean> => {
     if (!alive() || hindrance(facts) !== null) return false;
-    if (doubtful) return recover();
     if (stale || lanes.unseen) return look();
     const now = clock.monotonic();
     if (now < holdUntil) return wait(holdUntil, holdCode);
@@ -139,11 +139,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       answer = await mailbox.peek(self, taken);
     } catch {
       lanes.returnAcks(taken);
-      stale = true;
-      tell({ type: 'trouble', trouble: 'MAILBOX_DOWN' });
-      await mailbox.up();
-      tell({ type: 'trouble', trouble: null });
-      return true;
+      return recover('MAILBOX_DOWN', mailbox);
     }
     switch (answer.kind) {
       case 'OK':
@@ -180,12 +176,14 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     return true;
   };
 
+  const traced = (head: MailboxHead, name: string): Span | undefined =>
+    head.traceparent === '' ? undefined : telemetry.span(name, { parent: head.traceparent });
   const deliver = async (head: MailboxHead): Promise<boolean> => {
     const kind = line;
     if (kind === undefined) return false;
     tell({ type: 'turn', turn: { kind: 'working' } });
     const paceMs = drawPaceMs({ minMs: row.paceMinMs, maxMs: row.paceMaxMs }, options.pacing, dice);
-    const span = head.traceparent === '' ? undefined : telemetry.span('intent', { parent: head.traceparent, kind: 'consumer' });
+    const span = traced(head, 'intent');
     let verdict: IntentVerdict;
     try {
       verdict = await ledger.intent({
@@ -200,9 +198,8 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     } catch (error) {
       span?.fail(error);
       span?.end();
-      doubtful = true;
       unsent = head.messageId;
-      return true;
+      return recover('LEDGER_DOWN', ledger);
     }
     // I2: from here to kind.send nothing may be awaited
     if (verdict.verdict !== 'PASS') {
@@ -220,7 +217,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
         ? kind.send({ id: message.id, attempt: message.attempt, to: message.recipient, body: message.body }, options.sendTimeoutMs)
         : undefined;
     span?.end();
-    const sendSpan = head.traceparent === '' ? undefined : telemetry.span('send', { parent: head.traceparent, kind: 'producer' });
+    const sendSpan = traced(head, 'send');
     host.news(self.deviceId, message.tenantId, { messageId: message.id, state: 'SENDING', cause: null, attempts: message.attempt });
     const outcome: SendOutcome = sending === undefined ? { kind: 'not-sent', code: 'FENCED' } : await sending;
     sendSpan?.set('outcome', outcome.kind);
@@ -242,19 +239,9 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     const decision = decide(outcome, message.attempt, options.retry, dice);
     if (decision.healthy !== undefined && breakers.learn(decision.healthy, now)) telemetry.count('breaker.opened', 1, { scope: 'device' });
     if (decision.holdMs > 0) hold(now + decision.holdMs, 'RATE_LIMITED');
-    const at = outcome.kind === 'sent' ? outcome.at : clock.wall();
-    const span = head.traceparent === '' ? undefined : telemetry.span('result', { parent: head.traceparent });
-    const counted = await settleMessage(head, {
-      messageId: message.id,
-      deviceId: self.deviceId,
-      epoch: self.epoch,
-      attempt: message.attempt,
-      state: decision.state,
-      cause: decision.cause,
-      error: outcome.kind === 'rejected' ? outcome.detail : outcome.kind === 'sent' ? null : outcome.code,
-      dueAt: decision.state === 'QUEUED' ? clock.wall() + decision.afterMs : null,
-      at,
-    });
+    const span = traced(head, 'result');
+    const about = aboutAttempt(self, message.id, message.attempt, clock.wall());
+    const counted = await settleMessage(head, resultOf(about, outcome, decision));
     span?.set('state', decision.state);
     span?.end();
     inFlight = undefined;
@@ -328,30 +315,27 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
 
   /** Another attempt's outcome is open, so this message got no leave. */
   const unknown = async (head: MailboxHead, verdict: Extract<IntentVerdict, { verdict: 'UNKNOWN_OUTCOME' }>): Promise<boolean> => {
-    const at = clock.wall();
-    const { attempt } = verdict;
-    const item = { messageId: head.messageId, deviceId: self.deviceId, epoch: self.epoch, attempt, error: null, dueAt: null, at };
+    const item = aboutAttempt(self, head.messageId, verdict.attempt, clock.wall());
     if (verdict.state === 'SENDING' && unsent === head.messageId) {
       // I5: that was our own intent without an answer; no send was made for it
       unsent = undefined;
-      await settleMessage(head, { ...item, state: 'QUEUED', cause: 'NOT_SENT', dueAt: at });
+      await settleMessage(head, { ...item, state: 'QUEUED', cause: 'NOT_SENT', dueAt: item.at });
     } else if (verdict.state !== 'UNKNOWN' && line?.resendsUnknown === true) {
       await settleMessage(head, { ...item, state: 'UNKNOWN', cause: 'NO_ANSWER' });
     } else {
       // waits for proof; after that it is for a person to decide
-      const leftMs = verdict.since + options.unknownWaitMs - at;
+      const leftMs = verdict.since + options.unknownWaitMs - item.at;
       if (leftMs > 0) return block(head.lane, leftMs, 'OUTCOME_UNKNOWN');
       if (await settleMessage(head, { ...item, state: 'DEAD', cause: 'OUTCOME_UNKNOWN' })) drop(head);
     }
     return true;
   };
 
-  /** I5: an intent got no answer. It may stand as SENDING; what the next intent says of the message tells. */
-  const recover = async (): Promise<boolean> => {
-    doubtful = false;
+  /** A store does not answer: all actors wait for one probe of it. After an intent without an answer the next one's verdict tells (I5). */
+  const recover = async (trouble: Trouble, store: { up(): Promise<void> }): Promise<boolean> => {
     stale = true;
-    tell({ type: 'trouble', trouble: 'LEDGER_DOWN' });
-    await ledger.up();
+    tell({ type: 'trouble', trouble });
+    await store.up();
     tell({ type: 'trouble', trouble: null });
     return true;
   };

@@ -242,6 +242,47 @@ describe('a node', () => {
     expect(bodies(w, deviceId)).toEqual(['a', 'b']);
   });
 
+  it('holds still while Redis does not answer and goes on when it does', async () => {
+    const w = await open();
+    const devices = await w.devices(3);
+    await w.ownership.grant(devices);
+    await w.send(devices.map((deviceId) => ({ deviceId, body: '0' })));
+    await until(async () => expect(await w.states()).toEqual({ SENT: 3 }));
+    w.redisServer.freeze();
+    const told = w.send(devices.flatMap((deviceId) => ['1', '2'].map((body) => ({ deviceId, body }))));
+    for (const { actor } of w.host.actors.values()) actor.wake('work');
+    await until(() => expect(w.host.actors.get(devices[0] ?? '')?.actor.sendability().blockers).toContain('MAILBOX_DOWN'));
+    await until(() => expect(w.records.some((record) => record.reason === 'MAILBOX_DOWN')).toBe(true));
+    w.redisServer.thaw();
+    await told;
+    await until(async () => expect(await w.states()).toEqual({ SENT: 9 }));
+    for (const deviceId of devices) expect(bodies(w, deviceId)).toEqual(['0', '1', '2']);
+  });
+
+  it('asks leave for many devices in one statement, not one by one', async () => {
+    const calls: number[] = [];
+    const w = await open({
+      statements: (real) => ({
+        ...real,
+        turn: {
+          ...real.turn,
+          intent(items) {
+            calls.push(items.length);
+            return real.turn.intent(items);
+          },
+        },
+      }),
+    });
+    const devices = await w.devices(300);
+    await w.send(
+      devices.map((deviceId) => ({ deviceId, body: 'x' })),
+      false,
+    );
+    await w.ownership.grant(devices);
+    await until(async () => expect(await w.states()).toEqual({ SENT: 300 }));
+    expect(calls.length).toBeLessThanOrEqual(30);
+  });
+
   it('after the deadline nothing is sent, and what was asked for goes back', async () => {
     const w = await open();
     const [deviceId = ''] = await w.devices(1);

@@ -1,0 +1,21 @@
+import type { ResultItem } from '../../schema/sql/index.ts';
+import type { Decision } from '../retry/index.ts';
+import type { SendOutcome } from '../transports/port.ts';
+import type { OwnerRef } from './ports.ts';
+
+/** A result about one attempt with nothing said yet; `at` is wall ms. */
+export function aboutAttempt(device: OwnerRef, messageId: string, attempt: number, at: number): Omit<ResultItem, 'state'> {
+  return { messageId, deviceId: device.deviceId, epoch: device.epoch, attempt, cause: null, error: null, dueAt: null, at };
+}
+
+/** What the ledger is told of a send. */
+export function resultOf(about: Omit<ResultItem, 'state'>, outcome: SendOutcome, decision: Decision): ResultItem {
+  return {
+    ...about,
+    state: decision.state,
+    cause: decision.cause,
+    error: outcome.kind === 'rejected' ? outcome.detail : outcome.kind === 'sent' ? null : outcome.code,
+    dueAt: decision.state === 'QUEUED' ? about.at + decision.afterMs : null,
+    at: outcome.kind === 'sent' ? outcome.at : about.at,
+  };
+}
