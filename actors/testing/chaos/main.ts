@@ -148,7 +148,7 @@ async function run(settings: Settings): Promise<void> {
         leaseTtlMs: LEASE_TTL_MS,
         stopMs: 10_000,
         // a planted build may never end what it broke
-        settleMs: settings.plant === undefined ? 120_000 : 15_000,
+        settleMs: settings.plant === undefined ? 120_000 : 5_000,
         keep,
         say,
       });

@@ -59,6 +59,9 @@ interface Scene {
 
 /** Time for statements that Postgres already had to end, before in-flight messages are counted. */
 const SETTLE_STATEMENTS_MS = 150;
+/** A fault strikes when this share of the devices is in a turn, or after the wait. */
+const BUSY_SHARE = 0.25;
+const BUSY_WAIT_MS = 2000;
 
 async function until(clock: Clock, ms: number, check: () => boolean | Promise<boolean>): Promise<boolean> {
   for (const end = clock.monotonic() + ms; clock.monotonic() < end; await clock.sleep(100)) if (await check()) return true;
@@ -68,18 +71,26 @@ async function until(clock: Clock, ms: number, check: () => boolean | Promise<bo
 const ownedBy = async (ledger: LedgerView, node: string): Promise<Map<string, number>> =>
   new Map((await ledger.owned()).filter((row) => row.node === node).map((row) => [row.deviceId, row.epoch]));
 
+/** A burst to these devices; resolves at a moment when many of them are in the middle of a turn. */
+async function inTheMiddle(scene: Scene, deviceIds: readonly string[]): Promise<{ readonly answered: Promise<void> }> {
+  const { clock, ledger, sender } = scene;
+  const answered = sender.burst(deviceIds, scene.burst);
+  const busy = async (): Promise<boolean> => (await ledger.inFlight(deviceIds)) >= deviceIds.length * BUSY_SHARE;
+  for (const end = clock.monotonic() + BUSY_WAIT_MS; clock.monotonic() < end && !(await busy()); );
+  return { answered };
+}
+
 /** Strikes a node in the middle of its turns, then leaves one message waiting at each of its devices, so that its successor shows itself. */
 async function strikeNode(scene: Scene, node: StackNode, signal: 'SIGKILL' | 'SIGSTOP'): Promise<Fault> {
   const { clock, ledger, sender } = scene;
-  const before = await ownedBy(ledger, node.id);
-  const bursting = sender.burst([...before.keys()], scene.burst);
-  await clock.sleep(120 + scene.dice.next() * 120);
-  const owned = await ownedBy(ledger, node.id);
+  const { answered } = await inTheMiddle(scene, [...(await ownedBy(ledger, node.id)).keys()]);
   const at = clock.wall();
   node.kill(signal);
   await clock.sleep(SETTLE_STATEMENTS_MS);
+  // the rows of a struck node stay its own for at least the rest of its lease
+  const owned = await ownedBy(ledger, node.id);
   const inFlight = await ledger.inFlight([...owned.keys()]);
-  await bursting;
+  await answered;
   await sender.burst([...owned.keys()], 1);
   scene.options.say(`${signal} ${node.id}: it owned ${owned.size} devices, ${inFlight} messages in flight`);
   return { at, owned, inFlight };
@@ -110,17 +121,16 @@ async function killGateway(scene: Scene): Promise<boolean> {
 
 /** Loses all of Redis while the nodes stand still for a moment, so that what is in flight can be counted exactly. */
 async function flushRedis(scene: Scene): Promise<number> {
-  const { clock, stack, ledger, sender, deviceIds, options } = scene;
+  const { clock, stack, ledger, deviceIds, options } = scene;
   const redis = connectRedis(stack.redisUrl, { role: 'general', name: 'chaos' });
-  const bursting = sender.burst(deviceIds, scene.burst);
-  await clock.sleep(120);
+  const { answered } = await inTheMiddle(scene, deviceIds);
   for (const node of stack.nodes) node.kill('SIGSTOP');
   await clock.sleep(SETTLE_STATEMENTS_MS);
   const inFlight = await ledger.inFlight(deviceIds);
   await redis.flushall();
   for (const node of stack.nodes) node.kill('SIGCONT');
   redis.disconnect();
-  await bursting;
+  await answered;
   options.say(`FLUSHALL with ${inFlight} messages in flight`);
   return inFlight;
 }
