@@ -124,7 +124,9 @@ describe('HTTP', () => {
   it('says that it lives, is ready, and what it measures; serves the wall', async () => {
     expect((await get('/live')).status).toBe(200);
     const ready = await get('/ready');
-    expect([ready.status, await ready.json()]).toEqual([200, { ready: true, missing: [] }]);
+    expect([ready.status, await ready.json()]).toMatchObject([200, { ready: true }]);
+    expect(await (await get('/api/system/redis-check')).json()).toMatchObject({ reachable: true });
+    expect((await get('/link/asyncapi.json')).status).toBe(200);
     expect(await (await get('/metrics')).text()).toMatch(/flotilla_sockets/);
     const wall = await get('/');
     expect([wall.status, wall.headers.get('content-security-policy')?.includes("default-src 'self'")]).toEqual([200, true]);

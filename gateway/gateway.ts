@@ -5,15 +5,15 @@ import { connectPostgres, connectRedis, type Redis, type RedisRole, type Sql } f
 import type { Clock, Dice, Lifetime } from '../ops/lifecycle/index.ts';
 import type { Telemetry } from '../ops/telemetry/index.ts';
 import { buildSchema } from '../schema/graphql/index.ts';
-import { accept as commit } from '../schema/sql/index.ts';
+import { accept as commit, deviceByLinkToken, ownershipOf, storeInbound } from '../schema/sql/index.ts';
 import { createAccept } from './accept/index.ts';
 import { type Authenticator, createAuthenticator, DEFAULT_TENANT, ensureAccess, sqlLookups } from './auth/index.ts';
 import { createExecutor, createGraphqlHttp, createServices, type Executor } from './graphql/index.ts';
-import { createHealth } from './health.ts';
 import { createEngine, createHub, createStreams } from './hub/index.ts';
+import { asyncapiDocument, createLink, type Link } from './link/index.ts';
 import { createPages } from './pages.ts';
-import { createServer, type Server } from './server/index.ts';
-import { isAway } from './system/index.ts';
+import { createServer, type HttpHandler, type Server } from './server/index.ts';
+import { createSystemRoutes, isAway } from './system/index.ts';
 
 /**
  * One gateway, wired: the only place where ports meet what implements them.
@@ -75,6 +75,32 @@ function openApi(
   return { executor: createExecutor({ schema: buildSchema(), services, telemetry }), auth };
 }
 
+/** Device sockets; their frames come over this gateway's own channel on the shared subscriber. */
+function openLink({ clock, telemetry, lifetime, id }: GatewayDeps, { sql, general, subscriber }: Clients): Link {
+  const link = createLink(
+    {
+      findDevice: (hash) => deviceByLinkToken(sql, hash),
+      ownerOf: async (device) => {
+        const [owner] = await ownershipOf(sql, { deviceIds: [device.id] });
+        return { epoch: owner?.epoch ?? 0, node: owner?.node ?? null };
+      },
+      storeInbound: (items) => storeInbound(sql, items),
+      redis: general,
+      subscribe: async (channel, handler) => {
+        subscriber.on('message', (from: string, text: string) => {
+          if (from === channel) handler(text);
+        });
+        await subscriber.subscribe(channel);
+      },
+      clock,
+      telemetry,
+    },
+    { gateway: id },
+  );
+  lifetime.add('link', () => link.stop());
+  return link;
+}
+
 /** Makes the default tenant and the admin key, as soon as Postgres is there and has the schema. */
 async function untilAccess(deps: GatewayDeps, sql: Sql): Promise<void> {
   for (let said = false; ; said = true) {
@@ -97,8 +123,24 @@ export async function startGateway(
   const { config, clock, dice, telemetry, lifetime } = deps;
   const clients = openClients(deps);
   const { executor, auth } = openApi(deps, clients);
-  let starting: string | null = 'schema';
-  const health = createHealth({ sql: clients.sql, redis: clients.general, clock, starting: () => starting });
+  let phase: 'starting' | 'serving' | 'draining' = 'starting';
+  const system = createSystemRoutes({
+    sql: clients.sql,
+    redis: clients.general,
+    redisUrl: config.REDIS_URL,
+    auth,
+    clock,
+    draining: () => phase === 'draining',
+  });
+  const json = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' };
+  const ready: HttpHandler = async (request) => {
+    const answer = await system.ready(request);
+    // the dependencies answer, but the schema or the first tenant is not there yet
+    return answer.status === 200 && phase === 'starting'
+      ? { status: 503, headers: json, body: '{"ready":false,"schema":"missing"}' }
+      : answer;
+  };
+  const link = openLink(deps, clients);
   const hub = createHub(
     { engine: createEngine(executor, auth), clock, telemetry },
     { tickMs: config.LIVE_TICK_MS, allowedOrigins: config.ALLOWED_ORIGINS },
@@ -107,8 +149,11 @@ export async function startGateway(
   const server = createServer({ clock, dice, telemetry });
   server.websocket('/graphql', hub.behaviour);
   server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth, telemetry }));
-  server.http('GET', '/live', health.live);
-  server.http('GET', '/ready', health.ready);
+  server.websocket('/link', link.behaviour);
+  server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));
+  server.http('GET', '/live', () => ({ status: 200, headers: json, body: '{"live":true}' }));
+  server.http('GET', '/ready', ready);
+  server.http('GET', '/api/system/redis-check', system.redisCheck);
   server.http('GET', '/metrics', async () => ({
     status: 200,
     headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8', 'cache-control': 'no-store' },
@@ -117,11 +162,11 @@ export async function startGateway(
   server.http('GET', '/*', createPages());
   const { port } = await server.listen(config.HOST, config.PORT);
   lifetime.add('server', async () => {
-    health.drain();
+    phase = 'draining';
     await server.drain({ windowMs: Math.floor(config.DRAIN_MS / 2), deadlineMs: Math.floor(config.DRAIN_MS * 0.75) });
   });
-  const access = untilAccess(deps, clients.sql).then(() => {
-    starting = null;
+  const access = Promise.all([untilAccess(deps, clients.sql), link.start()]).then(() => {
+    if (phase === 'starting') phase = 'serving';
   });
   return { port, server, access };
 }
