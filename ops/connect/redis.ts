@@ -1,4 +1,5 @@
 import { Redis, type RedisOptions } from 'ioredis';
+import { systemClock } from '../lifecycle/index.ts';
 import type { ConnectLog } from './log.ts';
 
 export type { Redis } from 'ioredis';
@@ -72,7 +73,7 @@ export function redisReady(redis: Redis, timeoutMs = 10_000): Promise<void> {
   if (redis.status === 'ready') return Promise.resolve();
   return new Promise((resolve, reject) => {
     const settle = (error?: Error): void => {
-      clearTimeout(timer);
+      cancel();
       redis.off('ready', onReady);
       redis.off('end', onEnd);
       if (error === undefined) resolve();
@@ -80,7 +81,7 @@ export function redisReady(redis: Redis, timeoutMs = 10_000): Promise<void> {
     };
     const onReady = (): void => settle();
     const onEnd = (): void => settle(new Error('Redis: the client was ended before it was ready'));
-    const timer = setTimeout(() => settle(new Error(`Redis: not ready within ${timeoutMs} ms`)), timeoutMs);
+    const cancel = systemClock.after(timeoutMs, () => settle(new Error(`Redis: not ready within ${timeoutMs} ms`)));
     redis.once('ready', onReady);
     redis.once('end', onEnd);
   });

@@ -104,6 +104,7 @@ function createPothos() {
       decodeGlobalID: decodeId,
       clientMutationId: 'omit',
       cursorType: 'String',
+      nodesOnConnection: { description: 'The rows themselves, without their cursors.' },
       nodesQueryOptions: false,
       nodeTypeOptions: { description: 'Anything that has an id of the form `Type:uuid`.' },
       nodeQueryOptions: {
