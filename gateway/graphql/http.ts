@@ -4,6 +4,7 @@ import type { Telemetry } from '../../ops/telemetry/index.ts';
 import type { GraphqlContext, Viewer } from '../../schema/graphql/index.ts';
 import { type Authenticator, type AuthFailure, isAuthFailure } from '../auth/index.ts';
 import type { HttpAnswer, HttpHandler, HttpRequest } from '../server/index.ts';
+import { answerDirectly } from './direct.ts';
 import { requestError } from './errors.ts';
 import type { Executor, Variables } from './executor.ts';
 import { createGraphiql, type GraphiqlPage } from './graphiql.ts';
@@ -190,6 +191,6 @@ export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
     if (request.method === 'POST' && !/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
       return errorAnswer(415, 'BAD_REQUEST', 'expected content-type: application/json');
     }
-    return run(request, viewer);
+    return (await answerDirectly(executor, request, viewer)) ?? run(request, viewer);
   };
 }

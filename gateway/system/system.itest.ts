@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ConfigError, loadConfig } from '../../ops/config/index.ts';
 import { connectPostgres, connectRedis, type Redis, type Sql } from '../../ops/connect/index.ts';
@@ -43,8 +46,13 @@ describe('redis-check', () => {
     expect(report.problems.map((problem) => problem.code)).toEqual(['EVICTION', 'AOF_OFF']);
     expect(report.problems[0]?.mend).toContain('noeviction');
     await redis.config('SET', 'maxmemory-policy', 'noeviction');
+    // its files go where they can be thrown away
+    const dir = mkdtempSync(join(tmpdir(), 'flotilla-redis-'));
+    await redis.config('SET', 'dir', dir);
     await redis.config('SET', 'appendonly', 'yes');
     expect((await check()).problems).toEqual([]);
+    await redis.config('SET', 'appendonly', 'no');
+    rmSync(dir, { recursive: true, force: true });
   });
 
   it('answers soon when nobody is there, or the server stands still', async () => {
