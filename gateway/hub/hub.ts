@@ -1,21 +1,17 @@
-import type { ExecutionResult, GraphQLError } from 'graphql';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
-import { isLiveSource, type LivePosition, type LiveSource, type Viewer } from '../../schema/graphql/index.ts';
+import type { Viewer } from '../../schema/graphql/index.ts';
 import type { Socket, UpgradeInfo, UpgradeVerdict, WebSocketBehaviour } from '../server/index.ts';
 import { CLOSE } from './close-codes.ts';
-import { headOf } from './frame.ts';
-import { createGroup, type Group, type Member } from './group.ts';
-import { groupKey } from './group-key.ts';
-import { isDenied, type OperationEngine, type OperationRequest, type PreparedOperation } from './port.ts';
-import { createSession, SESSION_LIMITS, type Session, type SessionEffect, type SessionLimits } from './session.ts';
+import { type Connection, createOperations } from './operations.ts';
+import { isDenied, type OperationEngine } from './port.ts';
+import { createSession, SESSION_LIMITS, type SessionEffect, type SessionLimits } from './session.ts';
 
 /**
  * GraphQL over WebSocket: runs the effects of each session and shares executions among them.
- * Owns: open connections, their running operations, the groups. Does not own: the protocol (session.ts), what is owed (group.ts).
- * Called by gateway/main.ts through the server's behaviour.
- * I1 Whatever comes back late is sent only if that life of the id still runs (session I3).
- * I2 Keys are looked at again every `recheckMs`: a revoked or expired one closes its sockets with 4403.
+ * Owns: open connections and their keys. Does not own: the protocol (session.ts), what runs (operations.ts), what is owed (group.ts).
+ * Called by gateway/gateway.ts through the server's behaviour.
+ * I1 Keys are looked at again every `recheckMs`: a revoked or expired one closes its sockets with 4403.
  */
 export interface Hub {
   readonly behaviour: WebSocketBehaviour<Connection>;
@@ -37,22 +33,6 @@ export interface HubOptions {
   readonly stallMs?: number;
 }
 
-interface Running {
-  readonly id: string;
-  readonly request: OperationRequest;
-  stop(): void;
-  readonly group?: Group;
-}
-export interface Connection {
-  readonly session: Session;
-  readonly spoken: boolean;
-  readonly running: Map<number, Running>;
-  viewer: Viewer | undefined;
-  authorization: string | undefined;
-  tenant: string | undefined;
-  cancelInit: () => void;
-}
-
 const SUBPROTOCOL = 'graphql-transport-ws';
 const MAX_MESSAGE_BYTES = 128 * 1024;
 
@@ -70,108 +50,12 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
   const { engine, clock, telemetry } = deps;
   const limits = { ...SESSION_LIMITS, ...options.limits };
   const connections = new Map<Connection, Socket>();
-  const groups = new Map<string, Group>();
-  telemetry.gauge('groups', () => groups.size);
+  const fault = (socket: Socket, connection: Connection): void =>
+    apply(socket, connection, connection.session.denied(CLOSE.internal, 'Internal server error'));
+  const { start, groups } = createOperations(deps, { tickMs: options.tickMs, fault });
+  telemetry.gauge('groups', groups);
   telemetry.gauge('operations', () => [...connections.keys()].reduce((sum, connection) => sum + connection.running.size, 0));
 
-  const say = (socket: Socket, message: unknown): void => void socket.send(JSON.stringify(message));
-  const end = (connection: Connection, serial: number, id: string): void => {
-    connection.running.delete(serial);
-    connection.session.finished(id, serial);
-  };
-  const failed = (socket: Socket, connection: Connection, serial: number, id: string, errors: readonly GraphQLError[]): void => {
-    if (!connection.session.live(id, serial)) return;
-    end(connection, serial, id);
-    say(socket, { id, type: 'error', payload: errors });
-  };
-  const answered = (socket: Socket, connection: Connection, serial: number, id: string, result: ExecutionResult): void => {
-    if (!connection.session.live(id, serial)) return;
-    end(connection, serial, id);
-    socket.cork(() => {
-      say(socket, { id, type: 'next', payload: result });
-      say(socket, { id, type: 'complete' });
-    });
-  };
-  const joinGroup = (
-    socket: Socket,
-    connection: Connection,
-    serial: number,
-    id: string,
-    job: Job,
-    source: LiveSource<LivePosition>,
-  ): void => {
-    const key = groupKey(job.operation, job.viewer);
-    let group = groups.get(key);
-    if (group === undefined) {
-      const onEmpty = (): void => {
-        if (groups.get(key) === made) groups.delete(key);
-      };
-      const made = createGroup({ engine, clock, telemetry, tickMs: options.tickMs, onEmpty }, source.feed, job.operation, job.viewer);
-      group = made;
-      groups.set(key, made);
-    }
-    const joined = group;
-    const member: Member = {
-      head: headOf(id),
-      socket,
-      position: source.since,
-      version: undefined,
-      live: () => connection.session.live(id, serial),
-      fail(errors) {
-        joined.leave(member);
-        failed(socket, connection, serial, id, errors);
-      },
-    };
-    connection.running.set(serial, { id, request: job.request, group: joined, stop: () => joined.leave(member) });
-    joined.join(member);
-  };
-  /** A source that is no live feed: one execution per event and operation, waiting for the reader. */
-  const iterate = async (
-    socket: Socket,
-    connection: Connection,
-    serial: number,
-    id: string,
-    job: Job,
-    source: AsyncIterable<unknown>,
-  ): Promise<void> => {
-    const iterator = source[Symbol.asyncIterator]();
-    connection.running.set(serial, { id, request: job.request, stop: () => void iterator.return?.() });
-    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
-      const result = await engine.execute(job.operation, job.viewer, next.value);
-      if (!connection.session.live(id, serial)) return;
-      say(socket, { id, type: 'next', payload: result });
-      while (socket.full() && !socket.closed) await clock.sleep(50);
-    }
-    if (!connection.session.live(id, serial)) return;
-    end(connection, serial, id);
-    say(socket, { id, type: 'complete' });
-  };
-  const run = async (socket: Socket, connection: Connection, serial: number, id: string, request: OperationRequest): Promise<void> => {
-    const { viewer } = connection;
-    if (viewer === undefined) throw new Error('an operation was started before the key was checked');
-    const operation = engine.prepare(request, viewer);
-    if ('errors' in operation) {
-      failed(socket, connection, serial, id, operation.errors);
-      return;
-    }
-    const job: Job = { operation, viewer, request };
-    if (operation.kind !== 'subscription') {
-      answered(socket, connection, serial, id, await engine.execute(operation, viewer));
-      return;
-    }
-    const source = await engine.subscribe(operation, viewer);
-    if (!(Symbol.asyncIterator in source)) answered(socket, connection, serial, id, source);
-    else if (!connection.session.live(id, serial)) await source[Symbol.asyncIterator]().return?.();
-    else if (isLiveSource(source)) joinGroup(socket, connection, serial, id, job, source);
-    else await iterate(socket, connection, serial, id, job, source);
-  };
-  const start = (socket: Socket, connection: Connection, serial: number, id: string, request: OperationRequest): void => {
-    connection.running.set(serial, { id, request, stop() {} });
-    run(socket, connection, serial, id, request).catch((error: unknown) => {
-      telemetry.log.error('hub.operation', {}, error);
-      apply(socket, connection, connection.session.denied(CLOSE.internal, 'Internal server error'));
-    });
-  };
   /** A key with other rights or another tenant: what runs starts over under it. */
   const restart = (socket: Socket, connection: Connection): void => {
     for (const [serial, { id, request, stop, group }] of [...connection.running]) {
@@ -227,7 +111,7 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
     }
   };
 
-  /** I2; one look per key, however many sockets it has open. */
+  /** I1; one look per key, however many sockets it has open. */
   const recheck = async (): Promise<void> => {
     const asked = new Map<string, ReturnType<OperationEngine['authenticate']>>();
     for (const [connection, socket] of connections) {
@@ -317,11 +201,6 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
   };
 }
 
-interface Job {
-  readonly operation: PreparedOperation;
-  readonly viewer: Viewer;
-  readonly request: OperationRequest;
-}
 function rightsOf(viewer: Viewer): string {
   return `${viewer.tenantId} ${[...viewer.scopes].sort().join('+')} ${viewer.installation}`;
 }
