@@ -17,7 +17,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     subscribers: 10,
     seconds: 30,
     messagesPerSecond: 50,
-    senders: 5,
+    senders: 20,
     socketsPerVu: 10,
     nodes: 2,
   },

@@ -21,6 +21,9 @@ export interface LoadReport {
 /** A generator that was late by more than this measured itself: its run is void, not slow. */
 const GENERATOR_LAG_P99_MS = 100;
 
+/** Sends the generator could not make in time, as a share of those planned; above it the run is void too. */
+const DROPPED_SHARE = 0.01;
+
 const COUNTS = [
   'devices_welcomed',
   'messages_accepted',
@@ -53,10 +56,14 @@ export function figuresOf(summary: K6Summary, profile: Profile): LoadReport {
     }
   }
   const lag = figures['generator_lag_ms_p99'];
-  const isVoid = typeof lag !== 'number' || lag > GENERATOR_LAG_P99_MS;
+  const dropped = Number(figures['dropped_iterations']);
+  const isVoid =
+    typeof lag !== 'number' || lag > GENERATOR_LAG_P99_MS || dropped > DROPPED_SHARE * profile.seconds * profile.messagesPerSecond;
+  const lost = Number(figures['messages_accepted']) - Number(figures['messages_arrived']);
+  figures['messages_lost'] = lost;
   figures['void'] = isVoid;
-  const targets: Record<string, Figure> = { generator_lag_ms_p99: `<=${GENERATOR_LAG_P99_MS}` };
-  const missed: string[] = [];
+  const targets: Record<string, Figure> = { messages_lost: 0, generator_lag_ms_p99: `<=${GENERATOR_LAG_P99_MS}` };
+  const missed: string[] = lost === 0 ? [] : ['messages_lost: 0'];
   for (const [name, metric] of Object.entries(summary.metrics)) {
     for (const [bound, { ok }] of Object.entries(metric.thresholds ?? {})) {
       targets[name] = bound;
