@@ -89,8 +89,8 @@ describe('a node', () => {
     expect(bodies(w, deviceId)).toEqual(['high', 'normal', 'high']);
   });
 
-  it('holds messages while paused and goes on when resumed', async () => {
-    const w = await open();
+  it('holds messages while paused and goes on when resumed, by the bell alone', async () => {
+    const w = await open({ options: { sweepMs: 60_000, refillSweepMs: 60_000 } });
     const [deviceId = ''] = await w.devices(1);
     await setPaused(w.database.sql, w.tenantId, deviceId, true, 'OPERATOR');
     await w.ownership.grant([deviceId]);
