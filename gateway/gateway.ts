@@ -8,7 +8,7 @@ import { buildSchema } from '../schema/graphql/index.ts';
 import { accept as commit, deviceByLinkToken, ownershipOf, storeInbound } from '../schema/sql/index.ts';
 import { createAccept } from './accept/index.ts';
 import { type Authenticator, createAuthenticator, DEFAULT_TENANT, ensureAccess, sqlLookups } from './auth/index.ts';
-import { createExecutor, createGraphqlHttp, createServices, type Executor } from './graphql/index.ts';
+import { createExecutor, createGraphqlHttp, createServices, type Executor, HTTP_BODY_BYTES } from './graphql/index.ts';
 import { createEngine, createHub, createStreams } from './hub/index.ts';
 import { asyncapiDocument, createLink, type Link } from './link/index.ts';
 import { createPages } from './pages.ts';
@@ -148,7 +148,7 @@ export async function startGateway(
   lifetime.add('hub', () => hub.close());
   const server = createServer({ clock, dice, telemetry });
   server.websocket('/graphql', hub.behaviour);
-  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth, telemetry }));
+  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth, telemetry }), { bodyLimitBytes: HTTP_BODY_BYTES });
   server.websocket('/link', link.behaviour);
   server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));
   server.http('GET', '/live', () => ({ status: 200, headers: json, body: '{"live":true}' }));
