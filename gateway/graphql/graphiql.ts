@@ -53,7 +53,7 @@ export interface GraphiqlPage {
 
 /**
  * The page with all its scripts inside (9 MB, 2.5 MB gzipped): nothing is fetched from elsewhere. Made on the first request for it and
- * kept. Null where the package is not installed (images without development packages).
+ * kept. Null where the package is not installed.
  */
 export function createGraphiql(): () => Promise<GraphiqlPage | null> {
   let page: Promise<GraphiqlPage | null> | undefined;
