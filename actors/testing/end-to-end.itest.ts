@@ -115,7 +115,7 @@ describe('a message, end to end', () => {
     dispose();
     await client.dispose();
 
-    const wanted = ['accept', 'intent', 'send', 'result'];
+    const wanted = ['accept', 'enqueue', 'intent', 'send', 'result'];
     const trace = await until(
       async () => {
         const byTrace = group(receiver.spans);
@@ -142,7 +142,7 @@ describe('a message, end to end', () => {
   it('keeps a message for a paused device, says why it is not sending, and sends it after resume', async () => {
     const device = (await devices())[1];
     const pause = await get<{ pauseDevice: { errors: unknown[] } }>(
-      'mutation($id: ID!) { pauseDevice(input: { id: $id, reason: "stocktaking" }) { errors { code } } }',
+      'mutation($id: ID!) { pauseDevice(input: { deviceId: $id, reason: "stocktaking" }) { errors { code } } }',
       { id: device?.id },
     );
     expect(pause.pauseDevice.errors).toEqual([]);
@@ -156,7 +156,7 @@ describe('a message, end to end', () => {
         )
       ).message;
     expect(await look()).toMatchObject({ state: 'QUEUED', device: { state: 'PAUSED', sendability: { canSend: false } } });
-    await get('mutation($id: ID!) { resumeDevice(input: { id: $id }) { errors { code } } }', { id: device?.id });
+    await get('mutation($id: ID!) { resumeDevice(input: { deviceId: $id }) { errors { code } } }', { id: device?.id });
     const after = await until(look, ({ state }) => state === 'SENT' || state === 'DELIVERED' || state === 'READ');
     expect(['SENT', 'DELIVERED', 'READ']).toContain(after.state);
   }, 40_000);

@@ -229,7 +229,15 @@ export function createAccept(deps: AcceptDeps, given: Partial<AcceptOptions> = {
       events.set(item.tenantId, list);
     }
     const lost = (error: unknown): void => telemetry.log.warn('accept.announce', { items: accepted.length }, error);
-    deps.enqueuer.enqueue(entries).catch(lost);
+    const spans = entries
+      .filter((entry) => entry.traceparent !== null)
+      .map((entry) => telemetry.span('enqueue', { parent: entry.traceparent, kind: 'producer' }));
+    deps.enqueuer
+      .enqueue(entries)
+      .catch(lost)
+      .finally(() => {
+        for (const span of spans) span.end();
+      });
     for (const [tenantId, records] of events) {
       try {
         Promise.resolve(deps.live.messages(tenantId, records)).catch(lost);
@@ -246,7 +254,7 @@ export function createAccept(deps: AcceptDeps, given: Partial<AcceptOptions> = {
         return Promise.reject(unavailable('the ledger'));
       }
       const span = telemetry.sampled(item.id)
-        ? telemetry.span('accept', { parent: item.traceparent, kind: 'producer', attributes: { 'message.id': item.id } })
+        ? telemetry.span('accept', { parent: item.traceparent, root: true, kind: 'producer', attributes: { 'message.id': item.id } })
         : undefined;
       const traced = span === undefined || span.traceparent === '' ? null : span.traceparent;
       return new Promise((resolve, reject) => {
