@@ -7,6 +7,7 @@ import { ensureDevices } from './demo-devices.ts';
 import { type DemoTraffic, startDemoTraffic } from './demo-traffic.ts';
 import { startTime, tryLock } from './lock.mjs';
 import { freePort } from './ports.ts';
+import { ensureScreenKey } from './screen-key.ts';
 import { createStack, type StartingStack } from './stack.ts';
 import { addressBox, createTerminal, type Output } from './terminal.ts';
 
@@ -98,11 +99,13 @@ export function createSupervisor(
     });
     if (args.demo) await startDemo(gateway, running.adminKey);
     if (stopping !== undefined) return;
+    const screenKey = await ensureScreenKey({ url: gateway, key: running.adminKey }, dataDir);
     terminal.line(
       addressBox({
         gateway,
         nodes: running.nodes,
         adminKey: running.adminKey,
+        screenKey,
         keyFile: config.ADMIN_API_KEY === undefined ? join(dataDir, 'admin-key') : undefined,
         devices: args.devices,
         demo: args.demo,

@@ -32,6 +32,7 @@ describe('the frame of addresses', () => {
       gateway: 'http://127.0.0.1:4000',
       nodes: [{ id: 'node-1', metricsUrl: 'http://127.0.0.1:5001' }],
       adminKey: 'flk_x',
+      screenKey: 'flk_screen',
       keyFile: '/d/admin-key',
       devices: 300,
       demo: true,

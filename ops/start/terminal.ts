@@ -7,6 +7,8 @@ export interface Output {
 
 export interface Addresses {
   readonly gateway: string;
+  /** may only show the fleet; stands in the wall's address behind the #, which browsers do not send */
+  readonly screenKey: string;
   readonly nodes: readonly { readonly id: string; readonly metricsUrl: string }[];
   readonly adminKey: string;
   /** where the key is kept; undefined when the environment gave it */
@@ -31,7 +33,7 @@ export function addressBox(where: Addresses): string {
   return frame([
     `Flotilla is up (${(where.tookMs / 1000).toFixed(1)} s): ${simulated}`,
     '',
-    `Wall       ${where.gateway}/`,
+    `Wall       ${where.gateway}/#key=${where.screenKey}`,
     `GraphiQL   ${where.gateway}/graphql`,
     `Metrics    ${where.gateway}/metrics   (gateway)`,
     ...where.nodes.map((node) => `           ${node.metricsUrl}/metrics   (${node.id})`),
