@@ -10,6 +10,7 @@ const ROUND = 500;
 /**
  * From "owned" to "running": rows loaded, what the predecessor left in flight adopted.
  * I1 No actor starts before its device's open messages are adopted. I2 A device whose ownership ended meanwhile is not started.
+ * I3 Every other granted device is started, also one that is granted while a round is under way.
  */
 export interface Activation {
   granted(devices: readonly OwnedDevice[]): void;
@@ -45,7 +46,8 @@ export function createActivation(deps: {
 
   const run = async (): Promise<void> => {
     while (waiting.length > 0) {
-      const devices = waiting.slice(0, ROUND).filter((device) => !device.signal.aborted);
+      const taken = waiting.slice(0, ROUND);
+      const devices = taken.filter((device) => !device.signal.aborted);
       try {
         await deps.gate.up();
       } catch {
@@ -53,7 +55,8 @@ export function createActivation(deps: {
       }
       try {
         await round(devices);
-        waiting = waiting.slice(ROUND);
+        // I3: what was granted meanwhile stands behind
+        waiting = waiting.slice(taken.length);
       } catch (error) {
         deps.telemetry.log.warn('activation.failed', { devices: devices.length }, error);
         deps.gate.failed(error);
