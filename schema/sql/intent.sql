@@ -1,14 +1,16 @@
 -- About to send: commits the intent of every message that may go now and says of the rest why not. At most one message per device.
 -- $1 device  $2 epoch  $3 node  $4 message  $5 pace (ms)  $6 may UNKNOWN be sent again  $7 attempts at which it is DEAD
+-- $8 seq of the mailbox entry (null = not said)
 -- Result: one row per item, in input order. Guarantees:
 --  N1 ownership rows are locked first, in device order, and read as last committed: an epoch that was bumped while this statement waited
 --     is seen (a plain `where epoch =` under READ COMMITTED would pass and commit after the bump);
 --  N2 then message rows are locked, in id order, and read as last committed;
 --  N3 a pass counts the send, sets the pace, and moves the message to SENDING under (epoch, attempt + 1), all or nothing;
---  N4 a suppressed recipient (phone or LID) ends the message here, in the statement that would have committed its sending.
+--  N4 a suppressed recipient (phone or LID) ends the message here, in the statement that would have committed its sending;
+--  N5 an entry whose message got another seq since (redriven) gives no leave: the message keeps the order of its new place.
 with item as materialized (
-  select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[])
-    with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, ord)
+  select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[], $8::bigint[])
+    with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, seq, ord)
 ), owner as materialized (
   select o.device_id, o.epoch, o.next_send_at, o.day, o.day_sent
   from ownership o
@@ -32,7 +34,7 @@ with item as materialized (
       when o.device_id is null then 'FENCED'
       when o.epoch <> i.epoch then 'FENCED' -- fence
       when m.id is null or m.state not in ('QUEUED', 'SENDING', 'WRITTEN', 'UNKNOWN') then 'ENDED'
-      when m.seq is null then 'ENDED'
+      when m.seq is null or m.seq <> i.seq then 'ENDED'
       when d.deleted_at is not null then 'DELETED'
       when d.quarantined then 'QUARANTINED'
       when m.state in ('SENDING', 'WRITTEN') or (m.state = 'UNKNOWN' and not i.resend_unknown) then 'UNKNOWN_OUTCOME'

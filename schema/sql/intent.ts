@@ -24,7 +24,7 @@ interface Row {
 /**
  * Commits the intent to send for every message that may go now; verdicts stand in input order (intent.sql). After PASS the caller checks
  * its local deadline and sends in the same tick. Day caps count UTC days.
- * ENDED with state QUEUED means: the message has no seq (it was redriven); drop the entry, it comes again under a new seq.
+ * ENDED with state QUEUED means: the entry is not the message's place any more (it was redriven); drop the entry, it comes again under a new seq.
  * @param text the statement; only tests give another
  * @throws INVARIANT when a device stands twice in the batch
  */
@@ -39,6 +39,7 @@ export async function intent(sql: SqlRunner, items: readonly IntentItem[], text:
     column(items, (item) => item.paceMs),
     column(items, (item) => item.resendUnknown),
     column(items, (item) => item.budget),
+    column(items, (item) => item.seq ?? null),
   ]);
   assert(rows.length === items.length, 'intent: one verdict per item');
   return rows.map(verdictOf);

@@ -8,6 +8,7 @@ import {
   type IntentItem,
   intent,
   ownershipOf,
+  promoteDue,
   redrive,
   releaseDevice,
   result,
@@ -43,6 +44,22 @@ describe('intent', () => {
     expect(await world.state(message)).toBe('SENDING');
     const second = await intent(world.sql, [world.intentItem(device, epoch, message, { resendUnknown: true })]);
     expect(second).toMatchObject([{ verdict: 'UNKNOWN_OUTCOME', attempt: 1 }]);
+  });
+
+  it('gives no leave to the entry that a message had before it was redriven', async () => {
+    const { device, message, epoch } = await ready();
+    const next = await world.send(device);
+    await intent(world.sql, [world.intentItem(device, epoch, message, { seq: 1 })]);
+    await result(world.sql, [world.resultItem(device, epoch, message, 'FAILED')]);
+    await redrive(world.sql, world.tenantId, [message], 1);
+    await promoteDue(world.sql, 10);
+    expect(await intent(world.sql, [world.intentItem(device, epoch, message, { seq: 1 })])).toEqual([
+      { verdict: 'ENDED', state: 'QUEUED' },
+    ]);
+    expect(await intent(world.sql, [world.intentItem(device, epoch, next, { seq: 2 })])).toMatchObject([{ verdict: 'PASS' }]);
+    expect(await intent(world.sql, [world.intentItem(device, epoch, message, { seq: 3 })])).toMatchObject([
+      { verdict: 'PASS', message: { seq: 3, attempt: 2 } },
+    ]);
   });
 
   it('answers every wait with its end, in input order', async () => {

@@ -64,6 +64,8 @@ export interface IntentItem {
   readonly resendUnknown: boolean;
   /** attempts at which the message is DEAD instead (cause RETRY_BUDGET) */
   readonly budget: number;
+  /** seq of the mailbox entry that asks: an entry left from before a redrive gets ENDED; left out = not compared */
+  readonly seq?: number;
 }
 export interface IntentMessage {
   readonly id: string;
