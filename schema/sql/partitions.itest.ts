@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { connectPostgres } from '../../ops/connect/index.ts';
+import { systemClock } from '../../ops/lifecycle/index.ts';
 import { uuidV7 } from '../domain/index.ts';
-import { accept, cancel, dropEndedPartitions, ensurePartitions, listPartitions } from './index.ts';
+import { accept, cancel, dropEndedPartitions, ensurePartitions, listPartitions, refill } from './index.ts';
 import { createWorld, now, type World } from './test-world.ts';
 
 let world: World;
@@ -41,4 +43,39 @@ it('drops what is old and has ended, and keeps a partition with one open message
   expect(await dropEndedPartitions(world.sql, { beforeMs: now() - 30 * DAY })).toEqual({ dropped: [before], kept: [day] });
   await cancel(world.sql, world.tenantId, id);
   expect(await dropEndedPartitions(world.sql, { beforeMs: now() - 30 * DAY })).toEqual({ dropped: [day], kept: [] });
+});
+
+/** reads the whole ledger and holds on to it, as a backup does, until the work is done */
+async function beside(work: () => Promise<void>): Promise<void> {
+  const backup = connectPostgres(world.url, { applicationName: 'backup', max: 1 });
+  await backup.begin(async (transaction) => {
+    await transaction.unsafe('select count(*) from messages');
+    await work();
+  });
+  await backup.end();
+}
+
+it('stops no sender and no owner while a backup reads', async () => {
+  const old = now() - 60 * DAY;
+  await ensurePartitions(world.sql, { nowMs: old, aheadDays: 0 });
+  const [device = ''] = await world.devices(1);
+  const indexes = `select count(*)::int as n from pg_index where indrelid = $1::regclass`;
+  const ahead = now() + 200 * DAY;
+  await beside(async () => {
+    for (const upkeep of [
+      () => ensurePartitions(world.sql, { nowMs: ahead, aheadDays: 0 }),
+      () => dropEndedPartitions(world.sql, { beforeMs: now() - 30 * DAY }),
+    ]) {
+      const from = systemClock.monotonic();
+      const running = upkeep();
+      await systemClock.sleep(50);
+      await world.send(device);
+      await refill(world.sql, [{ deviceId: device, lane: 'high', afterSeq: 0 }], 10);
+      expect(systemClock.monotonic() - from).toBeLessThan(1500);
+      await running;
+    }
+  });
+  const last = (await listPartitions(world.sql)).at(-1)?.name ?? '';
+  expect(await world.sql.unsafe(indexes, [last])).toEqual(await world.sql.unsafe(indexes, ['messages']));
+  expect((await dropEndedPartitions(world.sql, { beforeMs: now() - 30 * DAY })).dropped).toHaveLength(2);
 });

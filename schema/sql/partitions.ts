@@ -37,7 +37,8 @@ export async function listPartitions(sql: SqlRunner): Promise<readonly LedgerPar
 }
 
 /**
- * Makes the partitions of yesterday, today and `aheadDays` days more. Safe to call from many processes at once.
+ * Makes the partitions of yesterday, today and `aheadDays` days more. Safe to call from many processes at once, and beside a long reader such
+ * as a backup: attaching waits for no reader or writer of the ledger and none waits for it (`create table ... partition of` would stop both).
  * @returns the names that were made by this call
  */
 export async function ensurePartitions(
@@ -57,8 +58,9 @@ export async function ensurePartitions(
       `do $$ begin
          perform pg_advisory_xact_lock(${LOCK});
          if to_regclass('${name}') is null then
-           create table ${name} partition of messages for values from ('${from}') to ('${to}')
+           create table ${name} (like messages including all)
              with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+           alter table messages attach partition ${name} for values from ('${from}') to ('${to}');
          end if;
        end $$`,
     );
@@ -67,9 +69,13 @@ export async function ensurePartitions(
   return made;
 }
 
+/** Dropping needs the whole ledger for itself and everybody queues behind it: it gives up after this long. Guess. */
+const DROP_WAIT_MS = 200;
+const OPEN = `state in ('QUEUED', 'SENDING', 'WRITTEN', 'UNKNOWN')`;
+
 /**
  * Drops the partitions whose last instant is before `beforeMs` and in which every message has ended.
- * @returns dropped names, and the names that were old enough but are kept because messages in them are open
+ * @returns dropped names, and the names that were old enough but are kept: messages in them are open, or the ledger was being read for long
  */
 export async function dropEndedPartitions(
   sql: SqlRunner,
@@ -79,18 +85,29 @@ export async function dropEndedPartitions(
   const kept: string[] = [];
   for (const { name, startMs } of await listPartitions(sql)) {
     if (startMs + DAY_MS > options.beforeMs) continue;
-    // The lock and the look are one transaction: a redrive that opens a message in between is waited for or waits.
-    await sql.unsafe(
-      `do $$ begin
-         perform pg_advisory_xact_lock(${LOCK});
-         if to_regclass('${name}') is not null then
-           lock table ${name} in access exclusive mode;
-           if not exists (select 1 from ${name} where state in ('QUEUED', 'SENDING', 'WRITTEN', 'UNKNOWN')) then
-             drop table ${name};
+    // The locks and the look are one transaction: a redrive that opens a message in between is waited for or waits. The ledger is locked before
+    // its partition, as every statement does. The look asks the partial indexes, which hold nothing when everything has ended.
+    try {
+      await sql.unsafe(
+        `do $$ begin
+           perform pg_advisory_xact_lock(${LOCK});
+           perform set_config('lock_timeout', '${DROP_WAIT_MS}ms', true);
+           if to_regclass('${name}') is not null then
+             if not exists (select 1 from ${name} where ${OPEN} and seq is not null) then
+               lock table messages in access exclusive mode;
+               if not exists (select 1 from ${name} where ${OPEN} and seq is not null)
+                 and not exists (select 1 from ${name} where state = 'QUEUED' and seq is null)
+                 and not exists (select 1 from ${name} where state in ('SENDING', 'WRITTEN', 'UNKNOWN')) then
+                 drop table ${name};
+               end if;
+             end if;
            end if;
-         end if;
-       end $$`,
-    );
+         end $$`,
+      );
+    } catch (error) {
+      // 55P03: somebody read for too long; the next round tries again
+      if ((error as { readonly code?: unknown }).code !== '55P03') throw error;
+    }
     const left = await query<{ there: boolean }>(sql, 'select to_regclass($1) is not null as there', [name]);
     (left[0]?.there === true ? kept : dropped).push(name);
   }
