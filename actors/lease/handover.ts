@@ -11,6 +11,7 @@ import { atMost, chunks, eachLimited } from './pool.ts';
  *
  * I1 A device is aborted before its token changes: there is no moment at which two nodes may act.
  * I2 Whatever was settled is given up, whether or not a target takes it.
+ * I3 An ownership that began after the settling is not touched: nobody settled it, and its lease has another token.
  */
 export interface Handover {
   /** `settleMs`: longest wait for the devices to settle; those that have not are handed over last, as they are */
@@ -29,6 +30,8 @@ export function createHandover(core: Core): Handover {
     const homeless: Held[] = [];
     const byTarget = new Map<string, { readonly held: Held; readonly token: string }[]>();
     for (const one of held) {
+      // ended, or ended and granted anew, while it settled (I3)
+      if (core.holdings.get(one.device.deviceId) !== one) continue;
       const target = targetOf(one.device.deviceId);
       const lost = core.holdings.lose(one.device.deviceId, target === undefined ? 'RELEASED' : 'TRANSFERRED');
       if (lost === undefined) continue;
