@@ -15,6 +15,8 @@ import { aboutAttempt, resultOf } from './results.ts';
 /** CAMPAIGN_PAUSED has no end that is known: asked again this often. A result that did not count is looked at again after this. */
 const ASK_AGAIN_MS = 5000;
 const DOUBT_MS = 500;
+/** the ledger says "not yet" by its clock, which may be behind ours: never asked again sooner */
+const LEAST_WAIT_MS = 100;
 
 /**
  * The one running copy of a device's logic: takes the heads of its lanes, asks the ledger for leave, sends, records what came of it.
@@ -39,8 +41,8 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   let holdUntil = 0;
   let holdCode: WaitCode = 'PACE';
   let stale = true;
-  /** the message of the last intent that got no answer */
-  let unsent: string | undefined;
+  /** messages whose last intent got no answer: at most the heads of the three lanes */
+  const unsent = new Set<string>();
   let running = false;
   /** something happened since the last turn began: one more is due before the loop may rest */
   let again = false;
@@ -194,11 +196,14 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
         paceMs,
         resendUnknown: kind.resendsUnknown,
         budget: options.retry.budget,
+        seq: head.seq,
       });
     } catch (error) {
       span?.fail(error);
       span?.end();
-      unsent = head.messageId;
+      unsent.add(head.messageId);
+      // the store answers, but refuses this very intent: a pause, or this loop never rests
+      if (ledger.open) lanes.block(head.lane, clock.monotonic() + ASK_AGAIN_MS, 'RETRY_WAIT');
       return recover('LEDGER_DOWN', ledger);
     }
     // I2: from here to kind.send nothing may be awaited
@@ -208,7 +213,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       return refused(head, verdict);
     }
     const { message } = verdict;
-    unsent = undefined;
+    unsent.delete(message.id);
     inFlight = { id: message.id, attempt: message.attempt };
     const began = clock.monotonic();
     if (paceMs > 0) hold(began + paceMs, 'PACE');
@@ -278,7 +283,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
 
   /** The ledger gave no leave. */
   const refused = async (head: MailboxHead, verdict: Exclude<IntentVerdict, { verdict: 'PASS' }>): Promise<boolean> => {
-    const untilMs = (wall: number): number => Math.max(1, wall - clock.wall());
+    const untilMs = (wall: number): number => Math.max(LEAST_WAIT_MS, wall - clock.wall());
     switch (verdict.verdict) {
       case 'FENCED':
         host.fenced(self, 'intent');
@@ -302,6 +307,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       case 'UNKNOWN_OUTCOME':
         return unknown(head, verdict);
       case 'ENDED':
+        unsent.delete(head.messageId);
         return drop(head);
       case 'SUPPRESSED':
       case 'DEAD': {
@@ -316,9 +322,8 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   /** Another attempt's outcome is open, so this message got no leave. */
   const unknown = async (head: MailboxHead, verdict: Extract<IntentVerdict, { verdict: 'UNKNOWN_OUTCOME' }>): Promise<boolean> => {
     const item = aboutAttempt(self, head.messageId, verdict.attempt, clock.wall());
-    if (verdict.state === 'SENDING' && unsent === head.messageId) {
+    if (verdict.state === 'SENDING' && unsent.delete(head.messageId)) {
       // I5: that was our own intent without an answer; no send was made for it
-      unsent = undefined;
       await settleMessage(head, { ...item, state: 'QUEUED', cause: 'NOT_SENT', dueAt: item.at });
     } else if (verdict.state !== 'UNKNOWN' && line?.resendsUnknown === true) {
       await settleMessage(head, { ...item, state: 'UNKNOWN', cause: 'NO_ANSWER' });

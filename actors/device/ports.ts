@@ -36,6 +36,8 @@ export interface ActorLedger {
   intent(item: IntentItem): Promise<IntentVerdict>;
   /** repeated until the ledger answers; rejects only when the process ends */
   result(item: ResultItem): Promise<ResultOutcome>;
+  /** is the store known to be down; false = it answers */
+  readonly open: boolean;
   /** resolves when Postgres answers again */
   up(): Promise<void>;
 }

@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest';
+import { systemClock } from '../../ops/lifecycle/index.ts';
+import { createTelemetry } from '../../ops/telemetry/index.ts';
 import type { DeviceRow } from '../../schema/sql/index.ts';
 import type { OwnedDevice } from '../lease/port.ts';
 import { createActivation } from './activation.ts';
@@ -44,4 +46,28 @@ it('starts devices that are granted while a round is under way', async () => {
     await new Promise((resolve) => setImmediate(resolve));
   }
   expect(begun).toEqual(['a', 'c']);
+});
+
+// A grant in the very microtask in which a round ended was dropped: owned, leased, and never run.
+it.each([0, 1, 2, 3, 4, 5, 6, 7])('starts a device that is granted %i microtasks after a round began its last', async (ticks) => {
+  const begun: string[] = [];
+  const activation = createActivation({
+    statements: {
+      turn: { adopt: async () => ({ adopted: [], ended: [] }) },
+      device: { loadDevices: async (ids: readonly string[]) => ids.map((id) => ({ id }) as DeviceRow) },
+    },
+    gate: { open: true, up: async () => {}, failed() {}, close() {} },
+    telemetry: createTelemetry({ service: 'test', instance: 't', level: 'error', samplePercent: 0, write: () => {} }),
+    begin: (device) => {
+      begun.push(device.deviceId);
+      if (device.deviceId !== 'a') return;
+      let later = Promise.resolve();
+      for (let tick = 0; tick < ticks; tick++) later = later.then(() => {});
+      void later.then(() => activation.granted([owned('b')]));
+    },
+    again() {},
+  });
+  activation.granted([owned('a')]);
+  await systemClock.sleep(50);
+  expect(begun).toEqual(['a', 'b']);
 });

@@ -11,6 +11,7 @@ const ROUND = 500;
  * From "owned" to "running": rows loaded, what the predecessor left in flight adopted.
  * I1 No actor starts before its device's open messages are adopted. I2 A device whose ownership ended meanwhile is not started.
  * I3 Every other granted device is started, also one that is granted while a round is under way.
+ * I4 A device whose crash budget is spent is in quarantine before its actor starts: the message that ends nodes is not tried once more.
  */
 export interface Activation {
   granted(devices: readonly OwnedDevice[]): void;
@@ -44,14 +45,14 @@ export function createActivation(deps: {
     for (const message of ended) deps.again(message);
   };
 
-  const run = async (): Promise<void> => {
+  const run = async (): Promise<boolean> => {
     while (waiting.length > 0) {
       const taken = waiting.slice(0, ROUND);
       const devices = taken.filter((device) => !device.signal.aborted);
       try {
         await deps.gate.up();
       } catch {
-        return;
+        return true;
       }
       try {
         await round(devices);
@@ -62,15 +63,21 @@ export function createActivation(deps: {
         deps.gate.failed(error);
       }
     }
+    return false;
+  };
+  const start = (): void => {
+    if (running || waiting.length === 0) return;
+    running = true;
+    void run().then((closed) => {
+      running = false;
+      // granted between the loop's end and here
+      if (!closed) start();
+    });
   };
   return {
     granted(devices) {
       waiting.push(...devices);
-      if (running) return;
-      running = true;
-      void run().finally(() => {
-        running = false;
-      });
+      start();
     },
   };
 }

@@ -9,6 +9,7 @@ import {
   intent,
   loadDevices,
   nextSeqs,
+  overdue,
   promoteDue,
   refill,
   result,
@@ -31,6 +32,7 @@ export function ledgerStatements(
       intent: (items) => intent(sql, items),
       result: (items) => result(sql, items),
       adopt: (pairs) => adopt(sql, pairs),
+      overdue: (ids, beforeMs) => overdue(sql, ids, beforeMs),
       ping: () => sql.unsafe('select 1'),
     },
     window: {

@@ -10,13 +10,19 @@ export type TransportLoaders = Readonly<Partial<Record<TransportKind, () => Prom
 
 /** Opens the ways out of devices. A transport is made once per kind; one that could not be made is tried again with the next device. */
 export interface Connections {
-  /** undefined: the ownership ended meanwhile, or this node has no such transport (the device's state says so) */
+  /**
+   * undefined: the ownership ended meanwhile, or this node has no such transport (the device's state says so).
+   * Rejects when the transport could not be made or refused the device.
+   */
   open(owned: OwnedDevice, row: DeviceRow, events: TransportEvents): Promise<Line | undefined>;
+  /** transports of this kind may not repeat an attempt whose outcome is not known; false while the kind is not loaded */
+  cautious(kind: TransportKind): boolean;
   close(): Promise<void>;
 }
 
 export function createConnections(deps: { readonly loaders: TransportLoaders; readonly log: Log; readonly node: string }): Connections {
   const loaded = new Map<TransportKind, Promise<Transport>>();
+  const cautious = new Set<TransportKind>();
   const transport = (kind: TransportKind): Promise<Transport> | undefined => {
     const known = loaded.get(kind);
     if (known !== undefined) return known;
@@ -36,9 +42,12 @@ export function createConnections(deps: { readonly loaders: TransportLoaders; re
         events.state({ state: 'OFFLINE', reason: 'TRANSPORT_MISSING' });
         return undefined;
       }
-      const way = await loading.catch(() => undefined);
-      if (way === undefined) events.state({ state: 'OFFLINE', reason: 'TRANSPORT_FAILED' });
-      if (way === undefined || owned.signal.aborted) return undefined;
+      const way = await loading.catch((error: unknown) => {
+        events.state({ state: 'OFFLINE', reason: 'TRANSPORT_FAILED' });
+        throw error;
+      });
+      if (!way.resendsUnknown) cautious.add(row.transport);
+      if (owned.signal.aborted) return undefined;
       const connection = way.connect(
         {
           id: row.id,
@@ -58,6 +67,7 @@ export function createConnections(deps: { readonly loaders: TransportLoaders; re
         send: (message, timeoutMs) => connection.send(message, timeoutMs),
       };
     },
+    cautious: (kind) => cautious.has(kind),
     async close() {
       await Promise.allSettled([...loaded.values()].map(async (way) => (await way).close()));
     },

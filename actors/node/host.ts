@@ -14,6 +14,7 @@ import { createConnections, type TransportLoaders } from './connections.ts';
 import { createGate } from './gate.ts';
 import { createInbound } from './inbound.ts';
 import { createNodeLedger, poisoned } from './ledger.ts';
+import { createOverdue } from './overdue.ts';
 import { createReceipts } from './receipts.ts';
 import { createRefiller } from './refill.ts';
 import type { Statements } from './statements.ts';
@@ -198,6 +199,10 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     fleet: createFleetBreaker(() => telemetry.count('breaker.opened', 1, { scope: 'fleet' })),
   };
   const receipt = createReceipts({ ledger, telemetry, news });
+  const overdue = createOverdue(
+    { slots, statements: statements.turn, ledger, news, cautious: (kind) => connections.cautious(kind), clock, telemetry },
+    { unknownWaitMs: options.unknownWaitMs },
+  );
 
   const begin = (owned: OwnedDevice, row: DeviceRow): void => {
     if (row.deleted) {
@@ -226,9 +231,16 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     bells.on(owned.partition);
     live.device(row.tenantId, actor.record());
     refiller.ask({ deviceId: owned.deviceId, partition: owned.partition, epoch: owned.epoch }, 'granted', undefined);
-    void connections.open(owned, row, events).then((line) => {
-      if (line !== undefined) actor.attach(line);
-    });
+    connections.open(owned, row, events).then(
+      (line) => {
+        if (line !== undefined) actor.attach(line);
+      },
+      (error: unknown) => {
+        // given up for a while, then claimed and tried again
+        log.error('transport.connect', { deviceId: row.id, transport: row.transport }, error);
+        void ownership?.release([row.id], 'RELEASED');
+      },
+    );
   };
   const bells = createBells(deps.subscriptions, telemetry, {
     work: (deviceId) => slots.get(deviceId)?.actor.wake('work'),
@@ -284,6 +296,7 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
         alive: (partition) => ownership?.generation(partition) !== undefined,
         accept,
         enqueue: deps.enqueue,
+        overdue,
         options,
       });
     },

@@ -71,6 +71,9 @@ export function createNodeLedger(statements: TurnStatements, gate: Gate): NodeLe
     intent: (item) => intents.add(item),
     result: recorder(),
     receipt: recorder(),
+    get open() {
+      return gate.open;
+    },
     up: () => gate.up(),
   };
 }

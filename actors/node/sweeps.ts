@@ -15,6 +15,7 @@ const CHANGED_MS = 5000;
 const OVERLAP_MS = 15_000;
 const PROMOTE_MS = 1000;
 const PROMOTED = 500;
+const OVERDUE_MS = 5000;
 const TRAFFIC_MS = 2000;
 const PARTITIONS_MS = 3_600_000;
 
@@ -33,6 +34,8 @@ export interface SweepDeps {
   alive(partition: number): boolean;
   accept(row: DeviceRow): void;
   enqueue(entries: readonly RefillEntry[]): Promise<void>;
+  /** ends attempts whose outcome has been open for too long */
+  overdue(): Promise<void>;
   readonly options: { readonly sweepMs: number; readonly refillSweepMs: number };
 }
 
@@ -77,6 +80,9 @@ export function startSweeps(deps: SweepDeps): () => Promise<void> {
       more = entries.length >= PROMOTED;
     }
   });
+  sweeps.every('overdue', OVERDUE_MS, async () => {
+    if (gates.ledger.open) await deps.overdue();
+  });
   sweeps.every('traffic', TRAFFIC_MS, async () => {
     const rows = traffic.take();
     if (rows.length === 0) return;
@@ -87,8 +93,11 @@ export function startSweeps(deps: SweepDeps): () => Promise<void> {
       throw error;
     }
   });
-  sweeps.every('partitions', PARTITIONS_MS, async () => {
-    await statements.upkeep.partitions();
-  });
+  // at once too: after a long standstill the ledger may have no partition for today
+  sweeps
+    .every('partitions', PARTITIONS_MS, async () => {
+      await statements.upkeep.partitions();
+    })
+    .soon();
   return () => sweeps.stop();
 }

@@ -32,6 +32,9 @@ export interface Decision {
 /** A provider's "slow down" (429) and "stop writing to strangers" (463) are obeyed by the whole device, at least this long. */
 const HOLD_MS: Readonly<Record<string, number>> = Object.freeze({ RATE_LIMITED: 60_000, '429': 60_000, '463': 3_600_000 });
 
+/** the longest wait that a provider's "slow down" is obeyed for without asking again: a day */
+const LONGEST_WAIT_MS = 86_400_000;
+
 /**
  * The one place where a transport's answer becomes policy. `attempt` counts from 1 and is the ledger's, so it survives requeue and restart.
  * The budget is not spent here: the intent of the attempt after the last one ends the message (DEAD, RETRY_BUDGET) instead.
@@ -47,7 +50,7 @@ export function decide(outcome: SendOutcome, attempt: number, options: RetryOpti
     case 'rejected': {
       const holdMs = HOLD_MS[outcome.code] ?? 0;
       if (!outcome.retry && holdMs === 0) return { state: 'FAILED', cause: outcome.code, afterMs: 0, holdMs: 0, healthy: undefined };
-      const afterMs = Math.max(backoffMs(attempt, options, dice), outcome.retryAfterMs ?? 0, holdMs);
+      const afterMs = Math.max(backoffMs(attempt, options, dice), Math.min(outcome.retryAfterMs ?? 0, LONGEST_WAIT_MS), holdMs);
       return { state: 'QUEUED', cause: outcome.code, afterMs, holdMs: holdMs === 0 ? 0 : afterMs, healthy: false };
     }
   }

@@ -8,6 +8,7 @@ const BY_PARTITION = readAsset(import.meta.url, './ownership-by-partition.sql');
 const BY_NODE = readAsset(import.meta.url, './ownership-by-node.sql');
 const BUMP_EPOCHS = readAsset(import.meta.url, './bump-epochs.sql');
 const ADOPT = readAsset(import.meta.url, './adopt.sql');
+const OVERDUE = readAsset(import.meta.url, './overdue.sql');
 const LAST_ENDED = readAsset(import.meta.url, './last-ended.sql');
 
 /** An ownership row with the crash takeovers in the middle of a turn since the last completed turn. */
@@ -106,4 +107,23 @@ export async function adopt(sql: SqlRunner, pairs: readonly EpochPair[]): Promis
     adopted: adopted.map((row) => ({ ...inherited(row), intentAt: row.intent_at })),
     ended: ended.map((row) => ({ ...inherited(row), cause: row.cause, endedAt: row.ended_at })),
   };
+}
+
+export interface OverdueAttempt {
+  readonly id: string;
+  readonly deviceId: string;
+  readonly tenantId: string;
+  /** epoch and number of the attempt whose outcome is not known */
+  readonly epoch: number;
+  readonly attempt: number;
+}
+
+/** Attempts of these devices that began before `beforeMs` (wall ms, Postgres' clock) and whose outcome is still open (overdue.sql). */
+export async function overdue(sql: SqlRunner, deviceIds: readonly string[], beforeMs: number): Promise<OverdueAttempt[]> {
+  if (deviceIds.length === 0) return [];
+  const rows = await query<{ id: string; device_id: string; tenant_id: string; epoch: number; attempt: number }>(sql, OVERDUE, [
+    column(deviceIds, (id) => id),
+    beforeMs,
+  ]);
+  return rows.map((row) => ({ id: row.id, deviceId: row.device_id, tenantId: row.tenant_id, epoch: row.epoch, attempt: row.attempt }));
 }
