@@ -75,6 +75,7 @@ async function run(
   });
   const { port } = await server.listen('127.0.0.1', 0);
   const tallies: Tally[] = [];
+  const stalled: { resume(): void }[] = [];
   for (let reader = 0; reader < READERS; reader++) {
     const tally: Tally = { good: 0, damaged: 0, lastNumber: -1, seen: new Set() };
     tallies.push(tally);
@@ -95,17 +96,21 @@ async function run(
     };
     take(rest);
     tcp.on('data', take);
-    if (reader < STALLED) {
+    if (reader < STALLED && stallMs > 0) {
       tcp.pause();
-      setTimeout(() => tcp.resume(), stallMs);
+      stalled.push(tcp);
     }
   }
   await expect.poll(() => sockets.length).toBe(READERS);
   const outcomes = { sent: 0, buffered: 0, dropped: 0, closed: 0 };
+  const began = systemClock.monotonic();
   for (let number = 0; number < frames; number++) {
     for (const [reader, socket] of sockets.entries()) outcomes[socket.send(makeFrame(reader, number, frameBytes), true)] += 1;
     await systemClock.sleep(4);
   }
+  // they stall for the time asked, and on a slow machine until everything was sent: else there is no backpressure to test
+  await systemClock.sleep(Math.max(0, stallMs - (systemClock.monotonic() - began)));
+  for (const tcp of stalled) tcp.resume();
   const expected = READERS * frames - outcomes.dropped;
   const got = (): number => tallies.reduce((sum, tally) => sum + tally.good + tally.damaged, 0);
   let before = -1;
