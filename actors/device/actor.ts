@@ -8,8 +8,9 @@ import { backoffMs, decide } from '../retry/index.ts';
 import type { SendOutcome } from '../transports/port.ts';
 import { createBreakers } from './breakers.ts';
 import { createLanes } from './lanes.ts';
-import { type DeviceEvent, explain, hindrance, initialFacts, named, step, type Trouble, type WaitCode } from './machine.ts';
+import { type DeviceEvent, explain, hindrance, initialFacts, step, type Trouble, type WaitCode } from './machine.ts';
 import type { Actor, ActorOptions, ActorPorts, Line } from './ports.ts';
+import { recordOf } from './record.ts';
 import { aboutAttempt, resultOf } from './results.ts';
 
 /** CAMPAIGN_PAUSED has no end that is known: asked again this often. A result that did not count is looked at again after this. */
@@ -36,14 +37,18 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   let row = firstRow;
   let facts = initialFacts(firstRow);
   let line: Line | undefined;
-  const breakers = createBreakers(owned.deviceId, options.fleet, dice);
+  const breakers = createBreakers(owned.deviceId, options.fleet, dice, (why) => {
+    if (why === 'sustained') host.failing(self.deviceId);
+    else telemetry.count('breaker.opened', 1, { scope: 'device' });
+  });
   const lanes = createLanes();
   let holdUntil = 0;
   let holdCode: WaitCode = 'PACE';
   let stale = true;
   /** messages whose last intent got no answer: at most the heads of the three lanes */
   const unsent = new Set<string>();
-  let running = false;
+  /** monotonic ms at which the running turn began */
+  let turnSince: number | undefined;
   /** something happened since the last turn began: one more is due before the loop may rest */
   let again = false;
   let cancelTimer: (() => void) | undefined;
@@ -69,10 +74,10 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
 
   const start = (): void => {
     again = true;
-    if (running || !alive() || line === undefined) return;
+    if (turnSince !== undefined || !alive() || line === undefined) return;
     cancelTimer?.();
     cancelTimer = undefined;
-    running = true;
+    turnSince = clock.monotonic();
     void run();
   };
 
@@ -80,6 +85,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     try {
       while (again) {
         again = false;
+        turnSince = clock.monotonic();
         if (await turn()) again = true;
       }
     } catch (error) {
@@ -88,7 +94,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       inFlight = undefined;
       later(DOUBT_MS + backoffMs(4, { baseMs: 1000, capMs: 10_000 }, dice));
     }
-    running = false;
+    turnSince = undefined;
     const waiting = settled;
     settled = [];
     for (const done of waiting) done();
@@ -242,7 +248,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   const conclude = async (head: MailboxHead, message: IntentMessage, outcome: SendOutcome): Promise<boolean> => {
     const now = clock.monotonic();
     const decision = decide(outcome, message.attempt, options.retry, dice);
-    if (decision.healthy !== undefined && breakers.learn(decision.healthy, now)) telemetry.count('breaker.opened', 1, { scope: 'device' });
+    if (decision.healthy !== undefined) breakers.learn(decision.healthy, now);
     if (decision.holdMs > 0) hold(now + decision.holdMs, 'RATE_LIMITED');
     const span = traced(head, 'result');
     const about = aboutAttempt(self, message.id, message.attempt, clock.wall());
@@ -351,7 +357,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       return facts;
     },
     wake(why) {
-      if (why === 'sweep' && (facts.turn.kind !== 'idle' || running)) {
+      if (why === 'sweep' && (facts.turn.kind !== 'idle' || turnSince !== undefined)) {
         if (facts.trouble !== 'MAILBOX_LOST') return;
       }
       stale = true;
@@ -360,6 +366,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     },
     tell,
     update(next) {
+      if (row.paused && !next.paused) breakers.reset();
       row = next;
       tell({ type: 'row', row: next });
     },
@@ -375,7 +382,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       tell({ type: 'moving', reason: 'DRAINING' });
       cancelTimer?.();
       cancelTimer = undefined;
-      if (running) await new Promise<void>((resolve) => settled.push(resolve));
+      if (turnSince !== undefined) await new Promise<void>((resolve) => settled.push(resolve));
       const taken = lanes.takeAcks();
       if (taken.length > 0) await mailbox.ack(self, taken).catch(() => {});
     },
@@ -385,17 +392,9 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       cancelTimer = undefined;
       lanes.forget();
     },
-    record: () => ({
-      id: self.deviceId,
-      name: row.name,
-      ...named(facts),
-      node: facts.owner === 'lost' ? null : options.node,
-      epoch: self.epoch,
-      version,
-      transport: row.transport,
-      at: clock.wall(),
-    }),
+    record: () => recordOf(row, facts, { node: options.node, epoch: self.epoch, version, at: clock.wall() }),
     sendability: () => explain(facts),
+    turnSince: () => turnSince,
     attemptOf: (messageId) => (inFlight?.id === messageId ? inFlight.attempt : undefined),
   };
 }

@@ -5,11 +5,22 @@ import { admit, type BreakerState, CLOSED, type FleetBreaker, recordAnswer } fro
 export interface Breakers {
   /** ms until this device may try (0 = now) and what stands in the way; asking when the pause is over makes the attempt a probe */
   ask(now: number): { readonly waitMs: number; readonly breaker: 'closed' | 'open' | 'fleet' };
-  /** takes an answer in; true when it opened the device's own breaker */
-  learn(healthy: boolean, now: number): boolean;
+  /** takes an answer in */
+  learn(healthy: boolean, now: number): void;
+  /** a person said: try again */
+  reset(): void;
 }
 
-export function createBreakers(deviceId: string, fleet: FleetBreaker, dice: Dice): Breakers {
+/** Openings in a row, no good answer between, that are a sustained failure: with pauses of 30 s doubled, some fifteen minutes. Guess. */
+export const SUSTAINED_OPENINGS = 5;
+
+export function createBreakers(
+  deviceId: string,
+  fleet: FleetBreaker,
+  dice: Dice,
+  /** `opened`: from closed to open; `sustained`: SUSTAINED_OPENINGS in a row */
+  tell: (why: 'opened' | 'sustained') => void,
+): Breakers {
   let own: BreakerState = CLOSED;
   return {
     ask(now) {
@@ -21,10 +32,15 @@ export function createBreakers(deviceId: string, fleet: FleetBreaker, dice: Dice
       return { waitMs: 0, breaker: own.phase === 'closed' ? 'closed' : 'open' };
     },
     learn(healthy, now) {
-      const before = own.phase;
+      const before = own;
       own = recordAnswer(own, healthy, now, dice);
       fleet.record(deviceId, healthy, now);
-      return own.phase === 'open' && before === 'closed';
+      if (own.phase !== 'open' || own === before) return;
+      if (before.phase === 'closed') tell('opened');
+      if (own.openings >= SUSTAINED_OPENINGS) tell('sustained');
+    },
+    reset() {
+      own = CLOSED;
     },
   };
 }

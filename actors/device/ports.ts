@@ -61,6 +61,8 @@ export interface ActorHost {
   stale(deviceId: string): void;
   /** the phone proved a pairing that the ledger does not know */
   paired(deviceId: string): void;
+  /** its breaker opened again and again with no good answer between: a person has to look at it */
+  failing(deviceId: string): void;
   /** committed news of a message */
   news(deviceId: string, tenantId: string, news: MessageNews): void;
 }
@@ -100,6 +102,8 @@ export interface Actor {
   end(reason: string): void;
   record(): DeviceRecord;
   sendability(): Sendability;
+  /** monotonic ms at which the running turn began; undefined = no turn is running */
+  turnSince(): number | undefined;
   /** attempt of the message that is being sent, if it is this one */
   attemptOf(messageId: string): number | undefined;
 }

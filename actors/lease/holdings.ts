@@ -62,7 +62,8 @@ export function createHoldings(deps: { readonly clock: Clock; readonly telemetry
     const group = partitions.get(entry.device.partition);
     group?.delete(deviceId);
     if (group?.size === 0) partitions.delete(entry.device.partition);
-    before.set(deviceId, entry.device.epoch);
+    // STUCK: whoever has it next, this node too, takes it over from an owner that did not end its turn
+    if (cause !== 'STUCK') before.set(deviceId, entry.device.epoch);
     telemetry.count('lease.lost', 1, { cause });
     return entry;
   };

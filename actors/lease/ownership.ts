@@ -190,7 +190,7 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
       scan.rest(deviceIds);
       await core.letGo(
         deviceIds.flatMap((deviceId) => holdings.lose(deviceId, cause) ?? []),
-        true,
+        cause !== 'STUCK',
       );
     },
     refresh: () => loops.list?.kick(),

@@ -1,6 +1,6 @@
 /** How ownership reached this node; `crash` = the last owner did not let go. */
 export type GrantReason = 'new' | 'graceful' | 'crash' | 'rebuild';
-export type LossCause = 'EXPIRED' | 'RENEW_LOST' | 'FENCED' | 'REDIS_LOST' | 'RELEASED' | 'TRANSFERRED' | 'SHUTDOWN' | 'DELETED';
+export type LossCause = 'EXPIRED' | 'RENEW_LOST' | 'FENCED' | 'REDIS_LOST' | 'RELEASED' | 'TRANSFERRED' | 'SHUTDOWN' | 'DELETED' | 'STUCK';
 
 /** One ownership of one device: lease held, epoch minted in Postgres, fence installed in Redis. */
 export interface OwnedDevice {
@@ -36,7 +36,7 @@ export interface Ownership {
   reportLost(partition: number, cause: string): void;
   /** a script or statement answered FENCED: this ownership is over */
   reportFenced(deviceId: string, epoch: number, where: string): void;
-  /** gives devices up (quarantine, deletion, watchdog); this node does not claim them again for some seconds */
+  /** gives devices up (deletion, watchdog); this node does not claim them again for some seconds. STUCK counts as a crash of the device's owner */
   release(deviceIds: readonly string[], cause: LossCause): Promise<void>;
   /** a doorbell said that a device's row changed or came: the list of devices is read again soon (it is read every second anyway) */
   refresh(): void;

@@ -24,6 +24,7 @@ it('starts devices that are granted while a round is under way', async () => {
   const activation = createActivation({
     statements: {
       device: {
+        setQuarantine: async () => null,
         loadDevices: async (ids) => {
           await new Promise<void>((resolve) => rounds.push(resolve));
           return ids.map((id) => ({ id }) as DeviceRow);
@@ -32,7 +33,7 @@ it('starts devices that are granted while a round is under way', async () => {
       turn: { adopt: async () => ({ adopted: [], ended: [] }) },
     },
     gate: { open: true, up: async () => {}, failed: () => {}, close: () => {} },
-    telemetry: { log: { debug() {}, info() {}, warn() {}, error() {} } },
+    telemetry: { count() {}, log: { debug() {}, info() {}, warn() {}, error() {} } },
     begin: (device) => void begun.push(device.deviceId),
     again: () => {},
   });
@@ -54,7 +55,10 @@ it.each([0, 1, 2, 3, 4, 5, 6, 7])('starts a device that is granted %i microtasks
   const activation = createActivation({
     statements: {
       turn: { adopt: async () => ({ adopted: [], ended: [] }) },
-      device: { loadDevices: async (ids: readonly string[]) => ids.map((id) => ({ id }) as DeviceRow) },
+      device: {
+        setQuarantine: async () => null,
+        loadDevices: async (ids: readonly string[]) => ids.map((id) => ({ id }) as DeviceRow),
+      },
     },
     gate: { open: true, up: async () => {}, failed() {}, close() {} },
     telemetry: createTelemetry({ service: 'test', instance: 't', level: 'error', samplePercent: 0, write: () => {} }),

@@ -6,6 +6,8 @@ import type { DeviceStatements, TurnStatements } from './statements.ts';
 
 /** devices of one round */
 const ROUND = 500;
+/** Crash takeovers in the middle of a turn with no completed turn between that are too many (DESIGN: it is the device that ends nodes). */
+export const CRASH_BUDGET = 3;
 
 /**
  * From "owned" to "running": rows loaded, what the predecessor left in flight adopted.
@@ -20,10 +22,10 @@ export interface Activation {
 export function createActivation(deps: {
   readonly statements: {
     readonly turn: Pick<TurnStatements, 'adopt'>;
-    readonly device: Pick<DeviceStatements, 'loadDevices'>;
+    readonly device: Pick<DeviceStatements, 'loadDevices' | 'setQuarantine'>;
   };
   readonly gate: Gate;
-  readonly telemetry: Pick<Telemetry, 'log'>;
+  readonly telemetry: Pick<Telemetry, 'log' | 'count'>;
   begin(owned: OwnedDevice, row: DeviceRow): void;
   /** committed, but perhaps never said */
   again(message: InheritedMessage & { readonly cause: string | null }): void;
@@ -35,6 +37,7 @@ export function createActivation(deps: {
     const ids = devices.map((device) => device.deviceId);
     const [rows, { adopted, ended }] = await Promise.all([deps.statements.device.loadDevices(ids), deps.statements.turn.adopt(devices)]);
     const byId = new Map(rows.map((row) => [row.id, row]));
+    for (const device of devices) await guard(device, byId);
     for (const device of devices) {
       const row = byId.get(device.deviceId);
       if (device.signal.aborted) continue;
@@ -43,6 +46,16 @@ export function createActivation(deps: {
     }
     for (const message of adopted) deps.again({ ...message, cause: 'TAKEN_OVER' });
     for (const message of ended) deps.again(message);
+  };
+
+  const guard = async (device: OwnedDevice, byId: Map<string, DeviceRow>): Promise<void> => {
+    const row = byId.get(device.deviceId);
+    if ((device.crashes ?? 0) < CRASH_BUDGET || row === undefined || row.quarantined || row.deleted) return;
+    const quarantined = await deps.statements.device.setQuarantine(row.id, 'CRASH_TAKEOVERS');
+    if (quarantined === null) return;
+    byId.set(row.id, quarantined);
+    deps.telemetry.count('quarantines', 1, { reason: 'CRASH_TAKEOVERS' });
+    deps.telemetry.log.error('device.quarantined', { deviceId: row.id, crashes: device.crashes ?? 0 });
   };
 
   const run = async (): Promise<boolean> => {

@@ -14,6 +14,8 @@ import {
   refill,
   result,
   setPaired,
+  setPaused,
+  setQuarantine,
   storeInbound,
   suppress,
 } from '../../schema/sql/index.ts';
@@ -44,6 +46,8 @@ export function ledgerStatements(
       loadDevices: (ids) => loadDevices(sql, ids),
       changedDevices: (since) => changedDevices(sql, since),
       setPaired: (deviceId) => setPaired(sql, deviceId, true),
+      setQuarantine: (deviceId, reason) => setQuarantine(sql, deviceId, reason),
+      pause: (tenantId, deviceId, reason) => setPaused(sql, tenantId, deviceId, true, reason),
       storeInbound: (items) => storeInbound(sql, items),
       suppress: (items) => suppress(sql, items),
     },

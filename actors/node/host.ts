@@ -21,6 +21,7 @@ import type { Statements } from './statements.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { startSweeps } from './sweeps.ts';
 import { createTraffic } from './traffic.ts';
+import { createWatchdog } from './watchdog.ts';
 
 /**
  * Hosts the actors of one node: turns grants into running actors, losses into stopped ones, and wires them to mailbox, ledger,
@@ -67,11 +68,15 @@ export interface HostOptions {
   readonly unknownWaitMs: number;
   readonly sweepMs: number;
   readonly refillSweepMs: number;
+  /** a turn longer than this, while the stores answer, is given up; default: SEND_TIMEOUT_MS and 30 s */
+  readonly turnLimitMs?: number;
 }
 
 /** heads of a lane shown at once: more saves round trips, fewer lets a higher lane in sooner (a bell does that too). Guess. */
 const HEADS = 10;
 const RECORDS_MS = 50;
+/** an intent and a result may each take the 15 s that Postgres gives a statement */
+const TURN_SLACK_MS = 30_000;
 
 export function createHost(deps: HostDeps, options: HostOptions): Host {
   const { clock, dice, telemetry, statements, live } = deps;
@@ -184,6 +189,15 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
       fenced,
       refill: (device, lanes) => refiller.ask(device, 'behind', lanes),
       stale,
+      failing(deviceId) {
+        const slot = slots.get(deviceId);
+        if (slot === undefined || slot.row.paused) return;
+        log.warn('device.failing', { deviceId });
+        statements.device.pause(slot.row.tenantId, deviceId, 'SUSTAINED_FAILURE').then(
+          (row) => row !== null && accept(row),
+          (error: unknown) => log.warn('device.pause', { deviceId }, error),
+        );
+      },
       paired(deviceId) {
         statements.device.setPaired(deviceId).catch((error: unknown) => log.warn('device.paired', { deviceId }, error));
       },
@@ -295,6 +309,17 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
         refill: (device) => refiller.ask(device, 'sweep', undefined),
         alive: (partition) => ownership?.generation(partition) !== undefined,
         accept,
+        watch: createWatchdog(
+          {
+            clock,
+            telemetry,
+            gates,
+            slots,
+            probe: () => Promise.all([statements.turn.ping(), deps.redis.ping()]),
+            giveUp: (ids) => void ownership?.release(ids, 'STUCK'),
+          },
+          { limitMs: options.turnLimitMs ?? options.sendTimeoutMs + TURN_SLACK_MS },
+        ),
         enqueue: deps.enqueue,
         overdue,
         options,

@@ -44,6 +44,9 @@ export interface DeviceStatements {
   loadDevices(ids: readonly string[]): Promise<readonly DeviceRow[]>;
   changedDevices(sinceWallMs: number): Promise<readonly DeviceRow[]>;
   setPaired(deviceId: string): Promise<unknown>;
+  /** null when it is in quarantine already, or is gone */
+  setQuarantine(deviceId: string, reason: string): Promise<DeviceRow | null>;
+  pause(tenantId: string, deviceId: string, reason: string): Promise<DeviceRow | null>;
   storeInbound(items: readonly InboundItem[]): Promise<unknown>;
   suppress(items: readonly Suppression[]): Promise<unknown>;
 }

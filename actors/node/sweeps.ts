@@ -18,6 +18,7 @@ const PROMOTED = 500;
 const OVERDUE_MS = 5000;
 const TRAFFIC_MS = 2000;
 const PARTITIONS_MS = 3_600_000;
+const WATCH_MS = 1000;
 
 export interface SweepDeps {
   readonly clock: Clock;
@@ -33,6 +34,8 @@ export interface SweepDeps {
   /** is the partition's generation known */
   alive(partition: number): boolean;
   accept(row: DeviceRow): void;
+  /** looks for turns that do not end */
+  watch(): Promise<void>;
   enqueue(entries: readonly RefillEntry[]): Promise<void>;
   /** ends attempts whose outcome has been open for too long */
   overdue(): Promise<void>;
@@ -93,6 +96,7 @@ export function startSweeps(deps: SweepDeps): () => Promise<void> {
       throw error;
     }
   });
+  sweeps.every('watchdog', WATCH_MS, () => deps.watch());
   // at once too: after a long standstill the ledger may have no partition for today
   sweeps
     .every('partitions', PARTITIONS_MS, async () => {

@@ -26,6 +26,8 @@ export const METRICS = {
   'partition.rebuilt': { kind: 'counter', help: 'partitions rebuilt from Postgres' },
   refills: { kind: 'counter', help: 'mailbox entries refilled from the ledger', labels: ['cause'] },
   'devices.owned': { kind: 'gauge', help: 'devices this node owns' },
+  quarantines: { kind: 'counter', help: 'devices put into quarantine', labels: ['reason'] },
+  'turns.stuck': { kind: 'counter', help: 'devices given up by the watchdog: their turn did not end' },
   'breaker.opened': { kind: 'counter', help: 'breakers opened', labels: ['scope'] },
   dead_letters: { kind: 'counter', help: 'messages that became DEAD', labels: ['cause'] },
   inbound: { kind: 'counter', help: 'inbound messages stored', labels: ['transport'] },
