@@ -40,8 +40,11 @@ export interface StackOptions {
   readonly devices?: number;
   /** settings for every process, over those of this process */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** settings for one process by name (`node-1`, `gateway-1`, `phones`), over `env` */
-  readonly envOf?: (name: string) => Readonly<Record<string, string | undefined>>;
+  /** settings for one process by name (`node-1`, `gateway-1`, `phones`), over `env`; told the addresses of the servers that it would get */
+  readonly envOf?: (
+    name: string,
+    servers: { readonly redisUrl: string; readonly databaseUrl: string },
+  ) => Readonly<Record<string, string | undefined>>;
   /** use these servers instead of embedded ones */
   readonly redisUrl?: string | undefined;
   readonly databaseUrl?: string | undefined;
@@ -195,13 +198,14 @@ export function createStack(options: StackOptions): StartingStack {
     ]);
     return { redis, postgres };
   };
+  const servers = () => ({ redisUrl: shared['REDIS_URL'] ?? '', databaseUrl: shared['DATABASE_URL'] ?? '' });
   const app = (name: string, entry: string, args: readonly string[], env: Record<string, string | undefined>): AppOptions => ({
     name,
     distDir,
     entry,
     args,
     logDir,
-    env: { ...baseEnv, ...shared, NODE_ID: name, ...env, ...options.envOf?.(name) },
+    env: { ...baseEnv, ...shared, NODE_ID: name, ...env, ...options.envOf?.(name, servers()) },
     readyWithinMs: READY_MS,
     onLog: onEvent,
   });
