@@ -24,12 +24,16 @@ export interface Sender {
   readonly answered: ReadonlySet<string>;
   /** requests that had to be made again */
   readonly retries: number;
+  /** the longest that the API took to answer a request, in whatever way, ms */
+  readonly slowestAnswerMs: number;
   /** messages made so far, answered or not */
   readonly made: number;
   /** `each` messages to each of the devices, as fast as the API takes them; resolves when they are answered */
   burst(deviceIds: readonly string[], each: number): Promise<void>;
   /** messages to devices drawn by dice at this rate from now on; 0 stops */
   rate(perSecond: number): void;
+  /** makes no more at a rate; resolves when everything ever made is answered */
+  stop(): Promise<void>;
   /** the rest of the budget; resolves when everything ever made is answered */
   finish(): Promise<void>;
   /** stops asking; what is not answered stays so */
@@ -64,6 +68,7 @@ export function createSender(deps: { readonly clock: Clock; readonly dice: Dice 
   const queue: Item[] = [];
   let made = 0;
   let retries = 0;
+  let slowestAnswerMs = 0;
   let active = 0;
   let turn = 0;
   let stopped = false;
@@ -104,6 +109,7 @@ export function createSender(deps: { readonly clock: Clock; readonly dice: Dice 
     turn += 1;
     const gateway = options.gateways[turn % options.gateways.length] ?? '';
     const variables = Object.fromEntries(items.map((item, n) => [`i${n}`, inputOf(item)]));
+    const asked = clock.monotonic();
     const response = await fetch(`${gateway}/graphql`, {
       method: 'POST',
       headers: { authorization: `Bearer ${options.key}`, 'content-type': 'application/json', accept: 'application/json' },
@@ -111,6 +117,7 @@ export function createSender(deps: { readonly clock: Clock; readonly dice: Dice 
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     });
     const text = await response.text();
+    slowestAnswerMs = Math.max(slowestAnswerMs, clock.monotonic() - asked);
     const body = JSON.parse(text) as { data?: Record<string, Answer | null> | null; errors?: { message: string }[] };
     if (body.data === undefined || body.data === null) {
       if (response.status === 400) failure = new Error(`the API refuses the request: ${text.slice(0, 300)}`);
@@ -172,6 +179,9 @@ export function createSender(deps: { readonly clock: Clock; readonly dice: Dice 
     get retries() {
       return retries;
     },
+    get slowestAnswerMs() {
+      return slowestAnswerMs;
+    },
     get made() {
       return made;
     },
@@ -185,6 +195,11 @@ export function createSender(deps: { readonly clock: Clock; readonly dice: Dice 
       perSecond = next;
       cancelTick?.();
       tick();
+    },
+    async stop() {
+      perSecond = 0;
+      cancelTick?.();
+      await waitFor(idle);
     },
     async finish() {
       perSecond = 0;

@@ -67,7 +67,7 @@ describe('the judge', () => {
     for (let seed = 0; seed < 20; seed++) {
       const verdict = judged(rightRun(seed));
       expect(found(verdict)).toEqual({});
-      expect(verdict).toMatchObject({ accepted: 60, arrived: 60, arrivals: 63, repeats: 3 });
+      expect(verdict).toMatchObject({ accepted: 60, arrived: 60, arrivals: 63, repeats: 3, recovered: 3 });
     }
   });
 

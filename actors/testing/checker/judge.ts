@@ -6,7 +6,7 @@ import type { Arrival } from '../../transports/simulator/index.ts';
  * unexpected = out - accepted, doubled) with order, epochs and the ledger's own word added. Pure; linear in time; owns the sets.
  *
  * I1  Ledger rows come first, then arrivals in the order of the file, then the verdict.
- * I2  Every figure but `accepted`, `arrived`, `arrivals` and `repeats` is 0 in a right run.
+ * I2  Every figure but `accepted`, `arrived`, `arrivals`, `repeats` and `recovered` is 0 in a right run.
  */
 export interface LedgerRow {
   readonly id: string;
@@ -26,6 +26,8 @@ export interface Verdict {
   readonly arrivals: number;
   /** arrivals of a wire id that the phone had already: allowed, but only around faults */
   readonly repeats: number;
+  /** arrived under a second or later attempt: the first one ended in a fault */
+  readonly recovered: number;
   /** accepted, never arrived, and not ended as CANCELLED, SUPPRESSED or FAILED */
   readonly lost: number;
   /** answered as accepted by the API, unknown to the ledger */
@@ -81,6 +83,7 @@ const EXAMPLES = 10;
 interface Entry {
   readonly row: LedgerRow;
   wire: string | undefined;
+  retried: boolean;
   /** arrivals that a person would have seen */
   shown: number;
 }
@@ -132,7 +135,7 @@ export function createJudge(): Judge {
 
   return {
     ledger(row) {
-      entries.set(row.id, { row, wire: undefined, shown: 0 });
+      entries.set(row.id, { row, wire: undefined, retried: false, shown: 0 });
     },
     answered(id) {
       answers.add(id);
@@ -150,13 +153,16 @@ export function createJudge(): Judge {
       if (first) checkOrder(entry);
       if (!arrival.repeat || (!first && entry.wire !== arrival.wire)) entry.shown += 1;
       entry.wire ??= arrival.wire;
+      if (arrival.attempt > 1) entry.retried = true;
       if (entry.shown === 2) fault('doubled', `id ${arrival.id} at device ${arrival.device}, wire ids ${entry.wire} and ${arrival.wire}`);
     },
     verdict() {
       let arrived = 0;
-      for (const { row, wire } of entries.values()) {
+      let recovered = 0;
+      for (const { row, wire, retried } of entries.values()) {
         const there = wire !== undefined;
         if (there) arrived += 1;
+        if (retried) recovered += 1;
         if (!there && !NEVER_WENT.has(row.state))
           fault('lost', `id ${row.id} device ${row.device} lane ${row.lane} seq ${row.seq} is ${row.state}`);
         if (!there && WENT.has(row.state)) fault('ghosts', `id ${row.id} is ${row.state}`);
@@ -164,7 +170,7 @@ export function createJudge(): Judge {
         if (there && OPEN.has(row.state)) fault('open', `id ${row.id} device ${row.device} is ${row.state}`);
       }
       for (const id of answers) if (!entries.has(id)) fault('forgotten', `id ${id}`);
-      return { accepted: entries.size, arrived, arrivals, repeats, ...counted, examples: Object.values(examples).flat() };
+      return { accepted: entries.size, arrived, arrivals, repeats, recovered, ...counted, examples: Object.values(examples).flat() };
     },
   };
 }
