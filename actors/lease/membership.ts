@@ -34,10 +34,13 @@ export function createMembership(core: Core): Membership {
   });
   let changedAt = clock.monotonic();
   let savedAt = Number.NEGATIVE_INFINITY;
+  /** what Postgres was last told; a change is told with the next beat */
+  let saved = '';
   const shape = (nodes: readonly NodeHeartbeat[]): string => nodes.map((node) => `${node.id} ${node.instance} ${node.state}`).join();
 
   const save: Membership['save'] = async (state) => {
     savedAt = clock.monotonic();
+    saved = `${state} ${holdings.owned.size}`;
     const { nodeId: id, version, host, capacity } = options;
     await deps.ledger
       .saveNode({ id, state, version, host, capacity, devices: holdings.owned.size, startedAt: registry.startedAt })
@@ -54,7 +57,7 @@ export function createMembership(core: Core): Membership {
       const before = shape(core.members);
       core.members = [...(await registry.members())].sort((a, b) => (a.id < b.id ? -1 : 1));
       if (shape(core.members) !== before) changedAt = clock.monotonic();
-      if (clock.monotonic() - savedAt >= SAVE_MS) void save(state);
+      if (clock.monotonic() - savedAt >= SAVE_MS || saved !== `${state} ${holdings.owned.size}`) void save(state);
     },
   };
 }
