@@ -2,6 +2,7 @@ import { connectPostgres } from '../../../ops/connect/index.ts';
 import { readAsset } from '../../../ops/lifecycle/index.ts';
 import type { LedgerRow } from '../checker/index.ts';
 
+const END_BACKENDS = readAsset(import.meta.url, './end-backends.sql');
 const IN_FLIGHT = readAsset(import.meta.url, './in-flight.sql');
 const OWNED = readAsset(import.meta.url, './owned.sql');
 const OPEN = readAsset(import.meta.url, './open.sql');
@@ -16,6 +17,8 @@ export interface LedgerView {
   /** messages that have not ended */
   open(): Promise<number>;
   rows(each: (row: LedgerRow) => void): Promise<void>;
+  /** ends the connections of the product's processes to Postgres. @returns how many */
+  endBackends(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -38,6 +41,10 @@ export function viewLedger(databaseUrl: string): LedgerView {
       await sql.unsafe<LedgerRow[]>(ROWS).cursor(PAGE, (rows) => {
         for (const row of rows) each(row);
       });
+    },
+    async endBackends() {
+      const rows = await sql.unsafe<{ ended: number }[]>(END_BACKENDS);
+      return rows[0]?.ended ?? 0;
     },
     close: () => sql.end({ timeout: 2 }),
   };

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { systemClock, systemDice } from '../../../ops/lifecycle/index.ts';
 import { type Figure, finish, table } from '../../../ops/report/index.ts';
+import { MATRIX_USAGE, runMatrix } from './matrix-main.ts';
 import { GATEWAY_DEATH, makeTestBuild, PLANTS } from './plants.ts';
 import { complaints, LEASE_TTL_MS, report, type Settings, sawNoFence } from './report.ts';
 import { runSmoke, type SmokeResult } from './smoke.ts';
@@ -55,7 +56,6 @@ async function run(settings: Settings): Promise<void> {
   const home = mkdtempSync(join(tmpdir(), 'flotilla-build-'));
   const results: SmokeResult[] = [];
   try {
-    const distDir = fileURLToPath(new URL('../../../', import.meta.url)).replace(/\/$/, '');
     const planted = settings.plant === undefined ? [] : (PLANTS[settings.plant] ?? []);
     const build = makeTestBuild(distDir, join(home, 'build'), [GATEWAY_DEATH, ...planted]);
     write(`test build of ${dirname(build)}: ${[GATEWAY_DEATH, ...planted].map((swap) => swap.name).join('; ')}\n`);
@@ -95,10 +95,13 @@ async function run(settings: Settings): Promise<void> {
   finish(outcome, { write, jsonFile: settings.json });
 }
 
+const distDir = fileURLToPath(new URL('../../../', import.meta.url)).replace(/\/$/, '');
 try {
-  await run(settingsFrom(process.argv.slice(2)));
+  const args = process.argv.slice(2);
+  if (args.includes('smoke')) await run(settingsFrom(args));
+  else await runMatrix(args, distDir);
 } catch (error) {
   const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
-  process.stderr.write(`chaos: ${error instanceof Error ? error.message : String(error)}${cause}\n${USAGE}\n`);
+  process.stderr.write(`chaos: ${error instanceof Error ? error.message : String(error)}${cause}\n${USAGE}\n${MATRIX_USAGE}\n`);
   process.exitCode = 2;
 }

@@ -182,17 +182,21 @@ export async function playOn<T>(
 
 /**
  * Starts a stack in a new folder, plays, stops it. The folder is removed when `clean` says that nothing needs looking at.
+ * @param before the stack starts @param after it stopped, before the folder is removed
  * @returns the result and the folder, when it was kept. @throws Error naming the folder when the run broke off
  */
 export async function onStack<T>(
   stackOf: (folder: string) => StackOptions,
   play: (stack: Stack, folder: string) => Promise<T>,
   clean: (result: T) => boolean,
+  before: (folder: string) => Promise<void> = async () => {},
+  after: () => Promise<void> = async () => {},
 ): Promise<{ readonly result: T; readonly folder: string | undefined }> {
   const folder = mkdtempSync(join(tmpdir(), 'flotilla-chaos-'));
   let stack: Stack | undefined;
   let remove = false;
   try {
+    await before(folder);
     stack = await startStack(stackOf(folder));
     const result = await play(stack, folder);
     remove = clean(result);
@@ -201,6 +205,7 @@ export async function onStack<T>(
     throw new Error(`the run broke off; its folder is ${folder}`, { cause: error });
   } finally {
     await stack?.stop();
+    await after();
     if (remove) rmSync(folder, { recursive: true, force: true });
   }
 }

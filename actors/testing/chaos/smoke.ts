@@ -1,23 +1,10 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connectRedis } from '../../../ops/connect/index.ts';
 import { type Clock, seededDice } from '../../../ops/lifecycle/index.ts';
 import { type Takeover, type Verdict, watchTakeover } from '../checker/index.ts';
+import { flushStanding } from './flush.ts';
 import { KILL_FILE } from './plants.ts';
-import {
-  arrivalsOf,
-  drain,
-  inTheMiddle,
-  judge,
-  onStack,
-  playOn,
-  type Scene,
-  SETTLE_STATEMENTS_MS,
-  type Struck,
-  strikeNodes,
-  takenOver,
-  until,
-} from './scene.ts';
+import { arrivalsOf, drain, judge, onStack, playOn, type Scene, type Struck, strikeNodes, takenOver, until } from './scene.ts';
 
 /**
  * One run of the smoke: a stack of its own, traffic, four faults in a row, and the judgement. Owns the stack and its folder.
@@ -68,22 +55,6 @@ async function killGateway(scene: SmokeScene): Promise<boolean> {
   return dead;
 }
 
-/** Loses all of Redis while the nodes stand still for a moment, so that what is in flight can be counted exactly. */
-async function flushRedis(scene: SmokeScene): Promise<number> {
-  const { clock, stack, ledger, deviceIds, options } = scene;
-  const redis = connectRedis(stack.redisUrl, { role: 'general', name: 'chaos' });
-  const { answered } = await inTheMiddle(scene, deviceIds);
-  for (const node of stack.nodes) node.kill('SIGSTOP');
-  await clock.sleep(SETTLE_STATEMENTS_MS);
-  const inFlight = await ledger.inFlight(deviceIds);
-  await redis.flushall();
-  for (const node of stack.nodes) node.kill('SIGCONT');
-  redis.disconnect();
-  await answered;
-  options.say(`FLUSHALL with ${inFlight} messages in flight`);
-  return inFlight;
-}
-
 async function faults(scene: SmokeScene): Promise<{ killed: Struck; stopped: Struck; flushed: number; gatewayDied: boolean }> {
   const { clock, stack, sender, options, dice } = scene;
   const [first, second] = dice.next() < 0.5 ? [stack.nodes[0], stack.nodes[1]] : [stack.nodes[1], stack.nodes[0]];
@@ -105,7 +76,7 @@ async function faults(scene: SmokeScene): Promise<{ killed: Struck; stopped: Str
   await takenOver(scene, stopped, options.leaseTtlMs * 2);
   await clock.sleep(3000);
 
-  const flushed = await flushRedis(scene);
+  const flushed = await flushStanding(scene);
   await clock.sleep(2000);
   sender.rate(0);
   return { killed, stopped, flushed, gatewayDied };

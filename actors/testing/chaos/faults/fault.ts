@@ -1,0 +1,90 @@
+import type { Swap } from '../plants.ts';
+import type { FaultProxy } from '../proxy.ts';
+import type { Scene } from '../scene.ts';
+
+/**
+ * A fault as data: what it needs, how it strikes and heals, and what must hold beside the judge's own figures. The matrix plays it.
+ */
+export interface Fault {
+  readonly name: string;
+  /** one line for the table's legend */
+  readonly what: string;
+  readonly needs?: Needs;
+  /** strikes on one stack, each counted as a run; default 1 */
+  readonly strikes?: number;
+  /** ms from the end of one strike's healing to the next; default 3,000 */
+  readonly restMs?: number;
+  readonly bounds: Bounds;
+  /** why it cannot run on this machine; it then counts as not run */
+  missing?(): Promise<string | undefined>;
+  /** before the stack starts; returns what undoes it */
+  prepare?(folder: string): Promise<() => Promise<void>>;
+  /** strikes and heals; resolves when everything is as it was before */
+  strike(stage: Stage): Promise<Strike>;
+}
+
+export interface Needs {
+  /** default 3 */
+  readonly nodes?: number;
+  /** default 2 */
+  readonly gateways?: number;
+  /** default: the shipped lease */
+  readonly ttlMs?: number;
+  /** fsync and Redis' append-only file; default false */
+  readonly durable?: boolean;
+  /** what a proxy stands before; default none */
+  readonly proxy?: 'redis' | 'postgres' | 'both';
+  readonly swaps?: readonly Swap[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** settings of one process by name, asked at each of its starts */
+  envOf?(name: string, folder: string): Readonly<Record<string, string | undefined>>;
+}
+
+/** Missing bounds are measured and not judged. */
+export interface Bounds {
+  /** SIGKILL to the first effect under a new owner: at most TTL plus this */
+  readonly takeoverExtraMs?: number;
+  /** healed to a second in which the phones get at least nine tenths of what is asked */
+  readonly fullRateMs?: number;
+  /** accepted to the first arrival, 99th percentile over the whole run */
+  readonly latencyP99Ms?: number;
+  /** the slowest answer of the API */
+  readonly answerMs?: number;
+  /** repeats are at most what was in flight at the strikes */
+  readonly repeatsInFlight?: boolean;
+  /** bounds of the fault's own figures (the worst of the strikes) */
+  readonly figures?: Readonly<Record<string, number>>;
+}
+
+export interface Strike {
+  /** wall ms of the strike and of the end of its healing */
+  readonly at: number;
+  readonly healedAt: number;
+  /** devices struck and their epochs, when a takeover is to be timed */
+  readonly owned?: ReadonlyMap<string, number>;
+  /** messages whose outcome was open at the strike, when it can be counted exactly */
+  readonly inFlight?: number;
+  /** how many runs this strike counts for; default 1 */
+  readonly counts?: number;
+  readonly figures?: Readonly<Record<string, number>>;
+  /** devices whose messages were meant to fail */
+  readonly spared?: readonly string[];
+}
+
+export interface Proxies {
+  readonly redis: FaultProxy | undefined;
+  readonly postgres: FaultProxy | undefined;
+}
+
+/** A scene with what faults need beyond it. */
+export interface Stage extends Scene {
+  readonly ttlMs: number;
+  /** number of this strike on this stack, from 0 */
+  readonly turn: number;
+  readonly perSecond: number;
+  /** proxies by name of the process behind them */
+  readonly proxies: ReadonlyMap<string, Proxies>;
+}
+
+/** A file by whose text a test build takes orders. */
+export const ORDERS_FILE = 'CHAOS_ORDERS_FILE';
