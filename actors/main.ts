@@ -100,7 +100,7 @@ async function main(): Promise<void> {
       redis: lease,
       lockMasters: masters.length === 0 ? [lease] : masters,
       bus,
-      ledger: createOwnershipLedger(sql, systemClock),
+      ledger: createOwnershipLedger(sql),
       listener: host,
       clock: systemClock,
       dice: systemDice,

@@ -218,6 +218,8 @@ create table nodes (
   devices integer not null default 0,
   started_at timestamp with time zone not null,
   seen_at timestamp with time zone not null,
+  instance text not null default ''::text,
+  drain boolean not null default false,
   constraint nodes_pkey PRIMARY KEY (id),
   constraint nodes_state_check CHECK ((state = ANY (ARRAY['JOINING'::text, 'ACTIVE'::text, 'DRAINING'::text, 'GONE'::text])))
 );

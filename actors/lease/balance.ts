@@ -14,15 +14,35 @@ export interface BalanceDeps {
 
 const BETWEEN_MS = 1000;
 
-/** Makes the step that hands devices above this node's share to their targets; at most one a second does anything. Owns: when the last one was. */
-export function createBalance(deps: BalanceDeps): () => Promise<void> {
+export interface Balance {
+  /** hands devices above this node's share to their targets; at most one step a second does anything */
+  step(): Promise<void>;
+  /** hands over the devices that somebody wants on another living node, as far as that one has room */
+  follow(): Promise<void>;
+}
+
+/** Owns: when the last step was. */
+export function createBalance(deps: BalanceDeps): Balance {
   const { core, directory, handover } = deps;
   const { tuning, holdings } = core;
   let movedAt = 0;
-  return async () => {
+  const follow: Balance['follow'] = async () => {
+    const others = core.members.filter((node) => node.state === 'ACTIVE' && node.id !== core.options.nodeId);
+    const room = new Map(others.map((node) => [node.id, node.capacity - node.devices]));
+    const moves = new Map<string, string>();
+    for (const [deviceId, target] of directory.pins) {
+      const left = room.get(target) ?? 0;
+      if (left <= 0 || moves.size >= tuning.movesPerSecond || holdings.get(deviceId)?.settling !== false) continue;
+      room.set(target, left - 1);
+      moves.set(deviceId, target);
+    }
+    if (moves.size > 0) await handover.handOver([...moves.keys()], (id) => moves.get(id), tuning.settleMs);
+  };
+  const step: Balance['step'] = async () => {
     const now = core.deps.clock.monotonic();
     if (now - deps.membersChangedAt() < tuning.pauseMs || now - movedAt < BETWEEN_MS || deps.rebuilding()) return;
     movedAt = now;
+    await follow();
     const movable = function* (): Generator<string> {
       for (const held of holdings.all()) if (!held.settling && now - held.grantedAt >= tuning.dwellMs) yield held.device.deviceId;
     };
@@ -39,4 +59,5 @@ export function createBalance(deps: BalanceDeps): () => Promise<void> {
     core.deps.telemetry.log.info('placement.moves', { devices: moves.size });
     await handover.handOver([...moves.keys()], (id) => moves.get(id), tuning.settleMs);
   };
+  return { step, follow };
 }

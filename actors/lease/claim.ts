@@ -134,9 +134,11 @@ export function createClaims(core: Core): Claims {
     },
     async adopt(message) {
       const tokens = new Map(message.leases.map((lease) => [lease.deviceId, lease]));
+      // what is above this node's capacity is let go: others have room for it
+      const room = Math.max(0, options.capacity - core.holdings.owned.size - core.busy.size);
       const refused = new Map(tokens);
       if (core.phase === 'running') {
-        await exclusively([...tokens.keys()], async (free) => {
+        await exclusively([...tokens.keys()].slice(0, room), async (free) => {
           const candidates: Candidate[] = [];
           const leases = free.flatMap((id) => tokens.get(id) ?? []);
           await eachLimited([...byPartition(leases, (lease) => partitionOf(lease.deviceId))], 16, async ([partition, group]) => {

@@ -78,10 +78,10 @@ export async function startNode(id: string, redis: TestRedis, database: TestData
   await Promise.all([client, subscriber, ...masters].map((one) => redisReady(one)));
   const counts: Counted[] = [];
   let deaf = false;
-  let onTransfer: Parameters<OwnershipDeps['bus']['on']>[1] = () => {};
+  const handlers = new Map<string, (message: never) => void>();
   subscriber.on('message', (_channel, text) => {
     if (deaf) return;
-    for (const message of JSON.parse(text) as ToNode[]) if (message.kind === 'lease.transfer') onTransfer(message);
+    for (const message of JSON.parse(text) as ToNode[]) handlers.get(message.kind)?.(message as never);
   });
   await subscriber.subscribe(nodeChannel(id));
   const grants: TestNode['grants'] = [];
@@ -92,15 +92,13 @@ export async function startNode(id: string, redis: TestRedis, database: TestData
       redis: client,
       lockMasters: masters,
       bus: {
-        on: (_kind, handler) => {
-          onTransfer = handler;
-          return () => {
-            onTransfer = () => {};
-          };
+        on: (kind, handler) => {
+          handlers.set(kind, handler as (message: never) => void);
+          return () => void handlers.delete(kind);
         },
         publish: (channel, messages) => void client.publish(channel, JSON.stringify(messages)).catch(() => 0),
       },
-      ledger: createOwnershipLedger(database.sql, systemClock),
+      ledger: createOwnershipLedger(database.sql),
       listener: {
         granted: (devices) => {
           for (const device of devices) grants.push({ device, at: systemClock.monotonic() });

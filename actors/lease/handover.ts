@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { nodeChannel } from '../../schema/domain/index.ts';
-import { plan } from '../placement/index.ts';
+import { type Directory, plan } from '../placement/index.ts';
 import type { Core } from './core.ts';
 import type { Held } from './holdings.ts';
 import { atMost, chunks, eachLimited } from './pool.ts';
@@ -96,8 +96,8 @@ export function createHandover(core: Core): Handover {
 }
 
 /** Where a draining node's devices should go: the plan without it, over the living active nodes. */
-export function targetsWithout(core: Core, deviceIds: Iterable<string>): (deviceId: string) => string | undefined {
+export function targetsWithout(core: Core, directory: Pick<Directory, 'ids' | 'pins'>): (deviceId: string) => string | undefined {
   const others = core.members.filter((node) => node.id !== core.options.nodeId && node.state === 'ACTIVE');
-  const targets = plan(deviceIds, others);
+  const targets = plan(directory.ids(), others, directory.pins);
   return (deviceId) => targets.get(deviceId);
 }

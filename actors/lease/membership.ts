@@ -12,8 +12,10 @@ export interface Membership {
   join(): Promise<void>;
   /** one heartbeat, then the members are read. @throws NodeIdTakenError when another process has the name now */
   beat(state: NodeState): Promise<void>;
-  /** tells Postgres; never throws */
+  /** tells Postgres, hears what is wanted of this node; never throws */
   save(state: NodeState): Promise<void>;
+  /** somebody wants this node to hand over its devices and take no more */
+  readonly drainWanted: boolean;
   leave(): Promise<void>;
   /** monotonic ms at which a node last came, went or changed its state */
   changedAt(): number;
@@ -38,18 +40,33 @@ export function createMembership(core: Core): Membership {
   let saved = '';
   const shape = (nodes: readonly NodeHeartbeat[]): string => nodes.map((node) => `${node.id} ${node.instance} ${node.state}`).join();
 
+  let drainWanted = false;
   const save: Membership['save'] = async (state) => {
     savedAt = clock.monotonic();
     saved = `${state} ${holdings.owned.size}`;
     const { nodeId: id, version, host, capacity } = options;
-    await deps.ledger
-      .saveNode({ id, state, version, host, capacity, devices: holdings.owned.size, startedAt: registry.startedAt })
-      .catch((error: unknown) => telemetry.log.warn('node.save.failed', {}, error));
+    try {
+      const wanted = await deps.ledger.saveNode({
+        id,
+        state,
+        version,
+        host,
+        capacity,
+        devices: holdings.owned.size,
+        instance: registry.instance,
+      });
+      drainWanted = wanted.drain;
+    } catch (error) {
+      telemetry.log.warn('node.save.failed', {}, error);
+    }
   };
 
   return {
     join: () => registry.join(),
     save,
+    get drainWanted() {
+      return drainWanted;
+    },
     leave: () => registry.leave(),
     changedAt: () => changedAt,
     async beat(state) {

@@ -27,6 +27,8 @@ const TICKS = 20;
 const DRAIN_RESERVE_MS = 300;
 /** Longest wait for a loop or a statement under way when the node ends. */
 const QUIET_MS = 500;
+/** Longest handover that an operator asked for: nothing waits for the process to end. */
+const EMPTY_MS = 15_000;
 
 /**
  * Makes the ownership of one node: leases, epochs, fences, generations, placement. Nothing runs before `start`.
@@ -36,7 +38,8 @@ const QUIET_MS = 500;
  * Called by the host of the actors (actors/node). The connections belong to whoever made them.
  *
  * I1 One loop of each kind per node; no timer per device.
- * I2 In phase draining nothing new is claimed or adopted; in phase stopped nothing is owned.
+ * I2 In phase draining nothing new is claimed or adopted; in phase stopped nothing is owned. A node that was told to drain stays there,
+ *    empty and alive, until its process ends.
  */
 export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions): Ownership {
   const { clock, telemetry, ledger } = deps;
@@ -86,12 +89,17 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
   const removers: (() => void)[] = [];
   let loadedAt = 0;
   let hurry = false;
+  /** a device is wanted elsewhere: not left to the next step of the balance */
+  let hasty = false;
   let ending: Promise<void> | undefined;
+  /** the handover that an operator wanted; the process lives on without devices */
+  let emptying: Promise<void> | undefined;
 
   const beat = async (): Promise<void> => {
     const state = core.phase === 'draining' ? 'DRAINING' : 'ACTIVE';
     try {
       await membership.beat(state);
+      if (membership.drainWanted) empty();
     } catch (error) {
       if (!(error instanceof Error) || error.name !== 'NodeIdTakenError') throw error;
       abandon('SHUTDOWN');
@@ -99,11 +107,35 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     }
   };
 
+  /** an operator wants this node empty (drainNode). The last node that takes devices keeps them, and does as told once there is another. */
+  const empty = (): void => {
+    const others = core.members.some((node) => node.id !== options.nodeId && node.state === 'ACTIVE');
+    if (core.phase !== 'running' || !others) return;
+    log.info('node.draining', { devices: holdings.owned.size });
+    emptying = handAllOver(EMPTY_MS).catch((error: unknown) => log.warn('node.drain.failed', {}, error));
+  };
+
+  /** phase draining: nothing is claimed any more, and what is owned goes to the others */
+  const handAllOver = async (deadlineMs: number): Promise<void> => {
+    const end = clock.monotonic() + deadlineMs;
+    core.phase = 'draining';
+    void membership.save('DRAINING');
+    // a server that hangs must not use up the deadline: nothing is granted in this phase, whatever is still under way
+    const quiet = Promise.all([beat().catch((error: unknown) => log.warn('ownership.drain.beat', {}, error)), stopLoops(['scan', 'list'])]);
+    await atMost(clock, quiet, Math.min(QUIET_MS, deadlineMs / 4));
+    const targetOf = targetsWithout(core, directory);
+    await handover.handOver([...holdings.owned.keys()], targetOf, Math.max(0, end - clock.monotonic() - DRAIN_RESERVE_MS));
+  };
+
   const list = async (): Promise<void> => {
+    // taken before the ledger is asked: what is rung for later needs a reading of its own
+    const asked = hasty;
+    hasty = false;
     if (clock.monotonic() - loadedAt >= DIRECTORY_RELOAD_MS) {
       await directory.load();
       loadedAt = clock.monotonic();
     } else await directory.refresh();
+    if (asked && core.phase === 'running') await balance.follow();
   };
 
   /** ends everything at once without a word to the servers */
@@ -133,7 +165,7 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
       async () => {
         hurry = await scan.run();
         // not waited for: devices may take seconds to settle
-        if (core.phase === 'running') balance().catch(report('balance'));
+        if (core.phase === 'running') balance.step().catch(report('balance'));
       },
       report('scan'),
     );
@@ -168,6 +200,15 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
           claims.adopt(message).catch((error: unknown) => log.warn('lease.adopt.failed', { from: message.from }, error));
         }),
       );
+      removers.push(
+        deps.bus.on('node.drain', () => {
+          membership.save(core.phase === 'draining' ? 'DRAINING' : 'ACTIVE').then(() => loops.beat?.kick());
+        }),
+        deps.bus.on('device.move', () => {
+          hasty = true;
+          loops.list?.kick();
+        }),
+      );
       core.phase = 'running';
       await beat();
       startLoops();
@@ -196,18 +237,12 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     refresh: () => loops.list?.kick(),
     async drain(deadlineMs) {
       if (core.phase === 'stopped') await stop();
+      if (emptying !== undefined) {
+        await atMost(clock, emptying, deadlineMs);
+        await stop();
+      }
       if (core.phase !== 'running') return;
-      const end = clock.monotonic() + deadlineMs;
-      core.phase = 'draining';
-      void membership.save('DRAINING');
-      // a server that hangs must not use up the deadline: nothing is granted in this phase, whatever is still under way
-      const quiet = Promise.all([
-        beat().catch((error: unknown) => log.warn('ownership.drain.beat', {}, error)),
-        stopLoops(['scan', 'list']),
-      ]);
-      await atMost(clock, quiet, Math.min(QUIET_MS, deadlineMs / 4));
-      const targetOf = targetsWithout(core, directory.ids());
-      await handover.handOver([...holdings.owned.keys()], targetOf, Math.max(0, end - clock.monotonic() - DRAIN_RESERVE_MS));
+      await handAllOver(deadlineMs);
       await stop();
     },
     stop,

@@ -44,7 +44,7 @@ export function createScan(core: Core, directory: Directory, claims: Claims): Sc
     const nodes = active();
     const key = `${directory.version} ${nodes.map((node) => `${node.id}/${node.capacity}/${node.version}`).join(' ')}`;
     if (key !== plannedFor) {
-      planned = plan(directory.ids(), nodes);
+      planned = plan(directory.ids(), nodes, directory.pins);
       plannedFor = key;
     }
     return planned;
@@ -122,7 +122,7 @@ export function createScan(core: Core, directory: Directory, claims: Claims): Sc
         const rank = owner === 'me' ? 0 : rankOf(deviceId, options.nodeId, aims.get(deviceId), nodes);
         ranked.push({ deviceId, rank });
       }
-      const room = Math.max(0, options.capacity - holdings.owned.size);
+      const room = Math.max(0, options.capacity - holdings.owned.size - core.busy.size);
       const due = waiting.due(ranked).slice(0, Math.min(ramp.budget, room));
       const used = await claims.claim(
         due.map((entry) => entry.deviceId),

@@ -5,10 +5,11 @@ import type { NodeState, ToGateway, ToNode } from '../../schema/domain/index.ts'
 import type { OwnershipListener } from './port.ts';
 
 export type Transfer = Extract<ToNode, { kind: 'lease.transfer' }>;
+export type OwnershipMessage = 'lease.transfer' | 'node.drain' | 'device.move';
 
 /** What ownership needs of the node's bus (actors/node `NodeBus` fits). Lossy: a transfer that is not heard of ends with the lease's TTL. */
 export interface TransferBus {
-  on(kind: 'lease.transfer', handler: (message: Transfer) => void): () => void;
+  on<K extends OwnershipMessage>(kind: K, handler: (message: Extract<ToNode, { kind: K }>) => void): () => void;
   publish(channel: string, messages: readonly (ToNode | ToGateway)[]): void;
 }
 
@@ -31,21 +32,23 @@ export interface NodeRow {
   readonly host: string;
   readonly capacity: number;
   readonly devices: number;
-  /** wall ms */
-  readonly startedAt: number;
+  /** random per process */
+  readonly instance: string;
 }
 export interface DeviceChange {
   readonly deviceId: string;
   /** deleted: nobody may own it. A quarantined device stays owned; its owner keeps it still and shows why. */
   readonly gone: boolean;
+  /** the node it is to be on, if somebody said so */
+  readonly pin: string | null;
   /** wall ms of the change, by Postgres */
   readonly changedAt: number;
 }
 
 /** What ownership needs of Postgres; each is one statement. `createOwnershipLedger(sql)` is the real one. */
 export interface OwnershipLedger {
-  /** ids of every device that may be owned */
-  devices(): Promise<readonly string[]>;
+  /** every device that may be owned, and the node it is to be on if somebody said so */
+  devices(): Promise<readonly { readonly deviceId: string; readonly pin: string | null }[]>;
   /** devices whose row changed at or after this wall time (ms, as Postgres counts it) */
   changed(sinceMs: number): Promise<readonly DeviceChange[]>;
   owners(deviceIds: readonly string[]): Promise<readonly OwnerRow[]>;
@@ -54,7 +57,8 @@ export interface OwnershipLedger {
     pairs: readonly EpochPair[],
     node: string,
   ): Promise<readonly { readonly deviceId: string; readonly epoch: number; readonly crashes: number }[]>;
-  saveNode(row: NodeRow): Promise<void>;
+  /** answers what is wanted of this node */
+  saveNode(row: NodeRow): Promise<{ readonly drain: boolean }>;
 }
 
 export interface OwnershipDeps {

@@ -2,8 +2,10 @@ import type { Clock } from '../../ops/lifecycle/index.ts';
 import { PARTITIONS, partitionOf } from '../../schema/domain/index.ts';
 
 export interface DirectorySource {
-  devices(): Promise<readonly string[]>;
-  changed(sinceMs: number): Promise<readonly { readonly deviceId: string; readonly gone: boolean; readonly changedAt: number }[]>;
+  devices(): Promise<readonly { readonly deviceId: string; readonly pin: string | null }[]>;
+  changed(
+    sinceMs: number,
+  ): Promise<readonly { readonly deviceId: string; readonly pin: string | null; readonly gone: boolean; readonly changedAt: number }[]>;
 }
 
 /**
@@ -14,11 +16,13 @@ export interface DirectorySource {
  */
 export interface Directory {
   readonly size: number;
-  /** counts up whenever a device came or went */
+  /** counts up whenever a device came or went, or is to be elsewhere */
   readonly version: number;
   ids(): Iterable<string>;
   inPartition(partition: number): ReadonlySet<string>;
   has(deviceId: string): boolean;
+  /** device -> the node it is to be on */
+  readonly pins: ReadonlyMap<string, string>;
   load(): Promise<void>;
   refresh(): Promise<void>;
 }
@@ -33,7 +37,15 @@ export function createDirectory(source: DirectorySource, clock: Pick<Clock, 'wal
   let size = 0;
   let version = 0;
   let latest = 0;
-  const add = (deviceId: string): void => {
+  const pins = new Map<string, string>();
+  const pinTo = (deviceId: string, node: string | null): void => {
+    if ((pins.get(deviceId) ?? null) === node) return;
+    if (node === null) pins.delete(deviceId);
+    else pins.set(deviceId, node);
+    version++;
+  };
+  const add = (deviceId: string, pin: string | null): void => {
+    pinTo(deviceId, pin);
     const group = partitions[partitionOf(deviceId)];
     if (group === undefined || group.has(deviceId)) return;
     group.add(deviceId);
@@ -41,6 +53,7 @@ export function createDirectory(source: DirectorySource, clock: Pick<Clock, 'wal
     version++;
   };
   const remove = (deviceId: string): void => {
+    pinTo(deviceId, null);
     if (partitions[partitionOf(deviceId)]?.delete(deviceId) !== true) return;
     size--;
     version++;
@@ -56,13 +69,15 @@ export function createDirectory(source: DirectorySource, clock: Pick<Clock, 'wal
       for (const group of partitions) yield* group;
     },
     inPartition: (partition) => partitions[partition] ?? NONE,
+    pins,
     has: (deviceId) => partitions[partitionOf(deviceId)]?.has(deviceId) === true,
     async load() {
       const since = clock.wall() - CLOCKS_APART_MS;
-      const ids = await source.devices();
+      const devices = await source.devices();
       partitions = Array.from({ length: PARTITIONS }, () => new Set<string>());
       size = 0;
-      for (const id of ids) add(id);
+      pins.clear();
+      for (const { deviceId, pin } of devices) add(deviceId, pin);
       latest = since;
       version++;
     },
@@ -70,7 +85,7 @@ export function createDirectory(source: DirectorySource, clock: Pick<Clock, 'wal
       const changes = await source.changed(Math.max(0, latest - OVERLAP_MS));
       for (const change of changes) {
         if (change.gone) remove(change.deviceId);
-        else add(change.deviceId);
+        else add(change.deviceId, change.pin);
         latest = Math.max(latest, change.changedAt);
       }
     },

@@ -73,6 +73,20 @@ describe('plan', () => {
     expect(moved.length).toBeLessThan(1100);
   });
 
+  it('puts pinned devices where they are wanted, as far as there is room, and keeps to the bounds for the rest', () => {
+    const nodes = [node('a', 40), node('b', 100)];
+    const ids = devices(100);
+    const pins = new Map(ids.slice(0, 60).map((id) => [id, 'a']));
+    const targets = plan(ids, nodes, pins);
+    expect(plan([...ids].reverse(), nodes, pins)).toEqual(targets);
+    const onA = [...targets].filter(([, target]) => target === 'a').map(([id]) => id);
+    expect(onA).toHaveLength(40);
+    expect(onA.every((id) => pins.has(id))).toBe(true);
+    expect(targets.size).toBe(100);
+    // a pin to a node that does not live is no pin
+    expect(plan(ids, nodes, new Map(ids.map((id) => [id, 'gone'])))).toEqual(plan(ids, nodes));
+  });
+
   it('leaves what no node has room for without a target, and says nothing without nodes', () => {
     expect(plan(devices(10), [node('only', 4)]).size).toBe(4);
     expect(plan(devices(10), []).size).toBe(0);
@@ -168,10 +182,10 @@ describe('moves for balance', () => {
 describe('directory', () => {
   it('loads, follows changes with an overlap, and counts a version only for real changes', async () => {
     const asked: number[] = [];
-    let changes: { deviceId: string; gone: boolean; changedAt: number }[] = [];
+    let changes: { deviceId: string; pin: string | null; gone: boolean; changedAt: number }[] = [];
     const directory = createDirectory(
       {
-        devices: async () => ['a', 'b'],
+        devices: async () => ['a', 'b'].map((deviceId) => ({ deviceId, pin: null })),
         changed: async (since) => {
           asked.push(since);
           return changes;
@@ -183,15 +197,16 @@ describe('directory', () => {
     expect([...directory.ids()].sort()).toEqual(['a', 'b']);
     const version = directory.version;
     changes = [
-      { deviceId: 'a', gone: false, changedAt: 1_000_500 },
-      { deviceId: 'b', gone: true, changedAt: 1_000_900 },
-      { deviceId: 'c', gone: false, changedAt: 1_000_700 },
+      { deviceId: 'a', pin: null, gone: false, changedAt: 1_000_500 },
+      { deviceId: 'b', pin: 'node-1', gone: true, changedAt: 1_000_900 },
+      { deviceId: 'c', pin: 'node-2', gone: false, changedAt: 1_000_700 },
     ];
     await directory.refresh();
     await directory.refresh();
     expect([...directory.ids()].sort()).toEqual(['a', 'c']);
     expect(directory.size).toBe(2);
-    expect(directory.version).toBe(version + 2);
+    expect(directory.version).toBe(version + 3);
+    expect([...directory.pins]).toEqual([['c', 'node-2']]);
     expect(directory.inPartition(partitionOf('c')).has('c')).toBe(true);
     expect(directory.has('b')).toBe(false);
     expect(asked[0]).toBeLessThan(1_000_000 - 10_000);

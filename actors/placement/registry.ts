@@ -35,7 +35,7 @@ export class NodeIdTakenError extends Error {
  * Owns: this node's entry. Does not own: the loop that beats, what follows from a change. Called by ownership.
  *
  * I1 A name belongs to one instance: a beat of another one is refused, atomically.
- * I2 Only the key's TTL (Redis' clock) says who lives; the sorted set is an index.
+ * I2 Only the key's TTL says who lives; the sorted set is an index. Both go by Redis' clock: a node's own may be an hour off.
  */
 export interface Registry {
   /** claims the name; waits for the entry of a dead predecessor to expire. @throws NodeIdTakenError */
@@ -45,7 +45,8 @@ export interface Registry {
   /** every living node, this one included */
   members(): Promise<readonly NodeHeartbeat[]>;
   leave(): Promise<void>;
-  readonly startedAt: number;
+  /** random per process */
+  readonly instance: string;
 }
 
 export interface RegistryOptions {
@@ -71,14 +72,12 @@ export function createRegistry(redis: Redis, clock: Clock, options: RegistryOpti
   const tryBeat = async (state: NodeState, devices: number): Promise<NodeHeartbeat | undefined> => {
     beats++;
     const own: NodeHeartbeat = { id: nodeId, instance, state, version, host, capacity, devices, startedAt, beat: beats };
-    const reply = String(
-      await BEAT.run(redis, [nodeKey(nodeId), NODES_KEY], [mark, JSON.stringify(own), lifeMs, nodeId, Math.floor(clock.wall() + lifeMs)]),
-    );
+    const reply = String(await BEAT.run(redis, [nodeKey(nodeId), NODES_KEY], [mark, JSON.stringify(own), lifeMs, nodeId]));
     return reply === 'OK' ? undefined : (JSON.parse(reply.slice('TAKEN'.length)) as NodeHeartbeat);
   };
 
   return {
-    startedAt,
+    instance,
     async join() {
       const first = await tryBeat('JOINING', 0);
       if (first === undefined) return;
@@ -108,7 +107,10 @@ export function createRegistry(redis: Redis, clock: Clock, options: RegistryOpti
         if (error !== null) throw error;
         if (typeof text === 'string') living.push(JSON.parse(text) as NodeHeartbeat);
       }
-      if (living.length < ids.length) await redis.zremrangebyscore(NODES_KEY, '-inf', Math.floor(clock.wall() - FORGET_MS));
+      if (living.length < ids.length) {
+        const [seconds] = await redis.time();
+        await redis.zremrangebyscore(NODES_KEY, '-inf', Number(seconds) * 1000 - FORGET_MS);
+      }
       return living;
     },
     async leave() {

@@ -10,6 +10,8 @@ export interface Candidate {
 /** A node's load may be this much over its fair share before a device goes to its next best node. Guess. */
 export const OVERLOAD = 1.05;
 
+const NO_PINS: ReadonlyMap<string, string> = new Map();
+
 /** FNV-1a over the text, then a finaliser (murmur3's) so that near ids are far apart. */
 export function hashOf(text: string): number {
   let hash = 0x811c9dc5;
@@ -58,9 +60,14 @@ export function bound(total: number, nodes: readonly Candidate[], node: Candidat
 /**
  * The target node of every device: its best-ranked node whose share is not full. The same ids and nodes give the same answer on every
  * node, whatever their order. Devices beyond the capacity of all nodes have no target.
+ * A device with a pin goes to that node if it is a candidate and has room; what is pinned counts towards the node's share.
  * Source: consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam 2018), on rendezvous ranks. O(devices x nodes).
  */
-export function plan(deviceIds: Iterable<string>, nodes: readonly Candidate[]): Map<string, string> {
+export function plan(
+  deviceIds: Iterable<string>,
+  nodes: readonly Candidate[],
+  pins: ReadonlyMap<string, string> = NO_PINS,
+): Map<string, string> {
   const targets = new Map<string, string>();
   if (nodes.length === 0) return targets;
   const newest = newestVersion(nodes);
@@ -68,7 +75,14 @@ export function plan(deviceIds: Iterable<string>, nodes: readonly Candidate[]): 
   const devices = [...deviceIds].map((id) => ({ id, hash: hashOf(id) }));
   devices.sort((a, b) => a.hash - b.hash || (a.id < b.id ? -1 : 1));
   for (const entry of hashed) entry.most = bound(devices.length, nodes, entry.node);
+  for (const { id } of pins.size === 0 ? [] : devices) {
+    const pinned = hashed.find((entry) => entry.node.id === pins.get(id));
+    if (pinned === undefined || pinned.load >= pinned.node.capacity) continue;
+    pinned.load++;
+    targets.set(id, pinned.node.id);
+  }
   for (const device of devices) {
+    if (targets.has(device.id)) continue;
     let best: (typeof hashed)[number] | undefined;
     let bestScore = 0;
     for (const entry of hashed) {

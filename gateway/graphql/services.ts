@@ -1,7 +1,7 @@
 import type { Sql } from '../../ops/connect/index.ts';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
-import { BELL, type MessageEventRecord, partitionKeys, uuidV7 } from '../../schema/domain/index.ts';
+import { BELL, type MessageEventRecord, nodeChannel, partitionKeys, type ToNode, uuidV7 } from '../../schema/domain/index.ts';
 import type {
   AccessCommands,
   AuditPort,
@@ -10,6 +10,7 @@ import type {
   GraphqlServices,
   LedgerReads,
   MessageCommands,
+  NodeCommands,
   Page,
 } from '../../schema/graphql/index.ts';
 import * as ledger from '../../schema/sql/index.ts';
@@ -95,11 +96,47 @@ function deviceCommands(context: Context): DeviceCommands {
       }),
     setPaused: (tenantId, deviceId, paused, reason) =>
       guard(async () => changed(await ledger.setPaused(sql, tenantId, deviceId, paused, reason))),
+    move: (tenantId, deviceId, nodeId) =>
+      guard(async () => {
+        if (nodeId !== null) {
+          const node = (await ledger.listNodes(sql)).find((one) => one.id === nodeId && one.state !== 'GONE');
+          if (node === undefined) return 'NODE_NOT_FOUND';
+          if (node.state === 'DRAINING') return 'NODE_DRAINING';
+          const [owner] = await ledger.ownershipOf(sql, { deviceIds: [deviceId] });
+          if (node.devices >= node.capacity && owner?.node !== nodeId) return 'NODE_FULL';
+        }
+        const row = await ledger.updateDevice(sql, tenantId, deviceId, { settings: { node: nodeId } });
+        const [owner] = row === null ? [] : await ledger.ownershipOf(sql, { deviceIds: [deviceId] });
+        if (typeof owner?.node === 'string') ring(context, owner.node, { kind: 'device.move', deviceId });
+        return row;
+      }),
     release: (tenantId, deviceId) =>
       guard(async () => {
         const released = changed(await ledger.releaseDevice(sql, tenantId, deviceId));
         // not in quarantine: nothing to do, and the device is as it should be
         return released ?? (await ledger.tenantDevices(sql, tenantId, [deviceId]))[0] ?? null;
+      }),
+  };
+}
+
+/** A hint: what is wanted stands in Postgres, and nodes look there every few seconds. */
+function ring({ bells, telemetry }: Context, nodeId: string, message: ToNode): void {
+  bells.publish(nodeChannel(nodeId), JSON.stringify([message])).catch((error: unknown) => {
+    telemetry.log.debug('bell.failed', { error: String(error) });
+  });
+}
+
+function nodeCommands(context: Context): NodeCommands {
+  const { sql, guard } = context;
+  return {
+    drain: (nodeId) =>
+      guard(async () => {
+        const wish = await ledger.drainNode(sql, nodeId);
+        if (wish === 'last') return 'LAST_NODE';
+        const node = (await ledger.listNodes(sql)).find((one) => one.id === nodeId);
+        if (wish === 'not-found' || node === undefined) return 'NODE_NOT_FOUND';
+        ring(context, nodeId, { kind: 'node.drain' });
+        return node;
       }),
   };
 }
@@ -183,6 +220,7 @@ export function createServices(deps: ServicesDeps): GraphqlServices {
     fleet: fleetReads(context),
     accept: deps.accept,
     devices: deviceCommands(context),
+    nodes: nodeCommands(context),
     messages: messageCommands(context),
     access: accessCommands(context),
     live: deps.live,

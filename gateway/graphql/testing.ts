@@ -59,7 +59,8 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
     },
     fleet: { totals: async () => ({ devices: 1, backlog: 0, sentPerMinute: 0, failedPerMinute: 0 }), nodes: async () => [] },
     accept: { send: accept },
-    devices: { create: no, setPaused: async (_tenant, id) => (id === DEVICE ? testDevice() : null), release: async () => null },
+    nodes: { drain: no },
+    devices: { create: no, move: no, setPaused: async (_tenant, id) => (id === DEVICE ? testDevice() : null), release: async () => null },
     messages: { cancel: async () => null, redrive: async () => [], suppress: async () => ({ added: true }) },
     access: { tenant: async () => tenant, createTenant: no, createApiKey: no, revokeApiKey: async () => false },
     live: {

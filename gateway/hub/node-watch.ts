@@ -24,7 +24,8 @@ export function createNodeWatch(redis: Redis, clock: Clock): NodeWatch {
   let running = false;
 
   const look = async (): Promise<void> => {
-    const found = await redis.zrangebyscore(NODES_KEY, clock.wall(), '+inf');
+    const [seconds] = await redis.time();
+    const found = await redis.zrangebyscore(NODES_KEY, Number(seconds) * 1000, '+inf');
     const had = known();
     before = now;
     now = new Set(found);

@@ -16,7 +16,7 @@ export type ToGateway =
     }
   | { readonly kind: 'link.close'; readonly deviceId: string; readonly reason: string };
 
-/** Gateway -> node, or node -> node: frames from link sockets, and directed lease transfers. */
+/** Gateway -> node, or node -> node: frames from link sockets, directed lease transfers, and bells about what operators want. */
 export type ToNode =
   | {
       readonly kind: 'link.ack';
@@ -28,6 +28,10 @@ export type ToNode =
     }
   | { readonly kind: 'link.up'; readonly deviceId: string; readonly gateway: string; readonly socket: string }
   | { readonly kind: 'link.down'; readonly deviceId: string; readonly socket: string; readonly reason: string }
+  /** what is wanted of this node has changed in Postgres: ask */
+  | { readonly kind: 'node.drain' }
+  /** where this device is to be has changed in Postgres: ask */
+  | { readonly kind: 'device.move'; readonly deviceId: string }
   | {
       readonly kind: 'lease.transfer';
       readonly from: string;

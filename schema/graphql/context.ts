@@ -97,9 +97,17 @@ export interface NewDevice {
   readonly paceMaxMs: number;
   readonly dailyCap: number | null;
 }
+export type NodeProblem = 'NODE_NOT_FOUND' | 'NODE_DRAINING' | 'NODE_FULL' | 'LAST_NODE';
+/** Commands on nodes. */
+export interface NodeCommands {
+  /** it hands over all its devices and takes no more until its process is started again */
+  drain(nodeId: string): Promise<NodeRow | NodeProblem>;
+}
 /** Commands on devices. Null = no such device in this tenant. Owners are told by a doorbell. */
 export interface DeviceCommands {
   create(tenantId: string, device: NewDevice): Promise<{ readonly device: DeviceRow; readonly linkToken: string | null } | 'NAME_TAKEN'>;
+  /** to that node, or (null) wherever the plan says; it moves within seconds */
+  move(tenantId: string, deviceId: string, nodeId: string | null): Promise<DeviceRow | null | NodeProblem>;
   setPaused(tenantId: string, deviceId: string, paused: boolean, reason: string | null): Promise<DeviceRow | null>;
   release(tenantId: string, deviceId: string): Promise<DeviceRow | null>;
 }
@@ -146,6 +154,7 @@ export interface GraphqlServices {
   readonly fleet: FleetReads;
   readonly accept: AcceptPort;
   readonly devices: DeviceCommands;
+  readonly nodes: NodeCommands;
   readonly messages: MessageCommands;
   readonly access: AccessCommands;
   readonly live: LiveReads & LiveStreams;

@@ -94,9 +94,17 @@ export async function deviceByLinkToken(sql: SqlRunner, hash: Uint8Array): Promi
   return await one(sql, BY_LINK_TOKEN, [bytea(hash)]);
 }
 
+/** The node that a device is to be on, if somebody said so (moveDevice); kept in its settings as `node`. */
+export function pinOf(settings: Readonly<Record<string, unknown>>): string | null {
+  const node = settings['node'];
+  return typeof node === 'string' ? node : null;
+}
+
 /** Every device that is not deleted, for placement. */
-export async function allDevices(sql: SqlRunner): Promise<readonly { readonly id: string; readonly partition: number }[]> {
-  return await query<{ id: string; partition: number }>(sql, ALL_DEVICES, []);
+export async function allDevices(
+  sql: SqlRunner,
+): Promise<readonly { readonly id: string; readonly partition: number; readonly pin: string | null }[]> {
+  return await query<{ id: string; partition: number; pin: string | null }>(sql, ALL_DEVICES, []);
 }
 
 export interface NewDevice {

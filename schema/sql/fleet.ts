@@ -8,6 +8,7 @@ const FLEET_TOTALS = readAsset(import.meta.url, './fleet-totals.sql');
 const ADD_TRAFFIC = readAsset(import.meta.url, './add-traffic.sql');
 const UPSERT_NODE = readAsset(import.meta.url, './upsert-node.sql');
 const LIST_NODES = readAsset(import.meta.url, './list-nodes.sql');
+const DRAIN_NODE = readAsset(import.meta.url, './drain-node.sql');
 const STORE_INBOUND = readAsset(import.meta.url, './store-inbound.sql');
 
 /** Length of a traffic bucket, ms. */
@@ -58,16 +59,33 @@ export interface NodeRow {
   readonly host: string;
   readonly capacity: number;
   readonly devices: number;
+  /** wall ms by Postgres */
   readonly startedAt: number;
   readonly seenAt: number;
+  /** since it last said that it lives */
+  readonly silentMs: number;
 }
 
-/** Writes what a node says of itself. */
-export async function upsertNode(sql: SqlRunner, node: NodeRow): Promise<void> {
-  await query(sql, UPSERT_NODE, [node.id, node.state, node.version, node.host, node.capacity, node.devices, node.startedAt, node.seenAt]);
+/** What a node says of itself; `instance` is random per process. */
+export interface NodeReport extends Pick<NodeRow, 'id' | 'state' | 'version' | 'host' | 'capacity' | 'devices'> {
+  readonly instance: string;
 }
 
-/** Every node that was ever seen, newest word first. Redis says which of them live. */
+/** Writes what a node says of itself; answers what is wanted of it. */
+export async function upsertNode(sql: SqlRunner, node: NodeReport): Promise<{ readonly drain: boolean }> {
+  const { id, state, version, host, capacity, devices, instance } = node;
+  const [row] = await query<{ drain: boolean }>(sql, UPSERT_NODE, [id, state, version, host, capacity, devices, instance]);
+  return { drain: row?.drain ?? false };
+}
+
+/** Wishes that a node hands over its devices and takes no more; it learns of it with its next report at the latest. */
+export async function drainNode(sql: SqlRunner, nodeId: string): Promise<'wished' | 'not-found' | 'last'> {
+  const [row] = await query<{ living: boolean; others: number; wished: boolean }>(sql, DRAIN_NODE, [nodeId]);
+  if (row?.living !== true) return 'not-found';
+  return row.wished ? 'wished' : 'last';
+}
+
+/** Nodes seen within a day, newest word first. */
 export async function listNodes(sql: SqlRunner): Promise<readonly NodeRow[]> {
   const rows = await query<{
     id: string;
@@ -78,8 +96,14 @@ export async function listNodes(sql: SqlRunner): Promise<readonly NodeRow[]> {
     devices: number;
     started_at: number;
     seen_at: number;
+    silent_ms: number;
   }>(sql, LIST_NODES, []);
-  return rows.map(({ started_at, seen_at, ...row }) => ({ ...row, startedAt: started_at, seenAt: seen_at }));
+  return rows.map(({ started_at, seen_at, silent_ms, ...row }) => ({
+    ...row,
+    startedAt: started_at,
+    seenAt: seen_at,
+    silentMs: silent_ms,
+  }));
 }
 
 export interface InboundItem {

@@ -2,7 +2,7 @@
 -- $7 daily cap (null = none)  $8 settings (merged)
 update devices d
 set name = coalesce($3, d.name), pace_min_ms = coalesce($4::integer, d.pace_min_ms), pace_max_ms = coalesce($5::integer, d.pace_max_ms),
-  daily_cap = case when $6::boolean then $7::integer else d.daily_cap end, settings = d.settings || coalesce($8::jsonb, '{}'),
+  daily_cap = case when $6::boolean then $7::integer else d.daily_cap end, settings = d.settings || coalesce($8::text::jsonb, '{}'),
   changed_at = clock_timestamp()
 where d.id = $2::uuid and d.tenant_id = $1::uuid and d.deleted_at is null
 returning d.id, d.tenant_id, d.partition, d.name, d.phone, d.transport, d.paired, d.paused, d.pause_reason, d.quarantined, d.quarantine_reason,

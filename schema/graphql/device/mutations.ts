@@ -1,6 +1,7 @@
 import type { DeviceRow } from '../../sql/types.ts';
 import type { Kit } from '../builder.ts';
 import type { GraphqlContext } from '../context.ts';
+import { nodeName, nodeProblem } from '../node/index.ts';
 import { attempt, problem, Refusal, type Refused } from '../problems.ts';
 import { checkPace, createChecks } from '../validate.ts';
 
@@ -123,7 +124,28 @@ export function addDeviceMutations(kit: Kit): void {
     });
   const ResumeInput = one('ResumeDeviceInput', 'resume');
   const ReleaseInput = one('ReleaseDeviceInput', 'release');
+  const MoveInput = builder.inputType('MoveDeviceInput', {
+    description: 'Which device to move, and where.',
+    fields: (t) => ({
+      deviceId: t.id({ required: true, description: 'the device' }),
+      nodeId: t.id({ required: false, description: 'name of the node that is to have it; left out: wherever there is room again' }),
+    }),
+  });
   builder.mutationFields((t) => ({
+    moveDevice: t.field({
+      type: DevicePayload,
+      description:
+        'The device goes to that node within seconds, and stays there for as long as the node lives. Errors NODE_NOT_FOUND, NODE_DRAINING, NODE_FULL. Scope OPERATOR.',
+      authScopes: { scope: 'operator' },
+      args: { input: t.arg({ type: MoveInput, required: true, description: 'which, and where' }) },
+      resolve: (_root, { input }, context) =>
+        onDevice(context, input.deviceId, 'moveDevice', async (id) => {
+          const to = input.nodeId === null || input.nodeId === undefined ? null : nodeName(String(input.nodeId));
+          const moved = await context.devices.move(context.viewer.tenantId, id, to);
+          if (typeof moved === 'string') throw new Refusal([nodeProblem(moved)]);
+          return moved;
+        }),
+    }),
     pauseDevice: t.field({
       type: DevicePayload,
       description: 'The device holds its messages from now on; it goes on accepting them. Scope OPERATOR.',
