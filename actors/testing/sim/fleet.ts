@@ -1,0 +1,104 @@
+import type { Telemetry } from '../../../ops/telemetry/index.ts';
+import { type SimNode, startSimNode, TTL_MS } from './node.ts';
+import type { World } from './world-parts.ts';
+
+/**
+ * The nodes of a world and whoever starts them again. Watches takeovers: from a kill to the first grant of each device that died with it (I6).
+ * Owns: which incarnation of each node runs. Called by the faults.
+ */
+export interface Fleet {
+  readonly ids: readonly string[];
+  get(id: string): SimNode;
+  running(id: string): boolean;
+  kill(id: string, restartAfterMs: number): void;
+  drain(id: string, restartAfterMs: number): void;
+  pause(id: string, ms: number): void;
+  /** something else than a kill went wrong: takeovers under way are not judged by the bound */
+  disturbed(): void;
+  readonly figures: { takeovers: number; takeoverMs: number; judged: number; grants: number };
+}
+
+/** I6: the lease's time to live, one and a half seconds to find, claim and start. */
+const BOUND_MS = TTL_MS + 1500;
+/** a supervisor starts what ended by itself again after this */
+const RESTART_MS = 500;
+
+export function createFleet(world: World, ids: readonly string[], telemetry: (node: string) => Telemetry): Fleet {
+  const { scheduler } = world;
+  const nodes = new Map<string, SimNode>();
+  const incarnations = new Map<string, number>();
+  const orphans = new Map<string, { readonly at: number; clean: boolean }>();
+  const figures = { takeovers: 0, takeoverMs: 0, judged: 0, grants: 0 };
+  let disturbedAt = Number.NEGATIVE_INFINITY;
+
+  const start = (id: string): void => {
+    const incarnation = (incarnations.get(id) ?? 0) + 1;
+    incarnations.set(id, incarnation);
+    const node: SimNode = startSimNode(world, id, incarnation, telemetry(id), {
+      granted(devices) {
+        figures.grants += devices.length;
+        for (const { deviceId } of devices) {
+          const orphan = orphans.get(deviceId);
+          if (orphan === undefined) continue;
+          orphans.delete(deviceId);
+          const ms = scheduler.now() - orphan.at;
+          figures.takeovers += 1;
+          if (!orphan.clean || disturbedAt > orphan.at - TTL_MS) continue;
+          figures.judged += 1;
+          figures.takeoverMs = Math.max(figures.takeoverMs, ms);
+          if (ms > BOUND_MS) world.violation('I6', `${deviceId} was taken over after ${Math.round(ms)} ms`);
+        }
+      },
+      ended() {
+        if (nodes.get(id) !== node || node.party.state === 'dead') return;
+        scheduler.kill(node.party);
+        later(id, RESTART_MS);
+      },
+    });
+    nodes.set(id, node);
+  };
+  const later = (id: string, ms: number): void => {
+    const dead = nodes.get(id);
+    scheduler.at(scheduler.now() + ms, scheduler.world, 'world', 'restart', () => {
+      if (nodes.get(id) === dead) start(id);
+    });
+  };
+  const get = (id: string): SimNode => nodes.get(id) as SimNode;
+  const running = (id: string): boolean => nodes.get(id)?.party.state === 'up' && get(id).ready();
+  for (const id of ids) start(id);
+
+  return {
+    ids,
+    get,
+    running,
+    figures,
+    kill(id, restartAfterMs) {
+      const node = get(id);
+      if (node.party.state === 'dead') return;
+      // the bound speaks of a fleet that has somebody left to take over
+      const others = ids.some((other) => other !== id && running(other));
+      for (const deviceId of node.ownership()?.owned.keys() ?? []) orphans.set(deviceId, { at: scheduler.now(), clean: others });
+      if (!others) for (const orphan of orphans.values()) orphan.clean = false;
+      scheduler.kill(node.party);
+      later(id, restartAfterMs);
+    },
+    drain(id, restartAfterMs) {
+      const node = get(id);
+      if (!running(id)) return;
+      node.end();
+      scheduler.at(scheduler.now() + 12_000, scheduler.world, 'world', 'drain-late', () => {
+        if (nodes.get(id) !== node || node.party.state === 'dead') return;
+        scheduler.kill(node.party);
+        later(id, restartAfterMs);
+      });
+    },
+    pause(id, ms) {
+      const { party } = get(id);
+      scheduler.freeze(party);
+      scheduler.at(scheduler.now() + ms, scheduler.world, 'world', 'continue', () => scheduler.thaw(party));
+    },
+    disturbed() {
+      disturbedAt = scheduler.now();
+    },
+  };
+}

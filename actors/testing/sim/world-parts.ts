@@ -1,0 +1,28 @@
+import type { Dice } from '../../../ops/lifecycle/index.ts';
+import type { MessageEventRecord } from '../../../schema/domain/index.ts';
+import type { Audit } from './audit.ts';
+import type { Tables } from './ledger-rows.ts';
+import type { Network } from './network.ts';
+import type { Phones } from './phones.ts';
+import type { PubSub } from './redis-client.ts';
+import type { RedisServer } from './redis-server.ts';
+import type { Scheduler } from './scheduler.ts';
+
+/** What the parts of one simulated world share; made by world.ts. */
+export interface World {
+  readonly seed: number;
+  readonly dice: Dice;
+  readonly scheduler: Scheduler;
+  readonly network: Network;
+  readonly redis: RedisServer;
+  /** none: the main Redis is the only lock master */
+  readonly lockMasters: readonly RedisServer[];
+  readonly pubsub: PubSub;
+  readonly tables: Tables;
+  readonly audit: Audit;
+  readonly phones: Phones;
+  /** ms by which the wall clock of a machine is off, by node */
+  readonly wallOffsets: Map<string, number>;
+  news(events: readonly MessageEventRecord[]): void;
+  violation(invariant: string, what: string): void;
+}
