@@ -4,13 +4,13 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock, systemDice } from '../../../ops/lifecycle/index.ts';
 import { finish, machine, table } from '../../../ops/report/index.ts';
-import { FAULTS, type Fault } from './faults/index.ts';
+import { FAULTS, type Fault, soak } from './faults/index.ts';
 import { type Played, playFault } from './matrix.ts';
 import { HEAD, markdown, matrixResult, type NotRun, rowOf, sums, wrongs } from './matrix-report.ts';
 import { makeTestBuild } from './plants.ts';
 
-/** `npm run chaos -- <fault|all> [--runs N] [--seed S] [--devices N] [--rate N] [--json FILE] [--page FOLDER] [--keep]`. */
-export const MATRIX_USAGE = `       npm run chaos -- <fault|all> [--runs N] [--seed S] [--devices N] [--rate N] [--json FILE] [--page FOLDER] [--keep]
+/** `npm run chaos -- <fault|all|soak> [--runs N] [--minutes N] [--seed S] [--devices N] [--rate N] [--json FILE] [--page FOLDER] [--keep]`. */
+export const MATRIX_USAGE = `       npm run chaos -- <fault|all|soak> [--runs N] [--minutes N] [--seed S] [--devices N] [--rate N] [--json FILE] [--page FOLDER] [--keep]
        faults: ${FAULTS.map(({ name }) => name).join(', ')}`;
 
 const write = (text: string): void => void process.stdout.write(text);
@@ -36,6 +36,7 @@ function settingsFrom(args: readonly string[]): MatrixSettings {
       seed: { type: 'string' },
       devices: { type: 'string' },
       rate: { type: 'string' },
+      minutes: { type: 'string' },
       json: { type: 'string' },
       page: { type: 'string' },
       keep: { type: 'boolean', default: false },
@@ -43,15 +44,17 @@ function settingsFrom(args: readonly string[]): MatrixSettings {
   });
   const [wanted = ''] = positionals;
   const names = wanted.split(',');
-  const faults = wanted === 'all' ? FAULTS : FAULTS.filter(({ name }) => names.includes(name));
-  if (positionals.length !== 1 || faults.length === 0 || (wanted !== 'all' && faults.length !== names.length))
-    throw new Error(`unknown fault "${positionals.join(' ')}"`);
-  const whole = (name: 'runs' | 'seed' | 'devices' | 'rate', fallback: number, low: number, high: number): number => {
+  const whole = (name: 'runs' | 'seed' | 'devices' | 'rate' | 'minutes', fallback: number, low: number, high: number): number => {
     const value = values[name] === undefined ? fallback : Number(values[name]);
     if (!Number.isInteger(value) || value < low || value > high)
       throw new Error(`--${name}: expected a whole number from ${low} to ${high}`);
     return value;
   };
+  const known = [...FAULTS, soak(whole('minutes', 30, 1, 10_000))];
+  // `all` is the matrix; the soak takes its own time
+  const faults = wanted === 'all' ? FAULTS : known.filter(({ name }) => names.includes(name));
+  if (positionals.length !== 1 || faults.length === 0 || (wanted !== 'all' && faults.length !== names.length))
+    throw new Error(`unknown fault "${positionals.join(' ')}"`);
   return {
     wanted,
     faults,

@@ -12,7 +12,8 @@ import { arrivalsOf, drain, judge, onStack, playOn, type Scene, until } from './
  * Plays one fault on a stack of its own: a steady load, so many strikes with rests between, a drain, the judgement. Owns the proxies.
  */
 export interface PlayOptions {
-  readonly distDir: string;
+  /** another build tree; default: that of this checkout */
+  readonly distDir: string | undefined;
   readonly devices: number;
   readonly perSecond: number;
   readonly seed: number;
@@ -174,7 +175,7 @@ export async function playFault(clock: Clock, fault: Fault, options: PlayOptions
     const { result, folder } = await onStack(
       (home) => ({
         dataDir: join(home, 'data'),
-        distDir: options.distDir,
+        ...(options.distDir === undefined ? {} : { distDir: options.distDir }),
         nodes,
         gateways,
         durable: needs.durable ?? false,

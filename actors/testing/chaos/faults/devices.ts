@@ -55,10 +55,9 @@ export const POISON_NODE: Fault = {
     const [victim = ''] = deviceIds;
     const at = clock.wall();
     const api = { url: stack.gateways[0]?.url ?? '', key: stack.adminKey };
-    const device = Buffer.from(`Device:${victim}`).toString();
     const query = `mutation($input: SendMessageInput!) { sendMessage(input: $input) { message { id } errors { code message } } }`;
     const sent = await ask<{ sendMessage: { message: { id: string } | null } }>(api, query, {
-      input: { deviceId: device, to: DEADLY, body: 'poison' },
+      input: { deviceId: victim, to: DEADLY, body: 'poison' },
     });
     const id = sent.sendMessage.message?.id;
     if (id === undefined) throw new Error('the poison was not accepted');

@@ -27,3 +27,5 @@ export const FAULTS: readonly Fault[] = [
   DISK_FULL,
   GATEWAY_KILL,
 ];
+
+export { soak } from './soak.ts';
