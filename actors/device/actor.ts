@@ -289,19 +289,20 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
 
   /** The ledger gave no leave. */
   const refused = async (head: MailboxHead, verdict: Exclude<IntentVerdict, { verdict: 'PASS' }>): Promise<boolean> => {
-    const untilMs = (wall: number): number => Math.max(LEAST_WAIT_MS, wall - clock.wall());
+    // by the ledger's clock alone: this node's wall clock may be an hour off
+    const waitMs = ({ until, now }: { readonly until: number; readonly now: number }): number => Math.max(LEAST_WAIT_MS, until - now);
     switch (verdict.verdict) {
       case 'FENCED':
         host.fenced(self, 'intent');
         return false;
       case 'PACED':
-        hold(clock.monotonic() + untilMs(verdict.until), 'PACE');
+        hold(clock.monotonic() + waitMs(verdict), 'PACE');
         return true;
       case 'CAPPED':
-        hold(clock.monotonic() + untilMs(verdict.until), 'DAILY_CAP');
+        hold(clock.monotonic() + waitMs(verdict), 'DAILY_CAP');
         return true;
       case 'NOT_DUE':
-        return block(head.lane, untilMs(verdict.until), 'RETRY_WAIT');
+        return block(head.lane, waitMs(verdict), 'RETRY_WAIT');
       case 'CAMPAIGN_PAUSED':
         return block(head.lane, ASK_AGAIN_MS * (0.5 + dice.next()), 'CAMPAIGN_PAUSED');
       case 'PAUSED':
@@ -335,7 +336,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       await settleMessage(head, { ...item, state: 'UNKNOWN', cause: 'NO_ANSWER' });
     } else {
       // waits for proof; after that it is for a person to decide
-      const leftMs = verdict.since + options.unknownWaitMs - item.at;
+      const leftMs = verdict.since + options.unknownWaitMs - verdict.now;
       if (leftMs > 0) return block(head.lane, leftMs, 'OUTCOME_UNKNOWN');
       if (await settleMessage(head, { ...item, state: 'DEAD', cause: 'OUTCOME_UNKNOWN' })) drop(head);
     }

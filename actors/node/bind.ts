@@ -34,7 +34,7 @@ export function ledgerStatements(
       intent: (items) => intent(sql, items),
       result: (items) => result(sql, items),
       adopt: (pairs) => adopt(sql, pairs),
-      overdue: (ids, beforeMs) => overdue(sql, ids, beforeMs),
+      overdue: (ids, olderThanMs) => overdue(sql, ids, olderThanMs),
       ping: () => sql.unsafe('select 1'),
     },
     window: {

@@ -24,7 +24,7 @@ export function createOverdue(deps: OverdueDeps, options: { readonly unknownWait
   const { slots, clock } = deps;
   return async () => {
     const devices = [...slots.values()].filter((slot) => deps.cautious(slot.row.transport)).map((slot) => slot.owned.deviceId);
-    const attempts = await deps.statements.overdue(devices, clock.wall() - options.unknownWaitMs);
+    const attempts = await deps.statements.overdue(devices, options.unknownWaitMs);
     for (const { id: messageId, deviceId, tenantId, epoch, attempt } of attempts) {
       const slot = slots.get(deviceId);
       if (slot === undefined || slot.owned.epoch !== epoch || slot.actor.attemptOf(messageId) !== undefined) continue;

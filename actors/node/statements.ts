@@ -28,8 +28,8 @@ export interface TurnStatements {
   result(items: readonly ResultItem[]): Promise<readonly ResultOutcome[]>;
   /** what lower epochs left open (SENDING, WRITTEN, UNKNOWN) becomes UNKNOWN under the epoch given */
   adopt(pairs: readonly EpochPair[]): Promise<Adoption>;
-  /** attempts of these devices begun before `beforeMs` whose outcome is still open */
-  overdue(deviceIds: readonly string[], beforeMs: number): Promise<readonly OverdueAttempt[]>;
+  /** attempts of these devices begun more than `olderThanMs` ago, by the ledger's clock, whose outcome is still open */
+  overdue(deviceIds: readonly string[], olderThanMs: number): Promise<readonly OverdueAttempt[]>;
   /** any answer will do */
   ping(): Promise<unknown>;
 }

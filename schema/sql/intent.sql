@@ -98,6 +98,7 @@ select
     when 'NOT_DUE' then v.due_at
     when 'UNKNOWN_OUTCOME' then coalesce(v.intent_at, v.at)
   end) * 1000)::bigint as moment,
+  floor(extract(epoch from v.at) * 1000)::bigint as said_at,
   v.tenant_id,
   coalesce(m.attempt, v.attempt) as attempt,
   m.id, m.lane, m.seq, m.recipient, m.recipient_lid, m.body, m.traceparent,

@@ -9,6 +9,7 @@ interface Row {
   readonly verdict: IntentVerdict['verdict'];
   readonly was: MessageState | null;
   readonly moment: number | null;
+  readonly said_at: number;
   readonly tenant_id: string;
   readonly attempt: number;
   readonly id: string | null;
@@ -46,7 +47,7 @@ export async function intent(sql: SqlRunner, items: readonly IntentItem[], text:
 }
 
 function verdictOf(row: Row): IntentVerdict {
-  const { verdict, moment } = row;
+  const { verdict, moment, said_at: now } = row;
   switch (verdict) {
     case 'PASS':
       assert(row.id !== null, 'intent: a pass has moved its message');
@@ -69,11 +70,11 @@ function verdictOf(row: Row): IntentVerdict {
     case 'CAPPED':
     case 'NOT_DUE':
       assert(moment !== null, 'intent: a wait has an end');
-      return { verdict, until: moment };
+      return { verdict, until: moment, now };
     case 'UNKNOWN_OUTCOME':
       assert(moment !== null, 'intent: an unknown outcome has a beginning');
       assert(row.was !== null, 'intent: an unknown outcome has a state');
-      return { verdict, since: moment, attempt: row.attempt, state: row.was };
+      return { verdict, since: moment, now, attempt: row.attempt, state: row.was };
     case 'ENDED':
       return { verdict, state: row.was };
     case 'SUPPRESSED':

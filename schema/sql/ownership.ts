@@ -118,12 +118,12 @@ export interface OverdueAttempt {
   readonly attempt: number;
 }
 
-/** Attempts of these devices that began before `beforeMs` (wall ms, Postgres' clock) and whose outcome is still open (overdue.sql). */
-export async function overdue(sql: SqlRunner, deviceIds: readonly string[], beforeMs: number): Promise<OverdueAttempt[]> {
+/** Attempts of these devices that began more than `olderThanMs` ago by Postgres' clock and whose outcome is still open (overdue.sql). */
+export async function overdue(sql: SqlRunner, deviceIds: readonly string[], olderThanMs: number): Promise<OverdueAttempt[]> {
   if (deviceIds.length === 0) return [];
   const rows = await query<{ id: string; device_id: string; tenant_id: string; epoch: number; attempt: number }>(sql, OVERDUE, [
     column(deviceIds, (id) => id),
-    beforeMs,
+    olderThanMs,
   ]);
   return rows.map((row) => ({ id: row.id, deviceId: row.device_id, tenantId: row.tenant_id, epoch: row.epoch, attempt: row.attempt }));
 }

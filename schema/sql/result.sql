@@ -56,7 +56,9 @@ with item as materialized (
 ), moved as (
   update messages m
   set state = c.said,
-    due_at = case when c.said = 'QUEUED' then coalesce(to_timestamp(c.due_ms / 1000.0), now()) else m.due_at end,
+    -- due and at are of one clock, the node's; how far apart they are counts from now, by this one
+    due_at = case when c.said <> 'QUEUED' then m.due_at
+      else now() + coalesce(greatest(to_timestamp(c.due_ms / 1000.0) - c.at, interval '0'), interval '0') end,
     sent_at = coalesce(m.sent_at, p.sent_at),
     delivered_at = coalesce(m.delivered_at, p.delivered_at),
     read_at = coalesce(m.read_at, p.read_at),

@@ -85,9 +85,9 @@ describe('intent', () => {
     await setQuarantine(world.sql, sick, 'CRASHES');
     const verdicts = await intent(world.sql, items);
     expect(verdicts.map((verdict) => verdict.verdict)).toEqual(['PASS', 'QUARANTINED', 'PAUSED', 'NOT_DUE', 'PACED', 'CAPPED']);
-    expect(verdicts[3]).toEqual({ verdict: 'NOT_DUE', until: soon });
+    expect(verdicts[3]).toMatchObject({ verdict: 'NOT_DUE', until: soon });
     const midnight = (Math.floor(now() / 86_400_000) + 1) * 86_400_000;
-    expect(verdicts[5]).toEqual({ verdict: 'CAPPED', until: midnight });
+    expect(verdicts[5]).toMatchObject({ verdict: 'CAPPED', until: midnight });
     expect(verdicts[4]?.verdict === 'PACED' && verdicts[4].until - now()).toBeGreaterThan(20_000);
   });
 
@@ -268,13 +268,27 @@ describe('result', () => {
   it('lets a retry in the batch stand over WRITTEN, and keeps the place in the lane', async () => {
     const { device, message, epoch } = await ready();
     await intent(world.sql, [world.intentItem(device, epoch, message)]);
-    const dueAt = now() + 5000;
+    const at = now();
     await result(world.sql, [
       world.resultItem(device, epoch, message, 'WRITTEN'),
-      world.resultItem(device, epoch, message, 'QUEUED', { dueAt, error: 'busy' }),
+      world.resultItem(device, epoch, message, 'QUEUED', { at, dueAt: at + 5000, error: 'busy' }),
     ]);
-    expect(await intent(world.sql, [world.intentItem(device, epoch, message)])).toEqual([{ verdict: 'NOT_DUE', until: dueAt }]);
+    expect(await intent(world.sql, [world.intentItem(device, epoch, message)])).toMatchObject([{ verdict: 'NOT_DUE' }]);
     expect(await world.backlog(device)).toBe(1);
+  });
+
+  // Found by simulation: a node whose clock was an hour ahead wrote its retries into the next hour, and one an hour behind waited an hour for
+  // what the ledger called due in a second.
+  it.each([3_600_000, 0, -3_600_000])('counts waits by its own clock, whatever the clock of the node says (%i ms off)', async (off) => {
+    const { device, message, epoch } = await ready();
+    await intent(world.sql, [world.intentItem(device, epoch, message)]);
+    const at = now() + off;
+    await result(world.sql, [world.resultItem(device, epoch, message, 'QUEUED', { at, dueAt: at + 5000 })]);
+    const [verdict] = await intent(world.sql, [world.intentItem(device, epoch, message)]);
+    if (verdict?.verdict !== 'NOT_DUE') throw new Error(`expected NOT_DUE, got ${verdict?.verdict}`);
+    expect(verdict.until - verdict.now).toBeGreaterThan(3000);
+    expect(verdict.until - verdict.now).toBeLessThanOrEqual(5001);
+    expect(Math.abs(verdict.now - now())).toBeLessThan(2000);
   });
 
   it('takes late proof over FAILED and removes the dead letter', async () => {

@@ -83,13 +83,18 @@ export interface IntentMessage {
 export type IntentVerdict =
   | { readonly verdict: 'PASS'; readonly message: IntentMessage }
   | { readonly verdict: 'FENCED' }
-  | { readonly verdict: 'PACED'; readonly until: number }
-  | { readonly verdict: 'CAPPED'; readonly until: number }
-  | { readonly verdict: 'NOT_DUE'; readonly until: number }
+  /** `now`: what the ledger's clock said; a wait is `until - now`, whatever the caller's own wall clock says */
+  | { readonly verdict: 'PACED' | 'CAPPED' | 'NOT_DUE'; readonly until: number; readonly now: number }
   | { readonly verdict: 'PAUSED' | 'QUARANTINED' | 'DELETED' }
   | { readonly verdict: 'CAMPAIGN_PAUSED' }
   /** the outcome of `attempt` is not known yet and may not be repeated; `state` is SENDING, WRITTEN or UNKNOWN */
-  | { readonly verdict: 'UNKNOWN_OUTCOME'; readonly since: number; readonly attempt: number; readonly state: MessageState }
+  | {
+      readonly verdict: 'UNKNOWN_OUTCOME';
+      readonly since: number;
+      readonly now: number;
+      readonly attempt: number;
+      readonly state: MessageState;
+    }
   /** nothing to do: drop the mailbox entry. `state` is what the ledger says, null when there is no such row */
   | { readonly verdict: 'ENDED'; readonly state: MessageState | null }
   | { readonly verdict: 'SUPPRESSED' | 'DEAD'; readonly tenantId: string; readonly attempt: number };
@@ -99,7 +104,7 @@ export interface ResultItem {
   readonly deviceId: string;
   readonly epoch: number;
   readonly attempt: number;
-  /** QUEUED = try again at `dueAt` */
+  /** QUEUED = try again `dueAt - at` from now by the ledger's clock */
   readonly state: 'QUEUED' | 'WRITTEN' | 'UNKNOWN' | 'FAILED' | 'DEAD' | 'SENT' | 'DELIVERED' | 'READ';
   readonly cause: string | null;
   readonly error: string | null;

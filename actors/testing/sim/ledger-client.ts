@@ -59,7 +59,7 @@ export function createLedgerClient(deps: LedgerDeps): LedgerClient {
         const ids = pairs.map((pair) => pair.deviceId);
         return { adopted, ended: await run('last-ended', () => lastEndedModel(tables, ids)) };
       },
-      overdue: (ids, beforeMs) => run('overdue', () => overdueModel(tables, ids, beforeMs)),
+      overdue: (ids, olderThanMs) => run('overdue', (now) => overdueModel(tables, ids, olderThanMs, now)),
       ping: () => run('ping', () => 1),
     },
     window: {

@@ -93,13 +93,19 @@ export function intentModel(tables: Tables, items: readonly IntentItem[], now: n
         };
       }
       case 'PACED':
-        return { verdict, until: Math.ceil(owner?.nextSendAt ?? 0) };
+        return { verdict, until: Math.ceil(owner?.nextSendAt ?? 0), now: Math.floor(now) };
       case 'CAPPED':
-        return { verdict, until: Date.parse(dayOf(now + 86_400_000)) };
+        return { verdict, until: Date.parse(dayOf(now + 86_400_000)), now: Math.floor(now) };
       case 'NOT_DUE':
-        return { verdict, until: Math.ceil(message?.dueAt ?? 0) };
+        return { verdict, until: Math.ceil(message?.dueAt ?? 0), now: Math.floor(now) };
       case 'UNKNOWN_OUTCOME':
-        return { verdict, since: Math.ceil(message?.intentAt ?? now), attempt: message?.attempt ?? 0, state: was ?? 'UNKNOWN' };
+        return {
+          verdict,
+          since: Math.ceil(message?.intentAt ?? now),
+          now: Math.floor(now),
+          attempt: message?.attempt ?? 0,
+          state: was ?? 'UNKNOWN',
+        };
       case 'ENDED':
         return { verdict, state: was };
       default:
@@ -161,7 +167,7 @@ export function resultModel(tables: Tables, items: readonly ResultItem[], now: n
     const ends = rankOf(item.state) > rankOf('UNKNOWN');
     if (ends && rankOf(message.state) <= rankOf('UNKNOWN')) owner.ended += 1;
     if (item.state !== 'WRITTEN' && item.state !== 'UNKNOWN' && item.epoch === owner.epoch) completed.add(owner);
-    if (item.state === 'QUEUED') message.dueAt = item.dueAt ?? now;
+    if (item.state === 'QUEUED') message.dueAt = now + Math.max(0, (item.dueAt ?? item.at) - item.at);
     message.endedAt = ends ? (message.endedAt ?? item.at) : null;
     message.cause = isProof(item.state) ? null : item.cause;
     message.lastError = item.error ?? message.lastError;
@@ -221,10 +227,10 @@ export function lastEndedModel(tables: Tables, deviceIds: readonly string[]): Ad
   });
 }
 
-export function overdueModel(tables: Tables, deviceIds: readonly string[], beforeMs: number): OverdueAttempt[] {
+export function overdueModel(tables: Tables, deviceIds: readonly string[], olderThanMs: number, now: number): OverdueAttempt[] {
   return deviceIds.flatMap((deviceId) =>
     [...(tables.inFlight.get(deviceId) ?? [])]
-      .filter((message) => message.intentAt !== null && message.intentAt < beforeMs)
+      .filter((message) => message.intentAt !== null && message.intentAt < now - olderThanMs)
       .map(({ id, tenantId, epoch, attempt }) => ({ id, deviceId, tenantId, epoch: epoch ?? 0, attempt })),
   );
 }
