@@ -48,7 +48,7 @@ const BUDGET = Number(QUICK_RETRIES.RETRY_BUDGET);
 
 export const POISON_NODE: Fault = {
   name: 'poison-node',
-  what: 'a message that ends the process that sends it (a test build): given up after its budget, the others do not notice',
+  what: 'a message that ends the process that sends it (a test build): the device is quarantined after three deaths, an operator releases it, the message ends by its budget',
   needs: { swaps: [MORTAL], env: QUICK_RETRIES },
   bounds: { figures: { nodeDeaths: BUDGET + 1, poisonLeft: 0 } },
   async strike({ clock, stack, deviceIds, say }) {
@@ -62,16 +62,36 @@ export const POISON_NODE: Fault = {
     const id = sent.sendMessage.message?.id;
     if (id === undefined) throw new Error('the poison was not accepted');
     let nodeDeaths = 0;
-    const state = async (): Promise<string> =>
-      (await ask<{ message: { state: string } }>(api, 'query($id: ID!) { message(id: $id) { state } }', { id })).message.state;
-    const ended = await until(clock, 60_000, async () => {
+    const look = () =>
+      ask<{ message: { state: string; device: { state: string } } }>(
+        api,
+        'query($id: ID!) { message(id: $id) { state device { state } } }',
+        {
+          id,
+        },
+      );
+    const revive = async (): Promise<void> => {
       for (const node of stack.nodes.filter((entry) => !entry.running())) {
         nodeDeaths += 1;
         say(`${node.id} died (${nodeDeaths})`);
         await node.restart();
       }
-      return !['QUEUED', 'SENDING', 'WRITTEN', 'UNKNOWN'].includes(await state());
+    };
+    const ended = (state: string): boolean => !['QUEUED', 'SENDING', 'WRITTEN', 'UNKNOWN'].includes(state);
+    let quarantined = 0;
+    await until(clock, 60_000, async () => {
+      await revive();
+      const { message } = await look();
+      quarantined = message.device.state === 'QUARANTINED' ? 1 : 0;
+      return quarantined === 1 || ended(message.state);
     });
-    return { at, healedAt: clock.wall(), spared: [victim], figures: { nodeDeaths, poisonLeft: ended ? 0 : 1 } };
+    say(quarantined === 1 ? `quarantined after ${nodeDeaths} deaths, now released` : 'not quarantined');
+    const release = 'mutation($id: ID!) { releaseDevice(input: { deviceId: $id }) { errors { code message } } }';
+    if (quarantined === 1) await ask(api, release, { id: victim });
+    const over = await until(clock, 60_000, async () => {
+      await revive();
+      return ended((await look()).message.state);
+    });
+    return { at, healedAt: clock.wall(), spared: [victim], figures: { nodeDeaths, quarantined, poisonLeft: over ? 0 : 1 } };
   },
 };

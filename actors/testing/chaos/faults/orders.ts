@@ -23,8 +23,8 @@ export const DEAF: Swap = {
   atLeast: 1,
 };
 
-/** The recipient whose message ends the process that sends it. */
-export const DEADLY = '+14155559666';
+/** The recipient whose message ends the process that sends it; the sender's own recipients begin with +1415555. */
+export const DEADLY = '+14165559666';
 
 export const MORTAL: Swap = {
   name: 'a message that ends its node',
