@@ -2,14 +2,17 @@ import { type Config, ConfigError, loadConfig } from '../ops/config/index.ts';
 import { connectPostgres, connectRedis, type Redis, type RedisRole, redisReady, type Sql } from '../ops/connect/index.ts';
 import { createLifetime, endOnSignals, systemClock, systemDice } from '../ops/lifecycle/index.ts';
 import { createTelemetry, type Telemetry } from '../ops/telemetry/index.ts';
+import { ledgerNow } from '../schema/sql/index.ts';
 import { createOwnership, createOwnershipLedger } from './lease/index.ts';
 import { createLive } from './live/index.ts';
 import { createEnqueuer } from './mailbox/index.ts';
 import {
   createHost,
+  createLedgerClock,
   createNodeBus,
   createSubscriptions,
   type HostOptions,
+  type LedgerClock,
   ledgerStatements,
   type NodeBus,
   startNodeHttp,
@@ -70,9 +73,11 @@ async function main(): Promise<void> {
   lifetime.add('http', () => http.close());
   await storesUp(sql, [lease, mailbox, general, subscriber, ...masters], telemetry);
 
+  const clock = createLedgerClock({ clock: systemClock, log, ledgerNow: () => ledgerNow(sql) });
+  lifetime.add('clock', await keepTime(clock));
   const subscriptions = createSubscriptions(subscriber, log);
   const bus = await createNodeBus({ publisher: general, subscriptions, log }, config.NODE_ID);
-  const live = createLive({ redis: mailbox, clock: systemClock, telemetry }, { tickMs: config.LIVE_TICK_MS });
+  const live = createLive({ redis: mailbox, clock, telemetry }, { tickMs: config.LIVE_TICK_MS });
   lifetime.add('live', () => live.close());
   const enqueuer = createEnqueuer({ redis: mailbox, telemetry }, { window: config.MAILBOX_WINDOW });
   const ways = transportsOf(config, { sql, general, bus, telemetry });
@@ -80,7 +85,7 @@ async function main(): Promise<void> {
     {
       redis: mailbox,
       subscriptions,
-      statements: ledgerStatements(sql, systemClock, {
+      statements: ledgerStatements(sql, clock, {
         aheadDays: config.LEDGER_AHEAD_DAYS,
         retentionDays: config.LEDGER_RETENTION_DAYS,
       }),
@@ -88,7 +93,7 @@ async function main(): Promise<void> {
       enqueue: (entries) => enqueuer.enqueue(entries),
       transports: ways.loaders,
       linkMoved: ways.linkMoved,
-      clock: systemClock,
+      clock,
       dice: systemDice,
       telemetry,
     },
@@ -148,6 +153,17 @@ function hostOptions(config: NodeConfig): HostOptions {
     sweepMs: config.SWEEP_MS,
     refillSweepMs: config.REFILL_SWEEP_MS,
   };
+}
+
+/** Measures at once and every half minute. The result stops it. */
+async function keepTime(clock: LedgerClock): Promise<() => void> {
+  let cancel = (): void => {};
+  const again = async (): Promise<void> => {
+    await clock.measure();
+    cancel = systemClock.after(30_000, () => void again(), { background: true });
+  };
+  await again();
+  return () => cancel();
 }
 
 /** Waits until every store answers; `/ready` says meanwhile which one does not. */

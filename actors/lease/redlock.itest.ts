@@ -121,6 +121,32 @@ describe('redlock behind guards', () => {
     }
   });
 
+  it('with five masters: takes and renews with two of them gone, and with three gone takes nothing and knows nothing', async () => {
+    const more = await Promise.all([startRedis(), startRedis()]);
+    const all = [...clients, ...more.map((server) => connectRedis(server.url, { role: 'lease', name: 'test', commandTimeoutMs: 300 }))];
+    try {
+      await Promise.all(all.map((client) => redisReady(client)));
+      const [main] = all;
+      if (main === undefined) throw new Error('no server');
+      const locks = createLocks(all, options, systemClock);
+      const id = device();
+      const generation = await generationScript(main, partitionOf(id), 'g', '');
+      await main.set(deviceKeys(id).fence, '1');
+      await Promise.all(more.map((server) => server.stop()));
+      const [lease] = await locks.acquire([id]);
+      const item = { deviceId: id, token: lease?.token ?? '', epoch: 1 };
+      const ask = () => renew({ redis: main, locks, ttlMs: TTL }, partitionOf(id), generation, [item]);
+      expect(await ask()).toMatchObject({ renewals: [{ deviceId: id, verdict: 'kept' }] });
+      await servers[2]?.stop();
+      expect(await ask()).toMatchObject({ renewals: [{ verdict: 'unknown' }] });
+      expect(await locks.acquire([device()])).toEqual([]);
+    } finally {
+      for (const client of all.slice(3)) client.disconnect();
+      await Promise.all(more.map((server) => server.stop()));
+      await servers[2]?.restart();
+    }
+  });
+
   it('renews on a quorum, gives a forgetful master its lease back, and is lost when the quorum is', async () => {
     const [main, two] = clients;
     if (main === undefined || two === undefined) throw new Error('no servers');

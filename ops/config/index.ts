@@ -52,6 +52,8 @@ function relations(settings: Settings): string[] {
   if (settings.LEASE_RENEW_MS * 3 > settings.LEASE_TTL_MS) problems.push('LEASE_RENEW_MS: expected at most a third of LEASE_TTL_MS');
   if (settings.LEASE_MARGIN_MS * 3 > settings.LEASE_TTL_MS) problems.push('LEASE_MARGIN_MS: expected at most a third of LEASE_TTL_MS');
   if (![0, 1, 3, 5].includes(settings.LOCK_REDIS_URLS.length)) problems.push('LOCK_REDIS_URLS: expected 1, 3 or 5 addresses');
+  else if (new Set(settings.LOCK_REDIS_URLS).size < settings.LOCK_REDIS_URLS.length)
+    problems.push('LOCK_REDIS_URLS: expected different addresses');
   if (settings.RETRY_CAP_MS < settings.RETRY_BASE_MS) problems.push('RETRY_CAP_MS: expected at least RETRY_BASE_MS');
   return problems;
 }

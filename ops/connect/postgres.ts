@@ -29,6 +29,9 @@ const int8 = {
   },
 };
 
+/** 0.05 s, 0.1 s ... 1 s. The client's own goes up to 20 s, and a server that is back after a minute would be found too late. Guess. */
+const reconnectSeconds = (failures: number): number => Math.min(0.05 * 2 ** Math.min(failures, 10), 1);
+
 /**
  * Opens a pool (lazily: nothing is connected before the first statement).
  *
@@ -52,6 +55,7 @@ export function connectPostgres(url: string, options: PostgresOptions): Sql {
   return postgres(url, {
     max: options.max ?? 8,
     connect_timeout: 10,
+    backoff: reconnectSeconds,
     ...(options.idleTimeoutSeconds === undefined ? {} : { idle_timeout: options.idleTimeoutSeconds }),
     // connections are not recycled by age: a prepared plan is worth keeping, and a dead peer is found by TCP keep-alive
     max_lifetime: null,

@@ -25,8 +25,8 @@ export interface TestRedis {
   thaw(): void;
   /** kills the process (SIGKILL); resolves when it is gone. Safe to call twice. */
   stop(): Promise<void>;
-  /** kills it if it still runs and starts an empty one on the same port */
-  restart(): Promise<void>;
+  /** kills it if it still runs and starts one on the same port: empty, or from the `dump.rdb` in that folder (kept up by SAVE) */
+  restart(folder?: string): Promise<void>;
 }
 
 const HOST = '127.0.0.1';
@@ -68,9 +68,21 @@ function redisCommand(): { readonly file: string; readonly env: NodeJS.ProcessEn
   return { file, env: { ...process.env, LD_LIBRARY_PATH: libraries } };
 }
 
-async function launch(port: number): Promise<ChildProcess> {
+async function launch(port: number, folder?: string): Promise<ChildProcess> {
   const { file, env } = redisCommand();
-  const args = ['--port', String(port), '--bind', HOST, '--save', '', '--appendonly', 'no', '--daemonize', 'no'];
+  const args = [
+    '--port',
+    String(port),
+    '--bind',
+    HOST,
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+    '--daemonize',
+    'no',
+    ...(folder === undefined ? [] : ['--dir', folder]),
+  ];
   const child = spawn(file, args, { stdio: 'ignore', env });
   const kill = (): void => void child.kill('SIGKILL');
   process.once('exit', kill);
@@ -124,9 +136,9 @@ export async function startRedis(): Promise<TestRedis> {
     freeze: () => void running.kill('SIGSTOP'),
     thaw: () => void running.kill('SIGCONT'),
     stop: () => end(running),
-    async restart() {
+    async restart(folder) {
       await end(running);
-      running = await launch(port);
+      running = await launch(port, folder);
     },
   };
 }

@@ -7,6 +7,8 @@ const BY_DEVICE = readAsset(import.meta.url, './ownership-by-device.sql');
 const BY_PARTITION = readAsset(import.meta.url, './ownership-by-partition.sql');
 const BY_NODE = readAsset(import.meta.url, './ownership-by-node.sql');
 const BUMP_EPOCHS = readAsset(import.meta.url, './bump-epochs.sql');
+const RAISE_EPOCHS = readAsset(import.meta.url, './raise-epochs.sql');
+const NOW = readAsset(import.meta.url, './now.sql');
 const ADOPT = readAsset(import.meta.url, './adopt.sql');
 const OVERDUE = readAsset(import.meta.url, './overdue.sql');
 const LAST_ENDED = readAsset(import.meta.url, './last-ended.sql');
@@ -58,6 +60,24 @@ export async function bumpEpochs(
     node,
   ]);
   return rows.map((row) => ({ deviceId: row.device_id, epoch: row.epoch, crashes: row.crashes }));
+}
+
+/** More ownerships than a device can have had since any backup: one a second for eleven days. */
+export const EPOCH_LIFT = 1_000_000;
+
+/**
+ * To be run once after Postgres was restored from a backup, while no node runs (`npm run raise-epochs`): without it the fences in Redis, which
+ * are newer than the restored epochs, would refuse every owner. Resolves with the number of devices.
+ */
+export async function raiseEpochs(sql: SqlRunner, by: number = EPOCH_LIFT): Promise<number> {
+  const rows = await sql.unsafe(RAISE_EPOCHS, [by]);
+  return rows.count;
+}
+
+/** The ledger's clock, unix ms. */
+export async function ledgerNow(sql: SqlRunner): Promise<number> {
+  const [row] = await query<{ now: number }>(sql, NOW, []);
+  return row?.now ?? Number.NaN;
 }
 
 export interface InheritedMessage {

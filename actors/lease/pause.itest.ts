@@ -1,0 +1,58 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../ops/lifecycle/index.ts';
+import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
+import { deviceKeys } from '../../schema/domain/index.ts';
+import { eventually, makeDevices, startNode, type TestNode } from './fleet.testing.ts';
+
+/**
+ * The main loop is stopped for real (Atomics.wait: no timer, no socket, nothing runs), with the default times: TTL 6 s, renewal 2 s,
+ * margin 0.5 s (docs/decisions/0008). A longer stop is felt by everything in it, the renewal too: that is what gates it by the loop's life.
+ */
+describe('a main loop that stops', () => {
+  const DEFAULTS = { ttlMs: 6000, renewMs: 2000, scanMs: 500, marginMs: 500 };
+  let redis: TestRedis;
+  let database: TestDatabase;
+  let node: TestNode;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+  afterAll(async () => {
+    await redis.stop();
+  });
+  beforeEach(async () => {
+    await redis.flush();
+    database = await createDatabase();
+    await makeDevices(database, 200);
+    node = await startNode('node-a', redis, database, DEFAULTS);
+    await node.ownership.start();
+    await eventually('all owned', 4000, () => node.ownership.owned.size === 200);
+  });
+  afterEach(async () => {
+    await node.close();
+    await database.drop();
+  });
+  const stop = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+  it('for 2 s, three times: no lease is lost, and every device may act before, after and in the moment it wakes', async () => {
+    const devices = [...node.ownership.owned.values()];
+    for (const wait of [0, 700, 1300]) {
+      await systemClock.sleep(wait);
+      stop(2000);
+      expect(devices.filter((device) => !device.canAct())).toEqual([]);
+    }
+    await systemClock.sleep(500);
+    expect(node.ownership.owned.size).toBe(200);
+    expect(node.counted('lease.lost')).toBe(0);
+    expect(devices.filter((device) => device.signal.aborted)).toEqual([]);
+  });
+
+  it('for longer than a lease: they end in Redis, and nobody may act in the moment it wakes, before anything has run', async () => {
+    const devices = [...node.ownership.owned.values()];
+    stop(6500);
+    expect(devices.filter((device) => device.canAct())).toEqual([]);
+    const left = await node.redis.exists(...devices.slice(0, 1).map((device) => deviceKeys(device.deviceId).lease));
+    expect(left).toBe(0);
+    await eventually('every ownership was ended', 2000, () => devices.every((device) => device.signal.aborted));
+  });
+});
