@@ -206,7 +206,7 @@ describe('stores that fail', () => {
         ? { kind: 'rejected', retry: true, code: 'BUSY', detail: 'busy' }
         : { kind: 'sent', at: systemClock.wall() };
     await send(3);
-    await judge(8000);
+    await judge(15_000);
   });
 
   it('Postgres restored from a backup: with epochs raised every device has an owner again, without it the fences refuse', async () => {
