@@ -8,6 +8,7 @@ import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { findRedis, startEmbeddedRedis } from './embedded-redis.ts';
 import { createGuardian } from './guardian.ts';
 import { freePort } from './ports.ts';
+import { reachable } from './reachable.ts';
 import { secretsOf } from './secrets.ts';
 import { createService, type Service, type ServiceEvent } from './service.ts';
 
@@ -170,6 +171,9 @@ export function createStack(options: StackOptions): StartingStack {
   const startServers = async (): Promise<{ redis: Service | undefined; postgres: Service | undefined }> => {
     let redis: Service | undefined;
     let postgres: Service | undefined;
+    const { redisUrl, databaseUrl } = options;
+    if (redisUrl !== undefined) await step('Redis (given)', () => reachable('REDIS_URL', redisUrl, 6379));
+    if (databaseUrl !== undefined) await step('Postgres (given)', () => reachable('DATABASE_URL', databaseUrl, 5432));
     if (options.redisUrl === undefined) {
       const binary = await step('Redis server', () => findRedis(baseEnv, dataDir, (text) => onEvent({ type: 'note', text })));
       redis = keep('redis', 8_000, async (began) => {

@@ -61,7 +61,8 @@ export function createSupervisor(
   const began = clock.monotonic();
   let stack: StartingStack | undefined;
   let demo: DemoTraffic | undefined;
-  let unlock: () => void = () => {};
+  /** undefined: the data folder belongs to another supervisor, or to nobody yet */
+  let unlock: (() => void) | undefined;
   let stopping: Promise<void> | undefined;
 
   const startDemo = async (url: string, key: string): Promise<void> => {
@@ -116,11 +117,14 @@ export function createSupervisor(
   };
   const stop = async (): Promise<void> => {
     const stopBegan = clock.monotonic();
-    terminal.line('  stopping');
+    // nothing was started here: another supervisor's stack is none of our business
+    if (unlock === undefined) return;
+    if (stack !== undefined) terminal.line('  stopping');
     await demo?.stop();
     await stack?.stop();
     rmSync(join(dataDir, 'stack.json'), { force: true });
     unlock();
+    if (stack === undefined) return;
     terminal.line(`  everything is stopped (${((clock.monotonic() - stopBegan) / 1000).toFixed(1)} s)`);
   };
   return {

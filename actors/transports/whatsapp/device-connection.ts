@@ -52,6 +52,8 @@ export function createDeviceConnection(
   let line: Line | undefined;
   let online = false;
   let linked = false;
+  /** a QR code was shown in the pairing under way */
+  let codeShown = false;
   let session: DeviceSession | undefined;
   let creds: Record<string, unknown> = {};
   let unwatch = (): void => {};
@@ -159,6 +161,7 @@ export function createDeviceConnection(
       qr(text, lifeMs) {
         release();
         if (!present()) return;
+        codeShown = true;
         say('PAIRING', 'SCAN_QR');
         desk.publish(device.id, { kind: 'qr', text, lifeMs });
       },
@@ -203,7 +206,8 @@ export function createDeviceConnection(
   };
 
   const closed = async (code: number | null): Promise<void> => {
-    const row = disconnectFor(code, linked);
+    const row = disconnectFor(code, linked, codeShown);
+    codeShown = false;
     drop();
     log.info('whatsapp.closed', { device: device.id, code, reason: row.reason });
     if (linked) await session?.flush();

@@ -56,9 +56,11 @@ const byCode = new Map(DISCONNECTS.map((row) => [row.code, row]));
  * @param code of the close, null when there was none (socket, DNS or proxy error)
  * @param linked false while a pairing runs and the phone has not accepted it: nothing but a restart leads to another socket then,
  *   an unwatched QR code is never started again
+ * @param codeShown false: no QR code was ever shown, so none can have expired: WhatsApp was not reached
  */
-export function disconnectFor(code: number | null, linked: boolean): DisconnectRow {
+export function disconnectFor(code: number | null, linked: boolean, codeShown = true): DisconnectRow {
   const row = byCode.get(code) ?? { ...UNKNOWN, code };
   if (linked || row.action.kind === 'restart') return row;
-  return code === 408 ? EXPIRED : { ...FAILED, code };
+  if (code === 408 || code === null) return codeShown ? (code === 408 ? EXPIRED : FAILED) : { ...FAILED, code, reason: 'NETWORK' };
+  return { ...FAILED, code };
 }

@@ -166,6 +166,8 @@ async function show(deps: PairDeps, events: Events, takenWithinMs: number, devic
     } else {
       deps.write(`\n${event.outcome}\n`);
       if (event.outcome === 'PAIRING_EXPIRED') deps.write(`no code was scanned in time: run npm run pair -- ${device.name} again\n`);
+      if (event.outcome === 'NETWORK')
+        deps.write("WhatsApp's servers were not reached: check the node's way to the internet, then run this again\n");
       return event.outcome === 'PAIRED';
     }
   }

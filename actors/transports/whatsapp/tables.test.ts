@@ -47,6 +47,11 @@ describe('the disconnect table', () => {
     else expect(words(code, false)).toBe('stop UNPAIRED keep');
     expect(disconnectFor(408, false).reason).toBe('PAIRING_EXPIRED');
   });
+
+  it('does not call a code expired that was never shown: WhatsApp was not reached', () => {
+    expect(disconnectFor(408, false, false)).toMatchObject({ reason: 'NETWORK', action: { kind: 'stop', state: 'UNPAIRED' } });
+    expect(disconnectFor(null, false, false).reason).toBe('NETWORK');
+  });
 });
 
 describe('refusals', () => {

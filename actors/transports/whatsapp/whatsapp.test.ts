@@ -311,6 +311,7 @@ describe('pairing', () => {
     open(false);
     world.requests.add(id);
     await until('a socket', () => world.library.lines.length === 1);
+    world.library.latest().events.qr('code', 20_000);
     world.library.latest().events.closed(408);
     await until('the end', () => states.at(-1) === 'UNPAIRED PAIRING_EXPIRED');
     expect(world.published.at(-1)).toEqual({ kind: 'end', outcome: 'PAIRING_EXPIRED' });

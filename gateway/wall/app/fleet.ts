@@ -44,8 +44,8 @@ export interface Fleet {
   readonly position: { readonly epoch: string; readonly seq: number } | null;
   readonly totals: Totals | null;
   readonly simulated: boolean;
-  /** nodes ever seen since the last snapshot, in name order */
-  nodes(): readonly string[];
+  /** the nodes that own devices; silent = the state of all their devices is unknown */
+  nodes(): { readonly speaking: number; readonly silent: number };
   /** false = the update does not fit (I1): take a snapshot */
   apply(update: FleetUpdate, now: number): boolean;
 }
@@ -80,9 +80,12 @@ export function createFleet(): Fleet {
       return simulated;
     },
     nodes() {
-      const names = new Set<string>();
-      for (const row of rows.values()) names.add(row.node ?? NO_NODE);
-      return [...names].sort();
+      const speaks = new Map<string, boolean>();
+      for (const { node, state } of rows.values()) {
+        if (node !== null) speaks.set(node, speaks.get(node) === true || state !== 'UNKNOWN');
+      }
+      const speaking = [...speaks.values()].filter(Boolean).length;
+      return { speaking, silent: speaks.size - speaking };
     },
     apply(update, now) {
       if (update.__typename === 'FleetSnapshot') {

@@ -15,7 +15,7 @@ const fleet = createFleet();
 const trend = createTrend();
 const link = signal<Link>('CONNECTING');
 const totals = signal<Totals | null>(null);
-const nodeCount = signal(0);
+const nodes = signal({ speaking: 0, silent: 0 });
 const simulated = signal(false);
 const now = signal(Date.now());
 /** local ms at which the shown data was true; null before the first snapshot */
@@ -56,7 +56,7 @@ function connect(): { close(): void } {
       // the data is never shown younger than its way here, nor in the future when the clocks differ
       asOf.value = Math.min(received, Math.max(asOf.value ?? 0, Date.parse(update.asOf)));
       totals.value = fleet.totals;
-      nodeCount.value = fleet.nodes().filter((name) => name !== 'no node').length;
+      nodes.value = fleet.nodes();
       simulated.value = fleet.simulated;
       trend.add(received, update.totals.sentPerMinute);
       grid?.invalidate();
@@ -99,6 +99,9 @@ function Card(props: { readonly title: string; readonly value: string; readonly 
 
 const whole = (value: number): string => Math.round(value).toLocaleString('en-US');
 
+/** states that somebody should look into; paused and unpaired are chosen */
+const TROUBLE: ReadonlySet<string> = new Set(['OFFLINE', 'LOGGED_OUT', 'QUARANTINED', 'CIRCUIT_OPEN', 'UNKNOWN']);
+
 function Cards() {
   const sum = totals.value;
   const lost = freshness.value === 'LOST' || sum === null;
@@ -106,14 +109,16 @@ function Cards() {
     sum === null || sum.sentPerMinute + sum.failedPerMinute === 0
       ? 0
       : (100 * sum.failedPerMinute) / (sum.sentPerMinute + sum.failedPerMinute);
-  const away = sum === null ? 0 : sum.devices - sum.connected;
+  const trouble = (sum?.states ?? []).reduce((count, entry) => count + (TROUBLE.has(entry.state) ? entry.count : 0), 0);
+  const mostAway = sum !== null && sum.devices > 0 && sum.connected * 2 < sum.devices;
+  const { speaking, silent } = nodes.value;
   return (
     <div class="cards">
       <Card
         title="Connected"
         value={sum === null ? '—' : `${whole(sum.connected)}`}
         note={sum === null ? '' : `of ${whole(sum.devices)} devices`}
-        tone={away > 0 ? 'caution' : ''}
+        tone={mostAway ? 'alarm' : trouble > 0 ? 'caution' : ''}
       />
       <Card title="Sent / min" value={lost ? '—' : whole(sum.sentPerMinute)} note="last minute" />
       <Card
@@ -125,9 +130,9 @@ function Cards() {
       <Card title="Backlog" value={lost ? '—' : whole(sum.backlog)} note="accepted, not ended" />
       <Card
         title="Nodes"
-        value={sum === null ? '—' : String(nodeCount.value)}
-        note="owning devices"
-        tone={nodeCount.value === 0 ? 'alarm' : ''}
+        value={sum === null ? '—' : String(speaking)}
+        note={silent > 0 ? `${silent} silent` : 'owning devices'}
+        tone={sum !== null && (speaking === 0 || silent > 0) ? 'alarm' : ''}
       />
     </div>
   );
@@ -154,7 +159,7 @@ function Legend() {
                 {GLYPHS[look.glyph]}
               </span>
               <span>{look.label}</span>
-              <b>{whole(count)}</b>
+              <b>{totals.value === null ? '—' : whole(count)}</b>
             </li>
           );
         })}
@@ -188,7 +193,7 @@ function GridPanel() {
     };
   }, []);
   const sum = totals.value;
-  const label = sum === null ? 'no data yet' : `${sum.connected} of ${sum.devices} devices connected on ${nodeCount.value} nodes`;
+  const label = sum === null ? 'no data yet' : `${sum.connected} of ${sum.devices} devices connected on ${nodes.value.speaking} nodes`;
   return <canvas ref={canvas} id="grid" role="img" aria-label={label} />;
 }
 

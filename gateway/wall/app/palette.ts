@@ -32,7 +32,7 @@ export const LOOKS: Readonly<Record<string, Look>> = {
   OFFLINE: { label: 'Offline', fill: '#E5404A', ink: '#000000', glyph: 'minus', weight: 7 },
   CIRCUIT_OPEN: { label: 'Circuit open', fill: '#F5924E', ink: '#000000', glyph: 'slash', weight: 6 },
   THROTTLED: { label: 'Throttled', fill: '#F0E130', ink: '#000000', glyph: 'equals', weight: 5 },
-  UNKNOWN: { label: 'Unknown', fill: '#3A4048', ink: '#B4BCC8', glyph: 'question', weight: 4 },
+  UNKNOWN: { label: 'Unknown', fill: '#3A4048', ink: '#F0E130', glyph: 'question', weight: 4 },
   MOVING: { label: 'Moving', fill: '#EBD3FF', ink: '#000000', glyph: 'arrow', weight: 3 },
   CONNECTING: { label: 'Connecting', fill: '#1F87DE', ink: '#000000', glyph: 'chevron', weight: 3 },
   PAIRING: { label: 'Pairing', fill: '#1F87DE', ink: '#000000', glyph: 'corner', weight: 3 },

@@ -59,6 +59,20 @@ describe('fleet', () => {
     expect(fleet.rows.get('a')?.state).toBe('ONLINE');
   });
 
+  it('tells nodes that are silent from those that speak', () => {
+    const fleet = createFleet();
+    fleet.apply(
+      snapshot('e', 1, [
+        ['a', 'ONLINE', 0],
+        ['b', 'UNKNOWN', 0],
+        ['c', 'UNKNOWN', 1],
+        ['d', 'UNKNOWN', -1],
+      ]),
+      0,
+    );
+    expect(fleet.nodes()).toEqual({ speaking: 1, silent: 1 });
+  });
+
   it('marks only what visibly changed', () => {
     const fleet = createFleet();
     fleet.apply(
