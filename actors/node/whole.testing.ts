@@ -6,7 +6,7 @@ import { createOwnership, createOwnershipLedger, type Ownership } from '../lease
 import { createEnqueuer } from '../mailbox/index.ts';
 import { ledgerStatements } from './bind.ts';
 import { createNodeBus } from './bus.ts';
-import { createHost, type Host } from './host.ts';
+import { createHost, type Host, type HostOptions } from './host.ts';
 import { createLedgerClock } from './ledger-clock.ts';
 import { createSubscriptions } from './subscriptions.ts';
 import { OPTIONS, type ScriptedTransport } from './world.testing.ts';
@@ -27,10 +27,17 @@ export interface WholeOptions {
   /** the machine's, as the node sees it */
   readonly clock?: Clock;
   readonly ttlMs?: number;
+  readonly renewMs?: number;
+  readonly scanMs?: number;
+  readonly marginMs?: number;
+  readonly capacity?: number;
+  readonly options?: Partial<HostOptions>;
+  /** false: leases only, no actors */
+  readonly actors?: boolean;
 }
 
 export async function startWhole(id: string, given: WholeOptions): Promise<WholeNode> {
-  const { redisUrl, databaseUrl, transport, clock = systemClock, ttlMs = 1500 } = given;
+  const { redisUrl, databaseUrl, transport, clock = systemClock, ttlMs = 1500, actors = true } = given;
   const telemetry = createTelemetry({ service: 'test', instance: id, level: 'error', samplePercent: 0, write: () => {} });
   const sql = connectPostgres(databaseUrl, { applicationName: id, max: 8 });
   const lease = connectRedis(redisUrl, { role: 'lease', name: `${id}-lease` });
@@ -56,7 +63,7 @@ export async function startWhole(id: string, given: WholeOptions): Promise<Whole
       dice: seededDice(3),
       telemetry,
     },
-    { ...OPTIONS, pacing: 'on', nodeId: id, retry: { budget: 20, baseMs: 10, capMs: 40 } },
+    { ...OPTIONS, pacing: 'on', nodeId: id, retry: { budget: 20, baseMs: 10, capMs: 40 }, ...given.options },
   );
   const ownership = createOwnership(
     {
@@ -64,7 +71,7 @@ export async function startWhole(id: string, given: WholeOptions): Promise<Whole
       lockMasters: [lease],
       bus,
       ledger: createOwnershipLedger(sql),
-      listener: host,
+      listener: actors ? host : { granted() {}, settle: async () => {} },
       clock,
       dice: seededDice(5),
       telemetry,
@@ -74,15 +81,15 @@ export async function startWhole(id: string, given: WholeOptions): Promise<Whole
       nodeId: id,
       version: '1.0.0',
       host: 'test',
-      capacity: 10_000,
+      capacity: given.capacity ?? 10_000,
       ttlMs,
-      renewMs: ttlMs / 3,
-      scanMs: 150,
-      marginMs: 200,
+      renewMs: given.renewMs ?? ttlMs / 3,
+      scanMs: given.scanMs ?? 150,
+      marginMs: given.marginMs ?? 200,
     },
   );
   host.bind(ownership);
-  host.start();
+  if (actors) host.start();
   await ownership.start();
   return {
     id,

@@ -1,0 +1,27 @@
+import { parseArgs } from 'node:util';
+import { finish, type RunResult, table } from '../../ops/report/index.ts';
+
+/** `npm run bench -- <name> [--json FILE]`: each bench starts the servers it needs, prints a table and, last, one JSON line. */
+export type Bench = (say: (line: string) => void) => Promise<RunResult>;
+
+/** Loaded when asked for: a bench may need what others do not. */
+const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  ownership: async () => (await import('./ownership.ts')).ownership,
+};
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
+const load = BENCHES[positionals[0] ?? ''];
+if (load === undefined || positionals.length > 1) {
+  process.stderr.write(`usage: npm run bench -- <${Object.keys(BENCHES).join('|')}> [--json FILE]\n`);
+  process.exit(2);
+}
+const result = await (await load())(say);
+say(
+  table([
+    ['figure', 'value', 'target'],
+    ...Object.entries(result.figures).map(([name, value]) => [name, value, result.targets[name] ?? null]),
+  ]),
+);
+finish(result, { write: (text) => void process.stdout.write(text), jsonFile: values.json });
+process.exit();

@@ -1,0 +1,207 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { HostOptions } from '../../actors/node/index.ts';
+import { startWhole, type WholeNode, type WholeOptions } from '../../actors/node/whole.testing.ts';
+import { OPTIONS, scriptedTransport } from '../../actors/node/world.testing.ts';
+import { connectPostgres, connectRedis, type Redis, redisReady, type Sql } from '../../ops/connect/index.ts';
+import { systemClock as clock } from '../../ops/lifecycle/index.ts';
+import type { Figure } from '../../ops/report/index.ts';
+import { startStack } from '../../ops/start/index.ts';
+import { deviceKeys, uuidV7 } from '../../schema/domain/index.ts';
+import { accept, createDevices, createTenant } from '../../schema/sql/index.ts';
+import type { Bench } from './main.ts';
+
+/**
+ * What owning devices costs: one node in this process, as it is wired in production, on a real Redis and Postgres of its own; its transport is
+ * a stand-in that is online at once and sends nothing. Not measured: phones, gateways, sends. CPU is of this whole process (the client libraries
+ * too) and of the Redis process, over 20 s with nothing to do.
+ */
+const DEVICES = 3000;
+const MANY = 30_000;
+const PENDING_EACH = 100;
+const WINDOW = 50;
+const IDLE_MS = 20_000;
+const NODE = { ttlMs: 6000, renewMs: 2000, scanMs: 500, marginMs: 500, capacity: 100_000 };
+const HOST: Partial<HostOptions> = { window: WINDOW, sweepMs: 2000, refillSweepMs: 5000, sendTimeoutMs: 10_000 };
+
+export const ownership: Bench = async (say) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'flotilla-bench-'));
+  const stack = await startStack({ dataDir, nodes: 0, phones: false, durable: false });
+  const sql = connectPostgres(stack.databaseUrl, { applicationName: 'bench', max: 4 });
+  const redis = connectRedis(stack.redisUrl, { role: 'general', name: 'bench' });
+  try {
+    await redisReady(redis);
+    const world: World = { sql, redis, tenantId: uuidV7(clock.wall()), redisUrl: stack.redisUrl, databaseUrl: stack.databaseUrl, say };
+    await createTenant(sql, { id: world.tenantId, name: 'bench' });
+    const ids = await makeDevices(world, DEVICES);
+    const leases = await leasesOnly(world);
+    const actors = await withActors(world);
+    const rebuildMs = await rebuild(world, ids);
+    await makeDevices(world, MANY - DEVICES);
+    const coldMany = await coldStart(world, MANY);
+    await coldMany.node.close();
+    const figures: Record<string, Figure> = {
+      renewNodeCpuPercent: leases.node,
+      renewRedisCpuPercent: leases.redis,
+      idleNodeCpuPercent: actors.cpu.node,
+      idleRedisCpuPercent: actors.cpu.redis,
+      coldStart3000Ms: actors.coldMs,
+      coldStart30000Ms: coldMany.ms,
+      heapBytesPerActor: actors.heap,
+      redisBytesPerActor: actors.redisBytes,
+      rebuild300000Ms: rebuildMs,
+    };
+    const targets = {
+      renewNodeCpuPercent: 2,
+      renewRedisCpuPercent: 2,
+      coldStart3000Ms: 5000,
+      coldStart30000Ms: 30_000,
+      heapBytesPerActor: 8192,
+      redisBytesPerActor: 1024,
+      rebuild300000Ms: 10_000,
+    };
+    const ok = Object.entries(targets).every(([name, most]) => Number(figures[name]) <= most);
+    return { name: 'ownership', ok, figures: { ...figures, transport: 'stand-in, in this process' }, targets };
+  } finally {
+    redis.disconnect();
+    await sql.end({ timeout: 2 });
+    await stack.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+};
+
+interface World {
+  readonly sql: Sql;
+  readonly redis: Redis;
+  readonly tenantId: string;
+  readonly redisUrl: string;
+  readonly databaseUrl: string;
+  say(line: string): void;
+}
+
+async function until(holds: () => boolean | Promise<boolean>, everyMs = 10): Promise<void> {
+  while (!(await holds())) await clock.sleep(everyMs);
+}
+
+async function makeDevices({ sql, tenantId, say }: World, count: number): Promise<string[]> {
+  const ids: string[] = [];
+  for (let from = 0; from < count; from += 1000) {
+    const batch = Array.from({ length: Math.min(1000, count - from) }, () => uuidV7(clock.wall()));
+    await createDevices(
+      sql,
+      batch.map((id) => ({ id, tenantId, name: id, transport: 'simulator' as const, paceMinMs: 0, paceMaxMs: 0 })),
+    );
+    ids.push(...batch);
+  }
+  say(`${count} devices made`);
+  return ids;
+}
+
+const start = (world: World, more: Partial<WholeOptions>): Promise<WholeNode> =>
+  startWhole('bench', {
+    redisUrl: world.redisUrl,
+    databaseUrl: world.databaseUrl,
+    transport: scriptedTransport(),
+    ...NODE,
+    options: { ...OPTIONS, ...HOST },
+    ...more,
+  });
+
+/** Percent of one core over IDLE_MS: this process, and Redis by its own word. */
+async function cpu({ redis }: World): Promise<{ readonly node: number; readonly redis: number }> {
+  const spent = async (): Promise<number> => {
+    const text = await redis.info('cpu');
+    const of = (name: string): number => Number(new RegExp(`^${name}:([0-9.]+)`, 'm').exec(text)?.[1] ?? Number.NaN);
+    return of('used_cpu_user') + of('used_cpu_sys');
+  };
+  const before = { at: clock.monotonic(), own: process.cpuUsage(), redis: await spent() };
+  await clock.sleep(IDLE_MS);
+  const own = process.cpuUsage(before.own);
+  const seconds = (clock.monotonic() - before.at) / 1000;
+  const percent = (used: number): number => Math.round((used / seconds) * 1000) / 10;
+  return { node: percent((own.user + own.system) / 1e6), redis: percent((await spent()) - before.redis) };
+}
+
+async function leasesOnly(world: World): Promise<{ readonly node: number; readonly redis: number }> {
+  const node = await start(world, { actors: false });
+  await until(() => node.ownership.owned.size === DEVICES);
+  await clock.sleep(3000);
+  const figures = await cpu(world);
+  world.say(`${DEVICES} leases, no actors: ${figures.node} % of a core here, ${figures.redis} % in Redis`);
+  await node.close();
+  return figures;
+}
+
+async function coldStart(world: World, count: number): Promise<{ readonly node: WholeNode; readonly ms: number }> {
+  const began = clock.monotonic();
+  const node = await start(world, {});
+  await until(() => node.host.actors.size === count);
+  const ms = Math.round(clock.monotonic() - began);
+  world.say(`${count} actors run after ${ms} ms`);
+  return { node, ms };
+}
+
+function heapUsed(): number {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  collect();
+  return process.memoryUsage().heapUsed;
+}
+
+async function withActors(world: World) {
+  const { redis } = world;
+  await redis.flushall();
+  const memory = async (): Promise<number> => Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
+  const before = { heap: heapUsed(), redis: await memory() };
+  const { node, ms: coldMs } = await coldStart(world, DEVICES);
+  await clock.sleep(6000);
+  const heap = Math.round((heapUsed() - before.heap) / DEVICES);
+  const redisBytes = Math.round(((await memory()) - before.redis) / DEVICES);
+  const figures = await cpu(world);
+  await node.close();
+  return { coldMs, heap, redisBytes, cpu: figures };
+}
+
+/** FLUSHALL with PENDING_EACH messages waiting for each device: until every device runs again and every mailbox window is full again. */
+async function rebuild(world: World, ids: readonly string[]): Promise<number> {
+  const { sql, redis, tenantId, say } = world;
+  await sql.unsafe("update devices set paused = true, pause_reason = 'BENCH', changed_at = clock_timestamp()");
+  for (let round = 0; round < PENDING_EACH; round++) {
+    for (let from = 0; from < ids.length; from += 1000) {
+      const items = ids.slice(from, from + 1000).map((deviceId) => ({
+        id: uuidV7(clock.wall()),
+        tenantId,
+        deviceId,
+        lane: 'high' as const,
+        recipient: '+15550000001',
+        body: 'bench',
+        idempotencyKey: null,
+        contentHash: new Uint8Array(32),
+        scheduledAt: null,
+        traceparent: null,
+      }));
+      await accept(sql, items);
+    }
+  }
+  say(`${ids.length * PENDING_EACH} messages pending`);
+  const { node } = await coldStart(world, ids.length);
+  const full = async (): Promise<boolean> => {
+    const read = redis.pipeline();
+    for (const id of ids) read.xlen(deviceKeys(id).mailbox[1]);
+    return ((await read.exec()) ?? []).every(([, length]) => length === WINDOW);
+  };
+  await until(full, 100);
+  const epochs = new Map([...node.ownership.owned.values()].map((device) => [device.deviceId, device.epoch]));
+  const began = clock.monotonic();
+  await redis.flushall();
+  await until(() => ids.every((id) => (node.host.actors.get(id)?.owned.epoch ?? 0) > (epochs.get(id) ?? 0)), 20);
+  await until(full, 100);
+  const ms = Math.round(clock.monotonic() - began);
+  say(`${ids.length * PENDING_EACH} pending messages: mailboxes stand again ${ms} ms after a FLUSHALL`);
+  await node.close();
+  return ms;
+}
