@@ -77,7 +77,9 @@ export const POOL_EXHAUSTION: Fault = {
   restMs: 6000,
   bounds: BOUNDS,
   async strike(stage) {
-    const { clock, stack } = stage;
+    const { clock, stack, ledger } = stage;
+    // our own connection must stand before there are none left
+    await ledger.open();
     const at = clock.wall();
     const hoard = connectPostgres(stack.databaseUrl, { applicationName: 'hoard', max: 210, statementTimeoutMs: 60_000 });
     let refused = 0;
