@@ -63,11 +63,8 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       if (effect === 'publish') {
         version += 1;
         host.changed(self.deviceId);
-      } else if (effect === 'wake') {
-        start();
-      } else if (effect === 'paired') {
-        host.paired(self.deviceId);
-      }
+      } else if (effect === 'wake') start();
+      else if (effect === 'paired') host.paired(self.deviceId);
     }
   };
   const alive = (): boolean => facts.owner === 'held' && !owned.signal.aborted;

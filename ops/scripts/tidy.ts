@@ -113,7 +113,7 @@ function doorProblem(path: string, target: string, typeOnly: boolean): string | 
   if (room === roomOf(path) || room.split('/').length < 2) return undefined;
   const inside = target.slice(room.length + 1);
   if (inside === 'index.ts' || inside.endsWith('port.ts') || (inside === 'types.ts' && typeOnly)) return undefined;
-  if (isTest(target) && isTest(path)) return undefined;
+  if (isTest(target) && (isTest(path) || isBench(path))) return undefined;
   return `${target} is behind the door ${room}/index.ts`;
 }
 
