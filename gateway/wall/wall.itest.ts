@@ -68,14 +68,16 @@ describe('the wall', () => {
   }, 60_000);
 
   it('paints tiles, not an empty canvas', async () => {
-    const colours = await page.evaluate(`(() => {
+    // a tile that has just changed fades for 600 ms
+    const painted = (): Promise<number> =>
+      page.evaluate<number>(`(() => {
       const canvas = document.querySelector('#grid');
       const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
       const seen = new Map();
       for (let i = 0; i < data.length; i += 4) { const key = data[i] + ',' + data[i + 1] + ',' + data[i + 2]; seen.set(key, (seen.get(key) ?? 0) + 1); }
       return (seen.get('94,101,111') ?? 0) + (seen.get('164,179,189') ?? 0);
     })()`);
-    expect(colours).toBeGreaterThan(DEVICES * 100);
+    await expect.poll(painted, { timeout: 10_000 }).toBeGreaterThan(DEVICES * 100);
   });
 
   it('says that it is stale when the gateway is gone, and is live again by itself when it is back', async () => {
