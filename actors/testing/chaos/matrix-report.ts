@@ -113,6 +113,8 @@ export function matrixResult(
     notRun: notRun.length,
     accepted: sum(({ verdict }) => verdict.accepted),
     ...Object.fromEntries(FAULT_FIGURES.map((figure) => [figure, sum(({ verdict }) => verdict[figure])])),
+    staleShown: sum(({ verdict }) => verdict.staleShown),
+    stacksWithStale: played.filter(({ verdict }) => verdict.epochFalls > 0).length,
     repeats: sum(({ verdict }) => verdict.repeats),
     recovered: sum(({ verdict }) => verdict.recovered),
     fenced: sum(({ fenced }) => fenced),

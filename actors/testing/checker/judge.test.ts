@@ -125,6 +125,15 @@ describe('the judge', () => {
     expect(verdict.examples.length).toBe(Object.values(expected).reduce((sum, count) => sum + count, 0));
   });
 
+  it('tells a stale send that a person was shown from one that the phone dropped', () => {
+    const run = rightRun(1);
+    const old = run.arrivals[at(run, 'd1-3')] as Arrival;
+    run.arrivals.push({ ...old, repeat: true });
+    expect(judged(run)).toMatchObject({ epochFalls: 1, staleShown: 0 });
+    change(run, 'd1-15', { epoch: 1, node: 'node-1' });
+    expect(judged(run)).toMatchObject({ epochFalls: 2, staleShown: 1 });
+  });
+
   it('finds two messages of one lane that changed places, and lets lanes overtake each other', () => {
     const run = rightRun(1);
     run.rows = run.rows.map((row) => ({ ...row, lane: row.seq === 5 ? 'normal' : 'high' }));

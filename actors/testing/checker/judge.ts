@@ -6,7 +6,7 @@ import type { Arrival } from '../../transports/simulator/index.ts';
  * unexpected = out - accepted, doubled) with order, epochs and the ledger's own word added. Pure; linear in time; owns the sets.
  *
  * I1  Ledger rows come first, then arrivals in the order of the file, then the verdict.
- * I2  Every figure but `accepted`, `arrived`, `arrivals`, `repeats` and `recovered` is 0 in a right run.
+ * I2  Every figure but `accepted`, `arrived`, `arrivals`, `repeats` and `recovered` is (`staleShown` is a part of `epochFalls`) 0 in a right run.
  */
 export interface LedgerRow {
   readonly id: string;
@@ -28,6 +28,8 @@ export interface Verdict {
   readonly repeats: number;
   /** arrived under a second or later attempt: the first one ended in a fault */
   readonly recovered: number;
+  /** of `epochFalls`: those that the phone had not seen before, so that a person was shown what a former owner sent */
+  readonly staleShown: number;
   /** accepted, never arrived, and not ended as CANCELLED, SUPPRESSED or FAILED */
   readonly lost: number;
   /** answered as accepted by the API, unknown to the ledger */
@@ -110,6 +112,7 @@ export function createJudge(): Judge {
   const examples: Record<string, string[]> = {};
   let arrivals = 0;
   let repeats = 0;
+  let staleShown = 0;
   const fault = (figure: FaultFigure, what: string): void => {
     counted[figure] += 1;
     examples[figure] ??= [];
@@ -119,6 +122,7 @@ export function createJudge(): Judge {
   const checkOwner = (arrival: Arrival): void => {
     const { device, epoch, node } = arrival;
     const highest = epochs.get(device) ?? 0;
+    if (epoch < highest && !arrival.repeat) staleShown += 1;
     if (epoch < highest) fault('epochFalls', `device ${device} id ${arrival.id} from ${node} at epoch ${epoch} after ${highest}`);
     else if (epoch > highest) epochs.set(device, epoch);
     const user = nodes.get(`${device}/${epoch}`);
@@ -170,7 +174,16 @@ export function createJudge(): Judge {
         if (there && OPEN.has(row.state)) fault('open', `id ${row.id} device ${row.device} is ${row.state}`);
       }
       for (const id of answers) if (!entries.has(id)) fault('forgotten', `id ${id}`);
-      return { accepted: entries.size, arrived, arrivals, repeats, recovered, ...counted, examples: Object.values(examples).flat() };
+      return {
+        accepted: entries.size,
+        arrived,
+        arrivals,
+        repeats,
+        recovered,
+        staleShown,
+        ...counted,
+        examples: Object.values(examples).flat(),
+      };
     },
   };
 }

@@ -47,10 +47,20 @@ export function checkEnd(world: World, fleet: Fleet): void {
   checkDepth(world);
 }
 
+const ownersOf = (fleet: Fleet, deviceId: string): string[] =>
+  fleet.ids.filter((id) => fleet.running(id) && fleet.get(id).ownership()?.owned.get(deviceId)?.canAct() === true);
+
+/** I6: some time after the last fault nothing is without an owner. */
+export function checkOwned(world: World, fleet: Fleet): void {
+  for (const id of world.tables.devices.keys()) {
+    if (ownersOf(fleet, id).length === 0) world.violation('I6', `${id} has no owner though all faults are long over`);
+  }
+}
+
 /** I7: owned by one node that runs, lease and fence in place; nothing left in the ready set. */
 function checkOwner(world: World, fleet: Fleet, deviceId: string): void {
   const { redis, tables, violation } = world;
-  const owners = fleet.ids.filter((id) => fleet.running(id) && fleet.get(id).ownership()?.owned.get(deviceId)?.canAct() === true);
+  const owners = ownersOf(fleet, deviceId);
   if (owners.length !== 1) {
     violation('I7', `${deviceId} is owned by ${owners.length === 0 ? 'nobody' : owners.join(' and ')}`);
     return;

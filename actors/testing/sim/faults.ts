@@ -8,6 +8,7 @@ export interface FaultPlan {
   readonly count: number;
   readonly fromMs: number;
   readonly untilMs: number;
+  readonly killsOnly: boolean;
 }
 export interface Fault {
   readonly at: number;
@@ -117,6 +118,7 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
   'clock of Redis': {
     weight: 1,
     strike: (world) => {
+      world.rollback.at = world.scheduler.now();
       world.redis.wallOffset += pick(world, [-5000, -1000, 1000, 5000]);
     },
   },
@@ -124,11 +126,13 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
   'redis restarted empty': { weight: 1, strike: (world, fleet) => restartRedis(world, fleet, () => world.redis.restore(new Map())) },
   'redis rolled back': {
     weight: 2,
-    strike: (world, fleet) => {
+    strike: (world, fleet, until) => {
       const dump = world.redis.dump();
       const { scheduler, network } = world;
-      scheduler.at(scheduler.now() + network.between(200, 6000), scheduler.world, 'world', 'rollback', () => {
+      const at = Math.min(scheduler.now() + network.between(200, 6000), Math.max(until, scheduler.now() + 200));
+      scheduler.at(at, scheduler.world, 'world', 'rollback', () => {
         fleet.disturbed();
+        world.rollback.at = scheduler.now();
         restartRedis(world, fleet, () => world.redis.restore(dump));
       });
     },
@@ -140,22 +144,31 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
       if (world.lockMasters.length === 0) return world.redis.flush();
       const server = pick(world, world.lockMasters);
       const links = fleet.ids.map((id) => network.link(`${id}>${server.name}`));
-      if (network.chance(0.3)) server.flush();
-      else if (network.chance(0.5)) during(world, fleet, links, { mode: network.chance(0.5) ? 'reset' : 'stall' }, until);
+      if (network.chance(0.3)) {
+        world.rollback.at = world.scheduler.now();
+        server.flush();
+      } else if (network.chance(0.5)) during(world, fleet, links, { mode: network.chance(0.5) ? 'reset' : 'stall' }, until);
       else during(world, fleet, links, { delayMs: 2000, loss: 0.2, reorder: true }, until);
     },
   },
 };
 
-/** Every second of these follows a kill with a failing way to the lock masters: where partial locks come from. */
+const KILLS_APART_MS = 10_000;
+
 export const FAULT_NAMES: readonly string[] = Object.keys(STRIKES);
 
 export function planFaults(world: World, fleet: Fleet, plan: FaultPlan): Fault[] {
   const names = FAULT_NAMES.flatMap((name) => Array.from({ length: STRIKES[name]?.weight ?? 0 }, () => name));
-  const faults = Array.from({ length: plan.count }, () => ({
+  let faults: Fault[] = Array.from({ length: plan.count }, () => ({
     at: world.network.between(plan.fromMs, plan.untilMs - 3000),
     name: pick(world, names),
   }));
+  if (plan.killsOnly) {
+    faults = Array.from({ length: Math.floor((plan.untilMs - plan.fromMs) / KILLS_APART_MS) }, (_, index) => ({
+      at: plan.fromMs + index * KILLS_APART_MS + world.network.between(0, 1000),
+      name: 'kill',
+    }));
+  }
   faults.sort((a, b) => a.at - b.at);
   for (const { at, name } of faults) {
     world.scheduler.at(at, world.scheduler.world, 'world', name, () => {

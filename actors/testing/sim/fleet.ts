@@ -31,6 +31,16 @@ export function createFleet(world: World, ids: readonly string[], telemetry: (no
   const figures = { takeovers: 0, takeoverMs: 0, judged: 0, grants: 0 };
   let disturbedAt = Number.NEGATIVE_INFINITY;
 
+  /** I9: while one node is given a device, no other may still act for it, frozen or not, unless a server of leases went back in time */
+  const checkAlone = (id: string, deviceId: string): void => {
+    if (scheduler.now() - world.rollback.at < 2 * TTL_MS) return;
+    for (const [other, node] of nodes) {
+      if (other === id || node.party.state === 'dead') continue;
+      if (node.ownership()?.owned.get(deviceId)?.canAct() === true)
+        world.violation('I9', `${other} may still act for ${deviceId}, now of ${id}`);
+    }
+  };
+
   const start = (id: string): void => {
     const incarnation = (incarnations.get(id) ?? 0) + 1;
     incarnations.set(id, incarnation);
@@ -38,6 +48,7 @@ export function createFleet(world: World, ids: readonly string[], telemetry: (no
       granted(devices) {
         figures.grants += devices.length;
         for (const { deviceId } of devices) {
+          checkAlone(id, deviceId);
           const orphan = orphans.get(deviceId);
           if (orphan === undefined) continue;
           orphans.delete(deviceId);

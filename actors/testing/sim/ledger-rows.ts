@@ -9,7 +9,7 @@ export interface OwnershipRowModel {
   crashes: number;
   lastMessageId: string | null;
   nextSendAt: number;
-  day: string;
+  day: number;
   daySent: number;
   ended: number;
 }
@@ -94,7 +94,7 @@ export function addDevice(tables: Tables, row: DeviceRow): void {
     crashes: 0,
     lastMessageId: null,
     nextSendAt: Number.NEGATIVE_INFINITY,
-    day: '',
+    day: -1,
     daySent: 0,
     ended: 0,
   });

@@ -14,7 +14,9 @@ import { IN_FLIGHT, isOpen, type MessageRowModel, type OwnershipRowModel, place,
  * the real ones lock ownership rows first and read them as last committed, so they come to the same. `now`: wall ms of the server.
  */
 
-const dayOf = (wallMs: number): string => new Date(wallMs).toISOString().slice(0, 10);
+const DAY_MS = 86_400_000;
+/** days since 1970, UTC */
+const dayOf = (wallMs: number): number => Math.floor(wallMs / DAY_MS);
 
 function judgeIntent(
   tables: Tables,
@@ -95,7 +97,7 @@ export function intentModel(tables: Tables, items: readonly IntentItem[], now: n
       case 'PACED':
         return { verdict, until: Math.ceil(owner?.nextSendAt ?? 0), now: Math.floor(now) };
       case 'CAPPED':
-        return { verdict, until: Date.parse(dayOf(now + 86_400_000)), now: Math.floor(now) };
+        return { verdict, until: (dayOf(now) + 1) * DAY_MS, now: Math.floor(now) };
       case 'NOT_DUE':
         return { verdict, until: Math.ceil(message?.dueAt ?? 0), now: Math.floor(now) };
       case 'UNKNOWN_OUTCOME':

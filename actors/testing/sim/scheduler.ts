@@ -45,6 +45,8 @@ export interface Scheduler {
   kill(party: Party): void;
   /** delivers events until this time */
   runUntil(ms: number): void;
+  /** true when more events were delivered than any right world has: something goes round in circles */
+  readonly endless: boolean;
   readonly delivered: number;
   hash(): string;
   /** wall time of the world, without anybody's offset */
@@ -54,10 +56,14 @@ export interface Scheduler {
 /** When every world begins: a Wednesday noon, so that no day ends in it unless a clock is stepped. */
 export const EPOCH_MS = 1_800_000_000_000;
 
+const MOST_EVENTS = 600_000;
+
 /** Runs all promise reactions there are (and what process.nextTick was given). Only while no other reaction is running. */
-const drain = (process as unknown as { readonly _tickCallback: () => void })._tickCallback;
+const drain = (process as unknown as { readonly _tickCallback?: () => void })._tickCallback;
 
 export function createScheduler(trace: ((event: SimEvent) => void) | undefined): Scheduler {
+  if (drain === undefined) throw new Error('simulation: this Node.js has no process._tickCallback');
+  const react = drain;
   const heap: SimEvent[] = [];
   const parties: Party[] = [];
   let now = 0;
@@ -124,7 +130,7 @@ export function createScheduler(trace: ((event: SimEvent) => void) | undefined):
     trace?.(event);
     current = event.party;
     run();
-    drain();
+    react();
     current = world;
   };
 
@@ -161,8 +167,11 @@ export function createScheduler(trace: ((event: SimEvent) => void) | undefined):
       owner.state = 'dead';
       owner.held = [];
     },
+    get endless() {
+      return delivered > MOST_EVENTS;
+    },
     runUntil(ms) {
-      while (heap.length > 0 && (heap[0] as SimEvent).time <= ms) {
+      while (delivered <= MOST_EVENTS && heap.length > 0 && (heap[0] as SimEvent).time <= ms) {
         const event = pop();
         if (event.run === undefined) continue;
         now = event.time;

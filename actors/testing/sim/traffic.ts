@@ -25,7 +25,10 @@ export interface Traffic {
 /** ids that look like UUIDv7 and rise in time */
 export function idMaker(world: World): () => string {
   let count = 0;
-  const hex = (length: number): string => Array.from({ length }, () => Math.floor(world.dice.next() * 16).toString(16)).join('');
+  const hex = (length: number): string =>
+    Math.floor(world.dice.next() * 16 ** length)
+      .toString(16)
+      .padStart(length, '0');
   return () => {
     const time = Math.floor(world.scheduler.wall()).toString(16).padStart(12, '0');
     count += 1;

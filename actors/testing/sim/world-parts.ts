@@ -23,6 +23,8 @@ export interface World {
   readonly phones: Phones;
   /** ms by which the wall clock of a machine is off, by node */
   readonly wallOffsets: Map<string, number>;
+  /** when a server that holds leases last went back in time: an older dump, a stepped clock, a lock master of several emptied */
+  readonly rollback: { at: number };
   news(events: readonly MessageEventRecord[]): void;
   violation(invariant: string, what: string): void;
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { seededDice } from '../../../ops/lifecycle/index.ts';
 import { BELL, PROOF_STATES, partitionKeys, partitionOf, type TransportKind } from '../../../schema/domain/index.ts';
 import { createAudit } from './audit.ts';
-import { checkDepth, checkEnd, openMessages } from './checks.ts';
+import { checkDepth, checkEnd, checkOwned, openMessages } from './checks.ts';
 import { type Fault, planFaults } from './faults.ts';
 import { createFleet } from './fleet.ts';
 import { takeGlobals } from './globals.ts';
@@ -45,6 +45,8 @@ const QUIET_MS = 16_000;
 const PATIENCE_MS = 120_000;
 const MOST_VIOLATIONS = 20;
 const PARTITIONS_USED = 16;
+/** this long after the last fault every device has an owner again */
+const TAKEN_MS = 9000;
 
 export interface Watch {
   /** every event and log line */
@@ -104,6 +106,7 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
       audit,
       phones: createPhones({ scheduler, network, tables, violation }),
       wallOffsets: new Map(),
+      rollback: { at: Number.NEGATIVE_INFINITY },
       violation,
       news(events) {
         // H2: said only after its commit
@@ -126,14 +129,18 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
       { messages: settings.messages, fromMs: 1000, untilMs: calmMs - 3000, devices, tenantId },
       tally.of('gateway'),
     );
-    const faults = planFaults(world, fleet, { count: settings.faults, fromMs: 4000, untilMs: calmMs });
+    // every eighth world has kills alone, far apart: there the bound on takeovers is judged
+    const faults = planFaults(world, fleet, { count: settings.faults, fromMs: 4000, untilMs: calmMs, killsOnly: seed % 8 === 1 });
+    scheduler.at(calmMs + TAKEN_MS, scheduler.world, 'world', 'owned', () => checkOwned(world, fleet));
     for (let at = 2500; at < calmMs; at += 5000) scheduler.at(at, scheduler.world, 'world', 'depth', () => checkDepth(world));
 
     for (let at = calmMs; at < endMs + PATIENCE_MS; at += 2000)
       scheduler.at(at, scheduler.world, 'world', 'operator', () => operate(world));
 
     scheduler.runUntil(endMs);
-    for (let more = 0; more < PATIENCE_MS && openMessages(world) > 0; more += 5000) scheduler.runUntil(scheduler.now() + 5000);
+    for (let more = 0; more < PATIENCE_MS && !scheduler.endless && openMessages(world) > 0; more += 5000)
+      scheduler.runUntil(scheduler.now() + 5000);
+    if (scheduler.endless) violation('I0', `no end in sight after ${scheduler.delivered} events`);
     checkEnd(world, fleet);
     const figures: Record<string, number> = {
       ...tally.figures,

@@ -1,0 +1,166 @@
+import type { Swap } from '../chaos/plants.ts';
+
+/**
+ * Planted faults that the simulation must find: changes of text in a copy of the build, one each. The simulation is worth what it finds here.
+ * Most are in the runtime and its Lua; those in SQL are planted in the models of the statements (ledger-turn, ledger-lanes), because worlds run those.
+ */
+export interface Mutant extends Swap {
+  /** the invariant that should break, for the reader */
+  readonly breaks: string;
+}
+
+const mutant = (name: string, path: string, from: RegExp, to: string, breaks: string): Mutant => ({
+  name,
+  in: (candidate) => candidate === path,
+  from,
+  to,
+  atLeast: 1,
+  breaks,
+});
+
+export const MUTANTS: readonly Mutant[] = [
+  mutant('the peek of an old owner is not fenced', 'actors/mailbox/peek.lua', /^.*-- fence$/m, '', 'I2'),
+  mutant('the refill of an old owner is not fenced', 'actors/mailbox/refill.lua', /^.*-- fence$/m, '', 'I2'),
+  mutant(
+    'an intent counts under any epoch',
+    'actors/testing/sim/ledger-turn.js',
+    /if \(owner\.epoch !== item\.epoch\)/,
+    'if (false)',
+    'I2',
+  ),
+  mutant(
+    'a result counts under any epoch and attempt',
+    'actors/testing/sim/ledger-turn.js',
+    /if \(message\.epoch !== item\.epoch \|\| message\.attempt !== item\.attempt\)/,
+    'if (false)',
+    'I2',
+  ),
+  mutant('an epoch is raised without compare', 'actors/testing/sim/ledger-turn.js', /if \(owner\.epoch !== epoch\)/, 'if (false)', 'I2'),
+  mutant(
+    'a takeover adopts nothing',
+    'actors/node/activation.js',
+    /deps\.statements\.turn\.adopt\(devices\)/,
+    'Promise.resolve({ adopted: [], ended: [] })',
+    'I3',
+  ),
+  mutant(
+    'nobody asks for permission in the tick of the send',
+    'actors/device/actor.js',
+    /const sending = owned\.canAct\(\) && !owned\.signal\.aborted/,
+    'owned = { ...owned, canAct: () => true }; const sending = true',
+    'I1',
+  ),
+  mutant(
+    'the wall clock alone says when a lease ends',
+    'actors/lease/holdings.js',
+    /withinDeadline\(clock\.monotonic\(\), entry\.deadline, marginMs\) &&/,
+    '',
+    'I9',
+  ),
+  mutant(
+    'the mailbox entry goes before the result is committed',
+    'actors/device/actor.js',
+    /const counted = await settleMessage\(head, resultOf\(about, outcome, decision\)\);/,
+    'drop(head); const counted = await settleMessage(head, resultOf(about, outcome, decision));',
+    'I3',
+  ),
+  mutant(
+    'a message that waits for a retry leaves its lane',
+    'actors/device/actor.js',
+    /return block\(head\.lane, decision\.afterMs, 'RETRY_WAIT'\);/,
+    'return drop(head);',
+    'I3',
+  ),
+  mutant(
+    'a renewal without an answer extends',
+    'actors/lease/renewal.js',
+    /else if \(renewal\.verdict === 'unknown'\)/,
+    "else if (renewal.verdict === 'unknown') holdings.extend(renewal.deviceId, one.token, renewal);\n                else if (renewal.verdict === 'nothing')",
+    'I9',
+  ),
+  mutant('a lost bell is not swept up', 'actors/node/sweeps.js', /slots\.get\(deviceId\)\?\.actor\.wake\('sweep'\)/, 'void deviceId', 'I3'),
+  mutant(
+    'an enqueue that was never told is not swept up',
+    'actors/node/sweeps.js',
+    /if \(deps\.alive\(owned\.partition\)\)\s*deps\.refill\(/,
+    'if (false) deps.refill(',
+    'I3',
+  ),
+  mutant('a lock that comes late is kept', 'actors/lease/redlock.js', /if \(state === 'late'\)\s*await drop\(\);/, '', 'I6'),
+  mutant(
+    'partial locks are not released',
+    'actors/lease/redlock.js',
+    /if \(unknown \|\| masters\.length > 1\)\s*await drop\(\);/,
+    '',
+    'I6',
+  ),
+  mutant(
+    'a claim that does not get through keeps its lease',
+    'actors/lease/claim.js',
+    /if \(open\.size > 0\)\s*await locks\.release\(\[\.\.\.open\.values\(\)\]\);/,
+    '',
+    'I6',
+  ),
+  mutant(
+    'a release deletes whoever holds the lease',
+    'actors/lease/release.lua',
+    /if redis\.call\('GET', KEYS\[i\]\) == ARGV\[i\] then/,
+    'if true then',
+    'I9',
+  ),
+  mutant('a renewal extends whoever holds the lease', 'actors/lease/renew.lua', /if holder == token then/, 'if holder then', 'I9'),
+  mutant(
+    'a lease counts from the answer, not from the question',
+    'actors/lease/renew.js',
+    /deps\.locks\.deadlines\(sent\)/,
+    'deps.locks.deadlines(deps.locks.now())',
+    'I9',
+  ),
+  mutant('an enqueue ignores the gap before it', 'actors/mailbox/enqueue.lua', /seq == last \+ 1/, 'seq > last', 'I5'),
+  mutant("an enqueue ignores the window's bound", 'actors/mailbox/enqueue.lua', /redis\.call\('XLEN', stream\) < window/, 'true', 'I8'),
+  mutant(
+    'a mailbox is started after what is still open',
+    'actors/node/refill.js',
+    /start: has === undefined \|\| has\.hasOpen \? 0 : has\.nextSeq - 1/,
+    'start: has === undefined ? 0 : has.nextSeq - 1',
+    'I3',
+  ),
+  mutant('a refill skips its first entry', 'actors/mailbox/refill.lua', /if seq > last then/, 'if seq > last + 1 or r > i + 5 then', 'I3'),
+  mutant('a peek clears a lane with one entry left', 'actors/mailbox/peek.lua', /if length > 0 then/, 'if length > 1 then', 'I3'),
+  mutant('the generation is not looked at', 'actors/mailbox/peek.lua', /^if redis\.call\('GET', KEYS\[1\]\) ~= ARGV\[1\].*$/m, '', 'I2'),
+  mutant(
+    'anybody claims in a partition that was just lost',
+    'actors/lease/generations.js',
+    /return generation === undefined \|\| redisNow - bornAt\(generation\) < ttlMs;/,
+    'return false;',
+    'I9',
+  ),
+  mutant(
+    'what is unknown is repeated where it may not be',
+    'actors/device/actor.js',
+    /resendUnknown: kind\.resendsUnknown/,
+    'resendUnknown: true',
+    'I4',
+  ),
+  mutant(
+    'a result is not repeated',
+    'actors/node/ledger.js',
+    /insist\(\(\) => statements\.result\(items\)\)/,
+    'guarded(() => statements.result(items))',
+    'I0',
+  ),
+  mutant(
+    'a handover leaves the old actor running',
+    'actors/lease/handover.js',
+    /core\.holdings\.lose\(one\.device\.deviceId, target === undefined \? 'RELEASED' : 'TRANSFERRED'\)/,
+    'core.holdings.get(one.device.deviceId)',
+    'I9',
+  ),
+  mutant(
+    'retries are written by the clock of the node',
+    'actors/testing/sim/ledger-turn.js',
+    /message\.dueAt = now \+ Math\.max\(0, \(item\.dueAt \?\? item\.at\) - item\.at\);/,
+    'message.dueAt = item.dueAt ?? now;',
+    'I3',
+  ),
+];

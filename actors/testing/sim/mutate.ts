@@ -1,0 +1,88 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Clock } from '../../../ops/lifecycle/index.ts';
+import type { RunResult } from '../../../ops/report/index.ts';
+import { makeTestBuild } from '../chaos/plants.ts';
+import { MUTANTS, type Mutant } from './mutants.ts';
+import { runPool } from './pool.ts';
+
+/** Plants each fault in a copy of the build and runs worlds of it until one goes wrong. */
+export interface MutantsRun {
+  readonly clock: Clock;
+  readonly workers: number;
+  /** only those whose name has this in it */
+  readonly only: string | undefined;
+  write(text: string): void;
+}
+
+/** Longest search for one fault, worlds. */
+const MOST_WORLDS = 600;
+/** All of them. */
+const TARGET_SECONDS = 600;
+
+interface Found {
+  readonly seed: number;
+  readonly worlds: number;
+  readonly violation: string;
+}
+
+function* upwards(limit: number): Generator<number, void> {
+  for (let seed = 1; seed <= limit; seed++) yield seed;
+}
+
+async function find(run: MutantsRun, mutant: Mutant, distDir: string, home: string): Promise<Found | undefined> {
+  const build = makeTestBuild(distDir, home, [mutant]);
+  let worlds = 0;
+  let found: Found | undefined;
+  await runPool(
+    run.clock,
+    { workerFile: join(build, 'actors', 'testing', 'sim', 'worker.js'), workers: run.workers, patienceMs: 60_000 },
+    upwards(MOST_WORLDS),
+    (outcome) => {
+      worlds += 1;
+      if (outcome.violations.length === 0) return true;
+      found ??= { seed: outcome.seed, worlds, violation: outcome.violations[0] ?? '' };
+      return false;
+    },
+  );
+  return found;
+}
+
+export async function runMutants(run: MutantsRun): Promise<RunResult> {
+  const distDir = fileURLToPath(new URL('../../../', import.meta.url)).replace(/\/$/, '');
+  const chosen = MUTANTS.filter((mutant) => run.only === undefined || mutant.name.includes(run.only));
+  const began = run.clock.monotonic();
+  const missed: string[] = [];
+  let most = 0;
+  for (const mutant of chosen) {
+    const home = mkdtempSync(join(tmpdir(), 'flotilla-mutant-'));
+    const from = run.clock.monotonic();
+    try {
+      const found = await find(run, mutant, distDir, home);
+      const seconds = ((run.clock.monotonic() - from) / 1000).toFixed(1);
+      if (found === undefined) missed.push(mutant.name);
+      else most = Math.max(most, found.worlds);
+      const words =
+        found === undefined ? 'NOT FOUND' : `found by seed ${found.seed} after ${found.worlds} worlds: ${found.violation.slice(0, 110)}`;
+      run.write(`[${seconds.padStart(5)} s] ${mutant.name} (${mutant.breaks}): ${words}\n`);
+    } finally {
+      rmSync(home, { recursive: true, force: true });
+    }
+  }
+  const seconds = Math.round((run.clock.monotonic() - began) / 1000);
+  return {
+    name: 'sim-mutants',
+    ok: missed.length === 0 && chosen.length > 0 && (run.only !== undefined || seconds <= TARGET_SECONDS),
+    figures: {
+      planted: chosen.length,
+      found: chosen.length - missed.length,
+      missed: missed.join('; '),
+      mostWorlds: most,
+      wallSeconds: seconds,
+      workers: run.workers,
+    },
+    targets: { found: `all, at least 20`, wallSeconds: `<= ${TARGET_SECONDS}` },
+  };
+}
