@@ -1,6 +1,6 @@
 import { deviceKeys, ENDED_STATES, type MessageState, partitionKeys, partitionOf } from '../../../schema/domain/index.ts';
 import type { Fleet } from './fleet.ts';
-import { WINDOW } from './node.ts';
+import { WINDOW } from './timing.ts';
 import type { World } from './world-parts.ts';
 
 /** What must hold when all faults have healed and the quiet time is over (research/actors.md 5: I3, I4, I7, I8). */

@@ -1,6 +1,6 @@
 import type { Fleet } from './fleet.ts';
 import type { Link } from './network.ts';
-import { TTL_MS } from './node.ts';
+import { TTL_MS } from './timing.ts';
 import type { World } from './world-parts.ts';
 
 /** What goes wrong in a world: drawn from its seed, each at its time, all of it healed before the quiet time. */
@@ -15,7 +15,8 @@ export interface Fault {
   readonly name: string;
 }
 
-type Strike = (world: World, fleet: Fleet, until: number) => void;
+/** `until`: when this fault is over; `end`: when all faults are */
+type Strike = (world: World, fleet: Fleet, until: number, end: number) => void;
 
 const pick = <T>(world: World, list: readonly T[]): T => list[Math.floor(world.dice.next() * list.length)] as T;
 
@@ -59,6 +60,24 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
       const { network, scheduler } = world;
       const ms = network.chance(0.4) ? network.between(200, TTL_MS) : network.between(TTL_MS - 1000, 2 * TTL_MS);
       fleet.pause(pick(world, fleet.ids), Math.min(ms, until - scheduler.now()));
+    },
+  },
+  'struck in a statement': {
+    weight: 5,
+    strike: (world, fleet, _until, end) => {
+      const { ambush, network, scheduler } = world;
+      // between read and bump, between bump and fence, between intent and send, between result and ack
+      ambush.what = pick(world, ['owners', 'bump', 'intent', 'intent', 'result', 'adopt']);
+      ambush.strike = (party) => {
+        const id = fleet.idOf(party);
+        const left = end - scheduler.now();
+        if (id === undefined || left < 1000) return;
+        fleet.disturbed();
+        if (network.chance(0.3)) fleet.kill(id, network.between(1000, 9000));
+        else fleet.pause(id, Math.min(left, network.between(TTL_MS - 500, 2 * TTL_MS)));
+      };
+      // somebody has to claim for a claim to be struck
+      if (network.chance(0.5)) fleet.kill(pick(world, fleet.ids), network.between(500, 3000));
     },
   },
   'redis cut': {
@@ -176,7 +195,7 @@ export function planFaults(world: World, fleet: Fleet, plan: FaultPlan): Fault[]
       if (entry?.clean !== true) fleet.disturbed();
       const lasts = world.network.chance(0.5) ? world.network.between(200, 2000) : world.network.between(2000, 9000);
       const until = Math.min(at + lasts, plan.untilMs);
-      entry?.strike(world, fleet, until);
+      entry?.strike(world, fleet, until, plan.untilMs);
       if (entry?.clean !== true) {
         world.scheduler.at(until, world.scheduler.world, 'world', 'over', () => fleet.disturbed());
       }

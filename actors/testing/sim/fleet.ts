@@ -1,5 +1,7 @@
 import type { Telemetry } from '../../../ops/telemetry/index.ts';
-import { type SimNode, startSimNode, TTL_MS } from './node.ts';
+import { type SimNode, startSimNode } from './node.ts';
+import type { Party } from './scheduler.ts';
+import { TTL_MS } from './timing.ts';
 import type { World } from './world-parts.ts';
 
 /**
@@ -9,6 +11,8 @@ import type { World } from './world-parts.ts';
 export interface Fleet {
   readonly ids: readonly string[];
   get(id: string): SimNode;
+  /** the node whose present process this is */
+  idOf(party: Party): string | undefined;
   running(id: string): boolean;
   kill(id: string, restartAfterMs: number): void;
   drain(id: string, restartAfterMs: number): void;
@@ -82,6 +86,7 @@ export function createFleet(world: World, ids: readonly string[], telemetry: (no
     ids,
     get,
     running,
+    idOf: (party) => ids.find((id) => get(id).party === party),
     figures,
     kill(id, restartAfterMs) {
       const node = get(id);

@@ -7,6 +7,7 @@ import { changeDevice, type Tables } from './ledger-rows.ts';
 import { adoptModel, bumpModel, intentModel, lastEndedModel, overdueModel, resultModel } from './ledger-turn.ts';
 import type { Channel, Link, Network } from './network.ts';
 import type { Party } from './scheduler.ts';
+import type { World } from './world-parts.ts';
 
 /** The simulated Postgres as one process sees it: every statement is one request over its link, done in one step when it arrives. */
 export interface LedgerDeps {
@@ -15,6 +16,7 @@ export interface LedgerDeps {
   readonly party: Party;
   readonly tables: Tables;
   readonly audit: Audit;
+  readonly ambush: World['ambush'];
   /** wall ms of the server */
   wall(): number;
 }
@@ -46,7 +48,15 @@ export function createLedgerClient(deps: LedgerDeps): LedgerClient {
   const { tables, audit } = deps;
   const channel = channelOf(deps);
   const run = <T>(what: string, statement: (now: number) => T): Promise<T> =>
-    deps.network.request(channel, what, () => statement(deps.wall()));
+    deps.network.request(channel, what, () => {
+      const answer = statement(deps.wall());
+      const { ambush } = deps;
+      if (ambush.what === what) {
+        ambush.what = undefined;
+        ambush.strike(deps.party);
+      }
+      return answer;
+    });
   const rowsOf = (ids: readonly string[]): DeviceRow[] => ids.flatMap((id) => tables.devices.get(id) ?? []);
   const nothing = async (): Promise<void> => {};
 

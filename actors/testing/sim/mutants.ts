@@ -86,7 +86,13 @@ export const MUTANTS: readonly Mutant[] = [
     'if (false) deps.refill(',
     'I3',
   ),
-  mutant('a lock that comes late is kept', 'actors/lease/redlock.js', /if \(state === 'late'\)\s*await drop\(\);/, '', 'I6'),
+  mutant(
+    'a lock that comes late is kept',
+    'actors/lease/redlock.js',
+    /if \(state === 'late'\)\s*await drop\(\);/,
+    "if (state === 'late') {}",
+    'I6',
+  ),
   mutant(
     'partial locks are not released',
     'actors/lease/redlock.js',

@@ -6,14 +6,8 @@ import { createHost, createNodeBus, createSubscriptions, type Host } from '../..
 import { createLedgerClient } from './ledger-client.ts';
 import { createRedisClient } from './redis-client.ts';
 import { clockOf, type Party } from './scheduler.ts';
+import { MARGIN_MS, RENEW_MS, SCAN_MS, TTL_MS, WINDOW } from './timing.ts';
 import type { World } from './world-parts.ts';
-
-/** The timing that worlds run with: the product's defaults. */
-export const TTL_MS = 6000;
-export const RENEW_MS = 2000;
-export const SCAN_MS = 500;
-export const MARGIN_MS = 500;
-export const WINDOW = 50;
 
 /** One process of the product's node, wired as actors/main.ts wires it, on simulated clients. */
 export interface SimNode {
@@ -56,6 +50,7 @@ export function startSimNode(world: World, id: string, incarnation: number, tele
     party,
     tables: world.tables,
     audit: world.audit,
+    ambush: world.ambush,
     wall: scheduler.wall,
   });
   let host: Host | undefined;

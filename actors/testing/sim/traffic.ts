@@ -47,6 +47,7 @@ export function startTraffic(world: World, plan: TrafficPlan, telemetry: Telemet
     party,
     tables,
     audit: world.audit,
+    ambush: world.ambush,
     wall: scheduler.wall,
   });
   const figures = { accepted: 0, answered: 0, untold: 0, cancelled: 0, redriven: 0 };

@@ -6,7 +6,7 @@ import type { Network } from './network.ts';
 import type { Phones } from './phones.ts';
 import type { PubSub } from './redis-client.ts';
 import type { RedisServer } from './redis-server.ts';
-import type { Scheduler } from './scheduler.ts';
+import type { Party, Scheduler } from './scheduler.ts';
 
 /** What the parts of one simulated world share; made by world.ts. */
 export interface World {
@@ -25,6 +25,8 @@ export interface World {
   readonly wallOffsets: Map<string, number>;
   /** when a server that holds leases last went back in time: an older dump, a stepped clock, a lock master of several emptied */
   readonly rollback: { at: number };
+  /** strikes once, at the process whose statement of this name was just carried out and not yet answered */
+  readonly ambush: { what: string | undefined; strike: (party: Party) => void };
   news(events: readonly MessageEventRecord[]): void;
   violation(invariant: string, what: string): void;
 }

@@ -93,6 +93,7 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
       trace === undefined ? undefined : (line) => trace(`${scheduler.now().toFixed(3).padStart(10)} ${line}`),
       violation,
     );
+    const rollback = { at: Number.NEGATIVE_INFINITY };
     const world: World = {
       seed,
       dice,
@@ -104,9 +105,10 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
       pubsub,
       tables,
       audit,
-      phones: createPhones({ scheduler, network, tables, violation }),
+      phones: createPhones({ scheduler, network, tables, rollback, violation }),
       wallOffsets: new Map(),
-      rollback: { at: Number.NEGATIVE_INFINITY },
+      rollback,
+      ambush: { what: undefined, strike: () => {} },
       violation,
       news(events) {
         // H2: said only after its commit
