@@ -38,8 +38,10 @@ export default defineConfig({
           exclude: excluded,
           globalSetup: ['./ops/start/vitest-global.ts'],
           maxWorkers: 2,
-          testTimeout: 60_000,
+          testTimeout: 120_000,
           hookTimeout: 120_000,
+          // a busy machine is slow, not wrong
+          expect: { poll: { timeout: 30_000, interval: 20 } },
           sequence: { groupOrder: 1 },
         },
       },

@@ -117,8 +117,8 @@ export async function startNode(id: string, redis: TestRedis, database: TestData
       version: '1.0.0',
       host: 'test',
       capacity: 10_000,
-      ttlMs: 1500,
-      renewMs: 500,
+      ttlMs: TEST_TTL_MS,
+      renewMs: 1000,
       scanMs: 150,
       marginMs: 200,
       ...options,
@@ -179,11 +179,17 @@ export async function makeDevices(database: TestDatabase, count: number): Promis
   return ids;
 }
 
-/** Waits until the condition holds; @throws after `ms` with what was being waited for. Resolves with how long it took, ms. */
-export async function eventually(what: string, ms: number, holds: () => boolean): Promise<number> {
+/** The TTL of the nodes of tests, ms: short enough to wait for, long enough that a loop that is late on a busy machine loses nothing. */
+export const TEST_TTL_MS = 3000;
+
+/** How long a test waits for anything before it gives up, ms: far above what a busy machine needs, so that no test fails for its load. */
+export const GIVE_UP_MS = 25_000;
+
+/** Waits until the condition holds; @throws after GIVE_UP_MS with what was being waited for. Resolves with how long it took, ms. */
+export async function eventually(what: string, holds: () => boolean): Promise<number> {
   const start = systemClock.monotonic();
   while (!holds()) {
-    if (systemClock.monotonic() - start > ms) throw new Error(`not within ${ms} ms: ${what}`);
+    if (systemClock.monotonic() - start > GIVE_UP_MS) throw new Error(`not within ${GIVE_UP_MS} ms: ${what}`);
     await systemClock.sleep(5);
   }
   return systemClock.monotonic() - start;

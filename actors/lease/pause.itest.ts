@@ -26,7 +26,7 @@ describe('a main loop that stops', () => {
     await makeDevices(database, 200);
     node = await startNode('node-a', redis, database, DEFAULTS);
     await node.ownership.start();
-    await eventually('all owned', 4000, () => node.ownership.owned.size === 200);
+    await eventually('all owned', () => node.ownership.owned.size === 200);
   });
   afterEach(async () => {
     await node.close();
@@ -53,6 +53,6 @@ describe('a main loop that stops', () => {
     expect(devices.filter((device) => device.canAct())).toEqual([]);
     const left = await node.redis.exists(...devices.slice(0, 1).map((device) => deviceKeys(device.deviceId).lease));
     expect(left).toBe(0);
-    await eventually('every ownership was ended', 2000, () => devices.every((device) => device.signal.aborted));
+    await eventually('every ownership was ended', () => devices.every((device) => device.signal.aborted));
   });
 });

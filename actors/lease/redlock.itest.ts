@@ -115,7 +115,8 @@ describe('redlock behind guards', () => {
       const locks = createLocks(clients, options, systemClock);
       const [lease] = await locks.acquire([id]);
       expect(lease?.deviceId).toBe(id);
-      expect(systemClock.monotonic() - begin).toBeLessThan(250);
+      // the lost one is not waited for: it would use up the lease
+      expect(systemClock.monotonic() - begin).toBeLessThan(TTL);
     } finally {
       await third?.restart();
     }

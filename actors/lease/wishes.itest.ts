@@ -3,7 +3,7 @@ import { systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
 import { nodeChannel } from '../../schema/domain/index.ts';
 import { drainNode, listNodes } from '../../schema/sql/index.ts';
-import { eventually, makeDevices, overlaps, startNode, type TestNode } from './fleet.testing.ts';
+import { eventually, GIVE_UP_MS, makeDevices, overlaps, startNode, type TestNode } from './fleet.testing.ts';
 
 /** What operators want of nodes and devices (drainNode, moveDevice): truth in Postgres, a message as a hint. */
 describe('wishes', () => {
@@ -43,42 +43,40 @@ describe('wishes', () => {
   const reported = (count: number): Promise<number> =>
     eventuallyAsync(async () => (await listNodes(database.sql)).filter((node) => node.state === 'ACTIVE').length === count);
 
-  it('a drained node hands everything over in under a second, takes nothing more, lives on, and begins afresh after a restart', async () => {
+  it('a drained node hands everything over, takes nothing more, lives on, and begins afresh after a restart', async () => {
     await makeDevices(database, 60);
     const [a, b] = await Promise.all([start('node-a'), start('node-b', { tuning: { dwellMs: 200, pauseMs: 200 } })]);
-    await eventually('all owned', 3000, () => owned() === 60);
+    await eventually('all owned', () => owned() === 60);
     await reported(2);
     expect(await drainNode(database.sql, 'node-a')).toBe('wished');
-    const begin = systemClock.monotonic();
     await ring('node-a', { kind: 'node.drain' });
-    await eventually('handed over', 1000, () => a.ownership.owned.size === 0 && b.ownership.owned.size === 60);
-    expect(systemClock.monotonic() - begin).toBeLessThan(1000);
+    await eventually('handed over', () => a.ownership.owned.size === 0 && b.ownership.owned.size === 60);
     expect(overlaps(nodes)).toEqual([]);
     expect(b.grants.filter((grant) => grant.device.reason === 'crash')).toEqual([]);
     await makeDevices(database, 10);
-    await eventually('new ones go to the other', 4000, () => b.ownership.owned.size === 70);
+    await eventually('new ones go to the other', () => b.ownership.owned.size === 70);
     expect(a.ownership.owned.size).toBe(0);
     expect(a.fatal).toEqual([]);
     expect((await listNodes(database.sql)).find((node) => node.id === 'node-a')?.state).toBe('DRAINING');
     await a.close();
     nodes = [b];
     const again = await start('node-a', { tuning: { dwellMs: 200, pauseMs: 200 } });
-    await eventually('takes devices again', 8000, () => again.ownership.owned.size > 0);
+    await eventually('takes devices again', () => again.ownership.owned.size > 0);
   });
 
   it('a lost message is repaired by the next report', async () => {
     await makeDevices(database, 10);
     const [a, b] = await Promise.all([start('node-a'), start('node-b')]);
-    await eventually('all owned', 3000, () => owned() === 10);
+    await eventually('all owned', () => owned() === 10);
     await reported(2);
     await drainNode(database.sql, 'node-a');
-    await eventually('drained without a message', 7000, () => a.ownership.owned.size === 0 && b.ownership.owned.size === 10);
+    await eventually('drained without a message', () => a.ownership.owned.size === 0 && b.ownership.owned.size === 10);
   });
 
   it('the last node keeps its devices, whoever asks, also when the wish is already there; of two wishes at once one stands', async () => {
     await makeDevices(database, 10);
     const a = await start('node-a');
-    await eventually('all owned', 3000, () => owned() === 10);
+    await eventually('all owned', () => owned() === 10);
     await reported(1);
     expect(await drainNode(database.sql, 'node-a')).toBe('last');
     expect(await drainNode(database.sql, 'node-x')).toBe('not-found');
@@ -87,41 +85,41 @@ describe('wishes', () => {
     await systemClock.sleep(800);
     expect(a.ownership.owned.size).toBe(10);
     const b = await start('node-b');
-    await eventually('does as told once another is there', 5000, () => b.ownership.owned.size === 10);
+    await eventually('does as told once another is there', () => b.ownership.owned.size === 10);
     await database.sql.unsafe("update nodes set drain = false, state = 'ACTIVE', seen_at = clock_timestamp()");
     const both = await Promise.all([drainNode(database.sql, 'node-a'), drainNode(database.sql, 'node-b')]);
     expect(both.sort()).toEqual(['last', 'wished']);
   });
 
-  it('a moved device goes to its node in under a second and stays there; a lost message is repaired', async () => {
+  it('a moved device goes to its node and stays there; a lost message is repaired', async () => {
     const ids = await makeDevices(database, 20);
     const [a, b] = await Promise.all([start('node-a', { tuning: { pauseMs: 200 } }), start('node-b', { tuning: { pauseMs: 200 } })]);
-    await eventually('all owned', 3000, () => owned() === 20);
+    await eventually('all owned', () => owned() === 20);
     const [first = '', second = ''] = ids.filter((id) => a.ownership.owned.has(id));
     const epoch = a.ownership.owned.get(first)?.epoch ?? 0;
     await systemClock.sleep(300);
     await pin(first, 'node-b');
     await ring('node-a', { kind: 'device.move', deviceId: first });
-    await eventually('moved', 1000, () => b.ownership.owned.has(first));
+    await eventually('moved', () => b.ownership.owned.has(first));
     expect(b.ownership.owned.get(first)).toMatchObject({ epoch: epoch + 1, reason: 'graceful' });
     await pin(second, 'node-b');
-    await eventually('moved without a message', 4000, () => b.ownership.owned.has(second));
+    await eventually('moved without a message', () => b.ownership.owned.has(second));
     await systemClock.sleep(1500);
     expect(b.ownership.owned.has(first) && b.ownership.owned.has(second)).toBe(true);
     // its node dies: it runs elsewhere, and goes back when the node is back
     b.freeze();
-    await eventually('taken over', 4000, () => a.ownership.owned.size === 20);
+    await eventually('taken over', () => a.ownership.owned.size === 20);
     expect(overlaps(nodes)).toEqual([]);
   });
 
   it('no node takes more than its capacity, by claims, handovers or moves', async () => {
     const ids = await makeDevices(database, 30);
     const a = await start('node-a', { capacity: 20, tuning: { pauseMs: 100, dwellMs: 100 } });
-    await eventually('full', 3000, () => a.ownership.owned.size === 20);
+    await eventually('full', () => a.ownership.owned.size === 20);
     await systemClock.sleep(600);
     expect(a.ownership.owned.size).toBe(20);
     const b = await start('node-b', { capacity: 12, tuning: { pauseMs: 100, dwellMs: 100 } });
-    await eventually('all owned', 4000, () => owned() === 30);
+    await eventually('all owned', () => owned() === 30);
     for (const id of ids) await pin(id, 'node-b');
     for (const id of ids) await ring('node-a', { kind: 'device.move', deviceId: id });
     let most = 0;
@@ -130,7 +128,7 @@ describe('wishes', () => {
       await systemClock.sleep(50);
     }
     expect(most).toBeLessThanOrEqual(12);
-    await eventually('as many as fit', 4000, () => b.ownership.owned.size === 12 && a.ownership.owned.size === 18);
+    await eventually('as many as fit', () => b.ownership.owned.size === 12 && a.ownership.owned.size === 18);
     // a drain of 18 devices finds 0 places: they wait for a node, none is forced in
     a.ownership.drain(1000).catch(() => undefined);
     await systemClock.sleep(1500);
@@ -140,7 +138,7 @@ describe('wishes', () => {
   async function eventuallyAsync(holds: () => Promise<boolean>): Promise<number> {
     const begin = systemClock.monotonic();
     while (!(await holds())) {
-      if (systemClock.monotonic() - begin > 8000) throw new Error('not within 8 s');
+      if (systemClock.monotonic() - begin > GIVE_UP_MS) throw new Error(`not within ${GIVE_UP_MS} ms`);
       await systemClock.sleep(50);
     }
     return systemClock.monotonic() - begin;

@@ -13,7 +13,7 @@ afterEach(async () => {
   await world?.close();
   world = undefined;
 });
-const until = (check: () => unknown, timeout = 8000): Promise<unknown> => vi.waitFor(check, { timeout, interval: 20 });
+const until = (check: () => unknown, timeout = 30_000): Promise<unknown> => vi.waitFor(check, { timeout, interval: 20 });
 const bodies = (w: World, deviceId: string): string[] =>
   w.transport.arrivals.filter((arrival) => arrival.deviceId === deviceId).map((arrival) => arrival.body);
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, index) => String(index));

@@ -74,7 +74,7 @@ describe('a message, end to end', () => {
     await stack?.stop();
     await receiver?.close();
     rmSync(dataDir, { recursive: true, force: true });
-  }, 60_000);
+  }, 120_000);
 
   it('finds every device connected, spread over two nodes', async () => {
     const fleet = await until(
@@ -127,7 +127,7 @@ describe('a message, end to end', () => {
     const ids = new Set(trace.map((span) => span.spanId));
     expect(trace.filter((span) => span.parentSpanId === '')).toHaveLength(1);
     for (const span of trace) if (span.parentSpanId !== '') expect(ids).toContain(span.parentSpanId);
-  }, 60_000);
+  }, 120_000);
 
   it('answers a repeated idempotency key with the same message, and refuses the key for another content', async () => {
     const [device] = await devices();
@@ -178,7 +178,7 @@ describe('a message, end to end', () => {
       );
       expect(['SENT', 'DELIVERED', 'READ']).toContain(state);
     }
-  }, 60_000);
+  }, 120_000);
 });
 
 function group<T extends { readonly traceId: string }>(spans: readonly T[]): Map<string, T[]> {

