@@ -1,0 +1,238 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { seededDice, systemClock } from '../../../ops/lifecycle/index.ts';
+import { createDatabase, type TestDatabase } from '../../../ops/testing/index.ts';
+import { uuidV7, whatsappIdOf } from '../../../schema/domain/index.ts';
+import { createSessionStore, parseKeyRing } from '../../sessions/index.ts';
+import type { Connection, OutboundMessage, Transport, TransportDevice, TransportEvents } from '../port.ts';
+import { createWhatsappTransport } from './index.ts';
+import { startWhatsappServer, type WhatsappServer } from './testing/index.ts';
+import type { WhatsappTransportOptions } from './transport.ts';
+
+/** The whole transport with real Baileys against our own server: what crabline cannot play (pairing, errors, receipts). */
+const PHONE = '+491700000001';
+const FRIEND = '+491700000002';
+const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+let database: TestDatabase;
+let server: WhatsappServer;
+let transport: Transport;
+let published: {
+  readonly kind: string;
+  readonly text?: string;
+  readonly lifeMs?: number;
+  readonly outcome?: string;
+  readonly code?: string;
+}[];
+
+interface Watched {
+  readonly device: TransportDevice;
+  readonly states: string[];
+  readonly receipts: string[];
+  readonly inbound: string[];
+  readonly connection: Connection;
+}
+
+async function until(what: string, check: () => boolean): Promise<void> {
+  const end = systemClock.monotonic() + 20_000;
+  while (!check()) {
+    if (systemClock.monotonic() > end) throw new Error(`waited too long for: ${what}`);
+    await systemClock.sleep(10);
+  }
+}
+const newTransport = (options: WhatsappTransportOptions = {}): Transport => {
+  const redis = { publish: async (_channel: unknown, text: unknown) => published.push(JSON.parse(String(text)) as never) };
+  return createWhatsappTransport(
+    {
+      sql: database.sql,
+      redis: redis as never,
+      sessions: createSessionStore({ sql: database.sql, ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) }),
+      clock: systemClock,
+      dice: seededDice(1),
+      telemetry: { log: quiet },
+      config: { WHATSAPP_URL: server.url, WHATSAPP_FORBID_REAL: true, LEASE_TTL_MS: 6000 },
+    },
+    { ...options, timing: { backoffBaseMs: 50, backoffCapMs: 200, conflictMs: 50, ...options.timing } },
+  );
+};
+async function newDevice(given: Partial<TransportDevice> = {}): Promise<TransportDevice> {
+  const id = uuidV7(systemClock.wall());
+  const { sql } = database;
+  await sql`insert into tenants (id, name) values (${id}, ${id})`;
+  await sql`insert into devices (id, tenant_id, partition, name, transport) values (${id}, ${id}, 1, 'phone', 'whatsapp')`;
+  await sql`insert into ownership (device_id, partition, epoch, node) values (${id}, 1, 1, 'node-1')`;
+  return { id, tenantId: id, epoch: 1, node: 'node-1', phone: null, settings: {}, canAct: () => true, ...given };
+}
+function connect(device: TransportDevice, on = transport): Watched {
+  const states: string[] = [];
+  const receipts: string[] = [];
+  const inbound: string[] = [];
+  const events: TransportEvents = {
+    state: ({ state, reason }) => void states.push(reason === null ? state : `${state} ${reason}`),
+    receipt: ({ messageId, state }) => void receipts.push(`${messageId} ${state}`),
+    inbound: async ({ from, body }) => void inbound.push(`${from} ${body}`),
+  };
+  return { device, states, receipts, inbound, connection: on.connect(device, events, new AbortController().signal) };
+}
+const askToPair = async (device: TransportDevice, more: object = {}): Promise<void> => {
+  const pairing = { requestedAt: Math.floor(systemClock.wall()), ...more };
+  await database.sql`update devices set settings = ${database.sql.json({ pairing })} where id = ${device.id}`;
+};
+const qrs = (): readonly string[] => published.flatMap((event) => (event.kind === 'qr' ? [event.text ?? ''] : []));
+const online = (watched: Watched): Promise<void> => until('ONLINE', () => watched.states.at(-1) === 'ONLINE');
+async function paired(phone = PHONE): Promise<Watched> {
+  const watched = connect(await newDevice());
+  const shown = qrs().length;
+  await askToPair(watched.device);
+  await until('a QR code', () => qrs().length > shown);
+  await server.scan(phone, qrs().at(-1) ?? '');
+  await online(watched);
+  return watched;
+}
+const outbound = (body = 'hello', to = FRIEND): OutboundMessage => ({ id: uuidV7(systemClock.wall()), attempt: 1, to, body });
+
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.drop());
+beforeEach(async () => {
+  published = [];
+  server = await startWhatsappServer();
+  transport = newTransport();
+});
+afterEach(async () => {
+  await transport.close();
+  await server.close();
+});
+
+describe('pairing', () => {
+  it('by QR code: signed identity, restart, login; then messages both ways', async () => {
+    const watched = await paired();
+    expect(watched.states).toEqual([
+      'UNPAIRED',
+      'PAIRING CONNECTING',
+      'PAIRING SCAN_QR',
+      'PAIRING RESTARTING',
+      'CONNECTING RESTART_REQUIRED',
+      'ONLINE',
+    ]);
+    const message = outbound('first words');
+    server.account(FRIEND).manner = 'reads';
+    expect((await watched.connection.send(message, 15_000)).kind).toBe('sent');
+    await until('READ', () => watched.receipts.includes(`${message.id} READ`));
+    expect(server.account(FRIEND).arrived.map(({ id, text }) => `${id} ${text}`)).toEqual([`${whatsappIdOf(message.id)} first words`]);
+    await server.say(FRIEND, PHONE, 'STOP');
+    await until('the answer', () => watched.inbound.length > 0);
+    expect(watched.inbound).toEqual([`${FRIEND} STOP`]);
+    expect(server.account(PHONE).unreadable).toEqual([]);
+  });
+});
+
+describe('what the server may say', () => {
+  it('after a restart of everything the device logs in from its session and sends again', async () => {
+    const first = await paired();
+    expect((await first.connection.send(outbound('one'), 15_000)).kind).toBe('sent');
+    await transport.close();
+    transport = newTransport();
+    const second = connect(first.device);
+    await online(second);
+    expect(second.states).toEqual(['CONNECTING', 'ONLINE']);
+    expect((await second.connection.send(outbound('two'), 15_000)).kind).toBe('sent');
+    const friend = server.account(FRIEND);
+    await until('both', () => friend.arrived.length === 2);
+    expect(friend.arrived.map(({ text }) => text)).toEqual(['one', 'two']);
+    expect(friend.unreadable).toEqual([]);
+  });
+
+  it.each([
+    [515, 'CONNECTING RESTART_REQUIRED'],
+    [503, 'OFFLINE SERVICE_UNAVAILABLE'],
+    [440, 'OFFLINE REPLACED'],
+    [428, 'OFFLINE CONNECTION_CLOSED'],
+    [777, 'OFFLINE UNKNOWN_DISCONNECT'],
+  ])('stream error %i: says %s and is back', async (code, said) => {
+    const watched = await paired();
+    const [companion] = server.online();
+    if (companion === undefined) throw new Error('nobody is online');
+    const before = watched.states.length;
+    server.streamError(companion, code);
+    await until(said, () => watched.states.slice(before).includes(said));
+    await online(watched);
+    expect((await watched.connection.send(outbound(), 15_000)).kind).toBe('sent');
+  });
+
+  it('401: unlinked on the phone, the session is erased', async () => {
+    const watched = await paired();
+    for (const companion of server.online()) server.unlink(companion);
+    await until('LOGGED_OUT', () => watched.states.at(-1) === 'LOGGED_OUT LOGGED_OUT');
+    expect(await database.sql`select 1 from sessions where device_id = ${watched.device.id}`).toHaveLength(0);
+  });
+
+  it.each([
+    [405, 'OFFLINE CLIENT_VERSION_REFUSED'],
+    [503, 'OFFLINE SERVICE_UNAVAILABLE'],
+    [403, 'OFFLINE ACCOUNT_BLOCKED'],
+  ])('a login refused with %i: %s', async (code, said) => {
+    const watched = await paired();
+    const [companion] = server.online();
+    if (companion === undefined) throw new Error('nobody is online');
+    server.manners.refusals.push(code);
+    server.cut(companion);
+    await until(said, () => watched.states.includes(said));
+  });
+
+  it.each([
+    [463, false],
+    [429, true],
+    [479, true],
+    [400, false],
+  ])('a message refused with %i', async (code, retry) => {
+    const watched = await paired();
+    server.manners.answer = () => ({ kind: 'error', code });
+    const answer = await watched.connection.send(outbound(), 15_000);
+    expect(answer).toMatchObject({ kind: 'rejected', retry, code: `WHATSAPP_${code}` });
+    expect(server.account(FRIEND).arrived).toEqual([]);
+  });
+
+  it('an ack that never comes is unknown; the receipt that comes later is proof', async () => {
+    const watched = await paired();
+    const friend = server.account(FRIEND);
+    friend.manner = 'silent';
+    server.manners.answer = () => ({ kind: 'lost-ack' });
+    const message = outbound();
+    expect(await watched.connection.send(message, 1500)).toEqual({ kind: 'unknown', code: 'NO_ACK' });
+    expect(friend.arrived).toHaveLength(1);
+    for (const companion of server.online()) server.receipt(companion, FRIEND, [whatsappIdOf(message.id)], 'delivered');
+    await until('the proof', () => watched.receipts.includes(`${message.id} DELIVERED`));
+  });
+
+  it('what a contact wrote while the device was away comes when it is back, once', async () => {
+    const first = await paired();
+    // a device that has not read its history holds everything back for 20 s at its next login (Baileys waits for it)
+    await until('the history', () => server.online().some(({ welcomed, pending }) => welcomed && pending.size === 0));
+    await transport.close();
+    await until('gone', () => server.online().length === 0);
+    await server.say(FRIEND, PHONE, 'are you there?');
+    transport = newTransport();
+    const second = connect(first.device);
+    await until('the message', () => second.inbound.length > 0);
+    expect(second.inbound).toEqual([`${FRIEND} are you there?`]);
+    expect(server.online()[0]?.pending.size).toBe(0);
+  });
+
+  it('a recipient who cannot read a message asks again and gets it from the ledger', async () => {
+    const watched = await paired();
+    const friend = server.account(FRIEND);
+    const { sql } = database;
+    expect((await watched.connection.send(outbound('one'), 15_000)).kind).toBe('sent');
+    await until('one', () => friend.arrived.length === 1);
+    const [companion] = server.online();
+    await friend.party.forget(companion?.jid ?? '');
+    const lost = outbound('two');
+    const { id, tenantId } = watched.device;
+    await sql`insert into messages (id, tenant_id, device_id, lane, recipient, body, state, due_at) values
+      (${lost.id}, ${tenantId}, ${id}, 'high', ${FRIEND}, 'two', 'SENT', now())`;
+    expect((await watched.connection.send(lost, 15_000)).kind).toBe('sent');
+    await until('the repeated one', () => friend.arrived.length === 2);
+    expect(friend.unreadable).toHaveLength(1);
+    expect(friend.arrived.map(({ text }) => text)).toEqual(['one', 'two']);
+  });
+});
