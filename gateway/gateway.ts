@@ -5,15 +5,23 @@ import { connectPostgres, connectRedis, type Redis, type RedisRole, type Sql } f
 import type { Clock, Dice, Lifetime } from '../ops/lifecycle/index.ts';
 import type { Telemetry } from '../ops/telemetry/index.ts';
 import { buildSchema } from '../schema/graphql/index.ts';
-import { accept as commit, deviceByLinkToken, ownershipOf, storeInbound } from '../schema/sql/index.ts';
+import { accept as commit, deviceByLinkToken, ownershipOf, storeInbound, audit as writeAudit } from '../schema/sql/index.ts';
 import { createAccept } from './accept/index.ts';
 import { type Authenticator, createAuthenticator, DEFAULT_TENANT, ensureAccess, sqlLookups } from './auth/index.ts';
-import { createExecutor, createGraphqlHttp, createServices, type Executor, HTTP_BODY_BYTES } from './graphql/index.ts';
+import {
+  createAudit,
+  createExecutor,
+  createGraphqlHttp,
+  createServices,
+  type Executor,
+  endMessages,
+  HTTP_BODY_BYTES,
+} from './graphql/index.ts';
 import { createEngine, createHub, createStreams } from './hub/index.ts';
 import { asyncapiDocument, createLink, type Link } from './link/index.ts';
 import { createPages } from './pages.ts';
 import { createServer, type HttpHandler, type Server } from './server/index.ts';
-import { createSystemRoutes, isAway } from './system/index.ts';
+import { createSystemRoutes, createUpkeep, isAway } from './system/index.ts';
 
 /**
  * One gateway, wired: the only place where ports meet what implements them.
@@ -58,16 +66,28 @@ function openApi(
   const live = createLive({ redis: mailbox, clock, telemetry });
   lifetime.add('live', () => live.close());
   const enqueuer = createEnqueuer({ redis: mailbox, telemetry }, { window: config.MAILBOX_WINDOW });
+  const audit = createAudit({ write: (entries) => writeAudit(sql, entries), clock, telemetry });
+  lifetime.add('audit', () => audit.close());
+  const upkeep = createUpkeep({
+    sql,
+    id: deps.id,
+    endMessages: (deviceId) => endMessages({ sql, publish: live, clock }, deviceId),
+    clock,
+    telemetry,
+  });
+  upkeep.start();
+  lifetime.add('upkeep', () => upkeep.close());
   const accept = createAccept({ commit: (items) => commit(sql, items), enqueuer, live, clock, telemetry });
   lifetime.add('accept', () => accept.settled());
   const streams = createStreams({ redis: general, subscriber, totals: (tenantId) => services.fleet.totals(tenantId), clock, telemetry });
   lifetime.add('live streams', () => streams.close());
   const services = createServices({
     sql,
-    accept,
+    accept: upkeep.counted(accept),
     live: streams,
     publish: live,
     bells: general,
+    audit: audit.note,
     clock,
     telemetry,
     forgetKey: (keyId) => auth.forget(keyId),

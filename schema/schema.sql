@@ -31,7 +31,7 @@ create table audit (
   at timestamp with time zone not null default now(),
   constraint audit_pkey PRIMARY KEY (id)
 );
-CREATE INDEX audit_tenant ON public.audit USING btree (tenant_id, at DESC);
+CREATE INDEX audit_tenant_id ON public.audit USING btree (tenant_id, id DESC);
 
 create table campaigns (
   id uuid not null,
@@ -117,6 +117,15 @@ create table enrolments (
 CREATE UNIQUE INDEX enrolments_campaign ON public.enrolments USING btree (campaign_id, lead_id) WHERE (campaign_id IS NOT NULL);
 CREATE INDEX enrolments_due ON public.enrolments USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE UNIQUE INDEX enrolments_sequence ON public.enrolments USING btree (sequence_id, lead_id) WHERE (sequence_id IS NOT NULL);
+
+create table fleet_samples (
+  tenant_id uuid not null,
+  at timestamp with time zone not null,
+  devices integer not null,
+  backlog bigint not null,
+  constraint fleet_samples_pkey PRIMARY KEY (tenant_id, at)
+);
+CREATE INDEX fleet_samples_old ON public.fleet_samples USING btree (at);
 
 create table idempotency_keys (
   tenant_id uuid not null,
@@ -321,6 +330,22 @@ create table traffic (
   constraint traffic_pkey PRIMARY KEY (tenant_id, bucket, node)
 );
 CREATE INDEX traffic_bucket ON public.traffic USING btree (bucket);
+
+create table traffic_history (
+  tenant_id uuid not null,
+  grain smallint not null,
+  start timestamp with time zone not null,
+  node text not null,
+  accepted integer not null default 0,
+  sent integer not null default 0,
+  delivered integer not null default 0,
+  failed integer not null default 0,
+  processing integer[] not null default '{}'::integer[],
+  latency integer[] not null default '{}'::integer[],
+  constraint traffic_history_pkey PRIMARY KEY (tenant_id, grain, start, node),
+  constraint traffic_history_grain_check CHECK ((grain = ANY (ARRAY[60, 3600])))
+) with (fillfactor=60, autovacuum_vacuum_scale_factor=0.05);
+CREATE INDEX traffic_history_old ON public.traffic_history USING btree (grain, start);
 
 create table webhooks (
   id uuid not null,

@@ -52,7 +52,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   /** something happened since the last turn began: one more is due before the loop may rest */
   let again = false;
   let cancelTimer: (() => void) | undefined;
-  let inFlight: { readonly id: string; readonly attempt: number } | undefined;
+  let inFlight: { readonly id: string; readonly attempt: number; readonly began: number } | undefined;
   let settled: (() => void)[] = [];
   let version = 0;
 
@@ -217,8 +217,8 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     }
     const { message } = verdict;
     unsent.delete(message.id);
-    inFlight = { id: message.id, attempt: message.attempt };
     const began = clock.monotonic();
+    inFlight = { id: message.id, attempt: message.attempt, began };
     if (paceMs > 0) hold(began + paceMs, 'PACE');
     const sending: Promise<SendOutcome> | undefined =
       owned.canAct() && !owned.signal.aborted
@@ -273,6 +273,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
         state: item.state,
         cause: item.cause,
         attempts: item.attempt,
+        ...(inFlight?.id === item.messageId ? { tookMs: clock.monotonic() - inFlight.began } : {}),
       });
       return true;
     }

@@ -47,6 +47,8 @@ export interface MessageNews {
   readonly state: MessageState;
   readonly cause: string | null;
   readonly attempts: number;
+  /** ms from the intent to the recorded outcome, of an attempt that this actor made */
+  readonly tookMs?: number;
 }
 export interface ActorHost {
   /** what the device is called has changed: publish its record soon */

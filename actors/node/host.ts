@@ -104,8 +104,8 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     const slot = slots.get(device.deviceId);
     return slot?.owned.epoch === device.epoch ? slot : undefined;
   };
-  const news = (deviceId: string, tenantId: string, said: MessageNews): void => {
-    traffic.note(tenantId, said.state);
+  const news = (deviceId: string, tenantId: string, { tookMs, ...said }: MessageNews): void => {
+    traffic.note(tenantId, tookMs === undefined ? said : { ...said, tookMs });
     live.messages(tenantId, [{ ...said, deviceId, at: clock.wall() }]);
   };
   const flushRecords = (): void => {
@@ -165,9 +165,12 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
   const accept = (row: DeviceRow): void => {
     const slot = slots.get(row.id);
     if (slot === undefined || row.changedAt < slot.row.changedAt) return;
+    const unlinked = row.settings['unlinkedAt'] !== slot.row.settings['unlinkedAt'];
     slot.row = row;
     slot.actor.update(row);
     if (row.deleted) void ownership?.release([row.id], 'DELETED');
+    // its session is gone: whoever takes it next begins without one
+    else if (unlinked) void ownership?.release([row.id], 'RELEASED');
   };
 
   const ports: ActorPorts = {

@@ -52,6 +52,7 @@ function apiOn(sql: Sql) {
     live,
     publish,
     bells: { publish: async () => 0 },
+    audit: async () => {},
     clock: systemClock,
     telemetry,
     forgetKey: () => {},

@@ -4,8 +4,9 @@ import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { BELL, type MessageEventRecord, nodeChannel, partitionKeys, type ToNode, uuidV7 } from '../../schema/domain/index.ts';
 import type {
   AccessCommands,
-  AuditPort,
+  AccessReads,
   DeviceCommands,
+  DeviceEnds,
   FleetReads,
   GraphqlServices,
   LedgerReads,
@@ -27,6 +28,7 @@ export interface ServicesDeps {
   readonly publish: { messages(tenantId: string, records: readonly MessageEventRecord[]): unknown };
   /** Redis, for doorbells */
   readonly bells: { publish(channel: string, text: string): Promise<unknown> };
+  readonly audit: GraphqlServices['audit'];
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   /** a key was revoked here: gateway/auth drops it from its cache */
@@ -37,6 +39,12 @@ interface Context extends ServicesDeps {
   readonly guard: Guard;
 }
 
+/** How long an answer waits for an owner to say the new state, and how often it looks. */
+const STATE_PATIENCE_MS = 1_500;
+const STATE_LOOK_MS = 20;
+/** Messages of a deleted device ended by one statement. */
+const END_CHUNK = 1_000;
+
 /** One row more than wanted was read, to know whether there are more. */
 function pageOf<T>(rows: readonly T[], limit: number): Page<T> {
   return { rows: rows.slice(0, limit), more: rows.length > limit };
@@ -44,7 +52,7 @@ function pageOf<T>(rows: readonly T[], limit: number): Page<T> {
 
 function ledgerReads({ sql, guard }: Context): LedgerReads {
   return {
-    devicesByIds: (tenantId, ids) => guard(() => ledger.tenantDevices(sql, tenantId, ids)),
+    devicesByIds: (tenantId, ids) => guard(() => ledger.tenantDevices(sql, tenantId, ids, { deleted: true })),
     messagesByIds: (tenantId, ids) => guard(() => ledger.loadMessages(sql, tenantId, ids)),
     sendability: (tenantId, ids) => guard(() => ledger.sendability(sql, tenantId, ids)),
     devicePage: (tenantId, { after, limit }) => guard(async () => pageOf(await ledger.devicesPage(sql, tenantId, after, limit + 1), limit)),
@@ -67,21 +75,34 @@ function ledgerReads({ sql, guard }: Context): LedgerReads {
 function fleetReads({ sql, guard, clock }: Context): FleetReads {
   return {
     totals: (tenantId) => guard(() => ledger.fleetTotals(sql, tenantId, clock.wall())),
+    history: (tenantId, grain, fromMs) => guard(() => ledger.fleetHistory(sql, tenantId, grain, fromMs)),
     nodes: () => guard(() => ledger.listNodes(sql)),
   };
 }
 
+/** Tells the owner that the row is another: it reloads it; a lost bell is repaired by its sweep of changed rows. */
+function changed<T extends { readonly id: string; readonly partition: number }>({ bells, telemetry }: Context, row: T | null): T | null {
+  if (row !== null) {
+    bells.publish(partitionKeys(row.partition).bell, BELL.changed + row.id).catch((error: unknown) => {
+      telemetry.log.debug('bell.failed', { error: String(error) });
+    });
+  }
+  return row;
+}
+
+/** Waits until the owner of a device says what its row says, so that an answer shows the new state; not for long, and not without an owner. */
+async function untilSaid({ live, clock }: Context, tenantId: string, deviceId: string, paused: boolean): Promise<void> {
+  const until = clock.monotonic() + STATE_PATIENCE_MS;
+  while (clock.monotonic() < until) {
+    const record = await live.device(tenantId, deviceId);
+    if (record === undefined || record.state === 'QUARANTINED' || record.node === null) return;
+    if ((record.state === 'PAUSED') === paused) return;
+    await clock.sleep(STATE_LOOK_MS);
+  }
+}
+
 function deviceCommands(context: Context): DeviceCommands {
-  const { sql, guard, clock, bells, telemetry } = context;
-  /** the owner reloads the row; a lost bell is repaired by its sweep of changed rows */
-  const changed = <T extends { readonly id: string; readonly partition: number }>(row: T | null): T | null => {
-    if (row !== null) {
-      bells.publish(partitionKeys(row.partition).bell, BELL.changed + row.id).catch((error: unknown) => {
-        telemetry.log.debug('bell.failed', { error: String(error) });
-      });
-    }
-    return row;
-  };
+  const { sql, guard, clock } = context;
   return {
     create: (tenantId, device) =>
       guard(async () => {
@@ -94,8 +115,22 @@ function deviceCommands(context: Context): DeviceCommands {
         });
         return row === null ? 'NAME_TAKEN' : { device: row, linkToken };
       }),
-    setPaused: (tenantId, deviceId, paused, reason) =>
-      guard(async () => changed(await ledger.setPaused(sql, tenantId, deviceId, paused, reason))),
+    update: (tenantId, deviceId, patch) =>
+      guard(async () => {
+        try {
+          return changed(context, await ledger.updateDevice(sql, tenantId, deviceId, patch));
+        } catch (error) {
+          const { code } = error as { readonly code?: unknown };
+          if (code === '23505') return 'NAME_TAKEN';
+          if (code === '23514') return 'PACE_INVALID';
+          throw error;
+        }
+      }),
+    async setPaused(tenantId, deviceId, paused, reason) {
+      const row = await guard(async () => changed(context, await ledger.setPaused(sql, tenantId, deviceId, paused, reason)));
+      if (row !== null) await untilSaid(context, tenantId, deviceId, paused);
+      return row;
+    },
     move: (tenantId, deviceId, nodeId) =>
       guard(async () => {
         if (nodeId !== null) {
@@ -112,11 +147,43 @@ function deviceCommands(context: Context): DeviceCommands {
       }),
     release: (tenantId, deviceId) =>
       guard(async () => {
-        const released = changed(await ledger.releaseDevice(sql, tenantId, deviceId));
+        const released = changed(context, await ledger.releaseDevice(sql, tenantId, deviceId));
         // not in quarantine: nothing to do, and the device is as it should be
         return released ?? (await ledger.tenantDevices(sql, tenantId, [deviceId]))[0] ?? null;
       }),
   };
+}
+
+function deviceEnds(context: Context): DeviceEnds {
+  const { sql, guard, clock, telemetry } = context;
+  return {
+    unlink: (tenantId, deviceId) => guard(async () => changed(context, await ledger.unlinkDevice(sql, tenantId, deviceId, clock.wall()))),
+    remove: (tenantId, deviceId) =>
+      guard(async () => {
+        const row = changed(context, await ledger.deleteDevice(sql, tenantId, deviceId));
+        if (row !== null) {
+          // the upkeep goes on where this ends
+          endMessages(context, deviceId).catch((error: unknown) => telemetry.log.warn('device.end', { deviceId }, error));
+        }
+        return row;
+      }),
+  };
+}
+
+/** Ends what a deleted device still has queued, and says so. */
+export async function endMessages(
+  { sql, publish, clock }: Pick<ServicesDeps, 'sql' | 'publish' | 'clock'>,
+  deviceId: string,
+): Promise<number> {
+  let all = 0;
+  for (;;) {
+    const ended = await ledger.endDeleted(sql, deviceId, END_CHUNK);
+    all += ended.length;
+    for (const { tenantId, messageId, state, cause, attempt } of ended) {
+      publish.messages(tenantId, [{ messageId, deviceId, state, cause, attempts: attempt, at: clock.wall() }]);
+    }
+    if (ended.length < END_CHUNK) return all;
+  }
 }
 
 /** A hint: what is wanted stands in Postgres, and nodes look there every few seconds. */
@@ -177,12 +244,12 @@ function messageCommands({ sql, guard, clock, publish }: Context): MessageComman
         const row = { id: uuidV7(clock.wall()), tenantId, phone, lid: null, reason, source: 'api' };
         return { added: (await ledger.suppress(sql, [row])).length > 0 };
       }),
+    unsuppress: (tenantId, phone) => guard(() => ledger.unsuppress(sql, tenantId, { phone, lid: null })),
   };
 }
 
 function accessCommands({ sql, guard, clock, forgetKey }: Context): AccessCommands {
   return {
-    tenant: (tenantId) => guard(async () => (await ledger.loadTenants(sql, [tenantId]))[0] ?? null),
     createTenant: (name, timeZone, maxBacklog) =>
       guard(async () => {
         const id = uuidV7(clock.wall());
@@ -191,9 +258,10 @@ function accessCommands({ sql, guard, clock, forgetKey }: Context): AccessComman
     createApiKey: (tenantId, key) =>
       guard(async () => {
         const secret = newSecret();
-        const row = { id: uuidV7(clock.wall()), ...key };
-        await ledger.createApiKey(sql, { ...row, tenantId, hash: hashOf(secret) });
-        return { row, secret };
+        const now = clock.wall();
+        const id = uuidV7(now);
+        await ledger.createApiKey(sql, { id, tenantId, ...key, hash: hashOf(secret) });
+        return { row: { id, ...key, createdAt: now, revokedAt: null }, secret };
       }),
     revokeApiKey: (tenantId, keyId) =>
       guard(async () => {
@@ -204,12 +272,13 @@ function accessCommands({ sql, guard, clock, forgetKey }: Context): AccessComman
   };
 }
 
-function auditPort({ sql, guard, clock, telemetry }: Context): AuditPort {
-  return ({ viewer, action, subject, detail }) => {
-    const entry = { id: uuidV7(clock.wall()), tenantId: viewer.tenantId, apiKeyId: viewer.keyId, action, subject };
-    guard(() => ledger.audit(sql, [{ ...entry, ...(detail === undefined ? {} : { detail }) }])).catch((error: unknown) => {
-      telemetry.log.warn('audit.failed', { action }, error);
-    });
+function accessReads({ sql, guard }: Context): AccessReads {
+  return {
+    tenant: (tenantId) => guard(async () => (await ledger.loadTenants(sql, [tenantId]))[0] ?? null),
+    tenantPage: ({ after, limit }) => guard(async () => pageOf(await ledger.tenantsPage(sql, after, limit + 1), limit)),
+    apiKeyPage: (tenantId, { after, limit }) => guard(async () => pageOf(await ledger.apiKeysPage(sql, tenantId, after, limit + 1), limit)),
+    auditPage: (tenantId, query) =>
+      guard(async () => pageOf(await ledger.auditPage(sql, tenantId, { ...query, limit: query.limit + 1 }), query.limit)),
   };
 }
 
@@ -220,11 +289,13 @@ export function createServices(deps: ServicesDeps): GraphqlServices {
     fleet: fleetReads(context),
     accept: deps.accept,
     devices: deviceCommands(context),
+    deviceEnds: deviceEnds(context),
     nodes: nodeCommands(context),
     messages: messageCommands(context),
     access: accessCommands(context),
+    accessReads: accessReads(context),
     live: deps.live,
-    audit: auditPort(context),
+    audit: deps.audit,
     now: () => deps.clock.wall(),
   };
 }

@@ -2,10 +2,11 @@ import { type Clock, systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../ops/testing/index.ts';
 import type { MessageEventRecord } from '../../schema/domain/index.ts';
 import { buildSchema } from '../../schema/graphql/index.ts';
-import { accept as commit } from '../../schema/sql/index.ts';
+import { accept as commit, audit as writeAudit } from '../../schema/sql/index.ts';
 import { type Accept, createAccept } from '../accept/index.ts';
 import { createAuthenticator, DEFAULT_TENANT, ensureAccess, newSecret, sqlLookups } from '../auth/index.ts';
 import type { HttpHandler } from '../server/index.ts';
+import { createAudit } from './audit.ts';
 import { createExecutor, type Executor } from './executor.ts';
 import { createGraphqlHttp } from './http.ts';
 import { createServices } from './services.ts';
@@ -67,12 +68,14 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
   const no = (): never => {
     throw new Error('no live streams in this test');
   };
+  const audit = createAudit({ write: (entries) => writeAudit(sql, entries), clock, telemetry }, { flushMs: 10 });
   const services = createServices({
     sql,
     accept,
     live: { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no },
     publish,
     bells: { publish: async () => 0 },
+    audit: audit.note,
     clock,
     telemetry,
     forgetKey: (keyId) => auth.forget(keyId),
@@ -99,6 +102,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     },
     async stop() {
       await accept.settled();
+      await audit.close();
       await database.drop();
     },
   };

@@ -57,12 +57,24 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       messagePage: async () => ({ rows: [], more: false }),
       deadLetterPage: async () => ({ rows: [], more: false }),
     },
-    fleet: { totals: async () => ({ devices: 1, backlog: 0, sentPerMinute: 0, failedPerMinute: 0 }), nodes: async () => [] },
+    fleet: {
+      totals: async () => ({ devices: 1, backlog: 0, sentPerMinute: 0, failedPerMinute: 0 }),
+      history: async () => [],
+      nodes: async () => [],
+    },
     accept: { send: accept },
     nodes: { drain: no },
-    devices: { create: no, move: no, setPaused: async (_tenant, id) => (id === DEVICE ? testDevice() : null), release: async () => null },
-    messages: { cancel: async () => null, redrive: async () => [], suppress: async () => ({ added: true }) },
-    access: { tenant: async () => tenant, createTenant: no, createApiKey: no, revokeApiKey: async () => false },
+    devices: {
+      create: no,
+      update: no,
+      move: no,
+      setPaused: async (_tenant, id) => (id === DEVICE ? testDevice() : null),
+      release: async () => null,
+    },
+    deviceEnds: { unlink: no, remove: no },
+    messages: { cancel: async () => null, redrive: async () => [], suppress: async () => ({ added: true }), unsuppress: async () => 0 },
+    access: { createTenant: no, createApiKey: no, revokeApiKey: async () => false },
+    accessReads: { tenant: async () => tenant, tenantPage: no, apiKeyPage: no, auditPage: no },
     live: {
       device: () => undefined,
       states: () => new Map(),
@@ -70,7 +82,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       deviceLive: no,
       messageEvents: no,
     },
-    audit: () => {},
+    audit: async () => {},
     now: () => systemClock.wall(),
   };
 }

@@ -2,3 +2,4 @@ export { createGuard, DEPENDENCY_WAIT_MS, type Guard, isAway, unavailable } from
 export { type Readiness, readiness } from './ready.ts';
 export { checkRedis, plainAddress, problemsOf, type RedisReport } from './redis-check.ts';
 export { createSystemRoutes, type SystemDeps } from './routes.ts';
+export { createUpkeep, type Upkeep, type UpkeepDeps } from './upkeep.ts';

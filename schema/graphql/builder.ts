@@ -3,11 +3,12 @@ import ComplexityPlugin from '@pothos/plugin-complexity';
 import RelayPlugin from '@pothos/plugin-relay';
 import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
 import { GraphQLError } from 'graphql';
-import { DEVICE_STATES, type DeviceState, isUuid, MESSAGE_STATES, NODE_STATES } from '../domain/index.ts';
+import { type DeviceState, isUuid } from '../domain/index.ts';
 import type { DeviceRow, LedgerMessage } from '../sql/types.ts';
-import type { ApiKeyRow, DeadLetterRow, FleetTotals, GraphqlContext, NodeRow, Scope, TenantRow, Viewer } from './context.ts';
+import type { ApiKeyEntry, AuditRow, DeadLetterRow, FleetTotals, GraphqlContext, NodeRow, Scope, TenantRow, Viewer } from './context.ts';
 import { allows } from './context.ts';
 import type { UserErrorShape } from './problems.ts';
+import { DEVICE_STATE_MEANING, MESSAGE_STATE_MEANING, NODE_STATE_MEANING } from './words.ts';
 
 export interface StateCountShape {
   readonly state: DeviceState;
@@ -38,7 +39,8 @@ interface Types {
   Objects: {
     Viewer: Viewer;
     Tenant: TenantRow;
-    ApiKey: ApiKeyRow;
+    ApiKey: ApiKeyEntry;
+    AuditEntry: AuditRow;
     Device: DeviceRow;
     Sendability: SendabilityShape;
     Message: LedgerMessage;
@@ -140,6 +142,12 @@ function createPothos() {
 }
 export type Builder = ReturnType<typeof createPothos>;
 
+function described<K extends string>(meanings: Readonly<Record<K, string>>) {
+  return Object.fromEntries(Object.entries<string>(meanings).map(([name, description]) => [name, { value: name, description }])) as {
+    readonly [N in K]: { readonly value: N; readonly description: string };
+  };
+}
+
 /**
  * The builder and the enums every folder shares. A domain folder exports `addX(kit)`, which defines its types and root fields;
  * `buildSchema` calls them all. Nothing is kept at module level, so a schema can be built as often as wanted.
@@ -155,13 +163,13 @@ export function createKit() {
     builder,
     MessageState: builder.enumType('MessageState', {
       description: 'Where a message stands. It only moves forward; SENT and further is proof that the provider took it.',
-      values: MESSAGE_STATES,
+      values: described(MESSAGE_STATE_MEANING),
     }),
     DeviceState: builder.enumType('DeviceState', {
       description: 'What a device is doing. ONLINE, SENDING and THROTTLED count as connected.',
-      values: DEVICE_STATES,
+      values: described(DEVICE_STATE_MEANING),
     }),
-    NodeState: builder.enumType('NodeState', { description: 'Life of an actor node.', values: NODE_STATES }),
+    NodeState: builder.enumType('NodeState', { description: 'Life of an actor node.', values: described(NODE_STATE_MEANING) }),
     Lane: builder.enumType('Lane', {
       description: 'Priority inside one device: CONTROL before HIGH before NORMAL. Order is kept inside a lane.',
       values: {

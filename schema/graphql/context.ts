@@ -2,9 +2,14 @@ import type { DeviceRecord, DeviceState, MessageState, TransportKind } from '../
 import type {
   AcceptItem,
   AcceptOutcome,
+  ApiKeyEntry,
+  AuditPageQuery,
+  AuditRow,
   DeadLetterRow,
   DeviceRow,
   FleetTotals,
+  HistoryGrain,
+  HistoryPoint,
   LedgerMessage,
   NodeRow,
   SendabilityRow,
@@ -12,7 +17,18 @@ import type {
 } from '../sql/index.ts';
 import type { LiveStreams } from './live/port.ts';
 
-export type { DeadLetterRow, FleetTotals, NodeRow, SendabilityRow, TenantRow };
+export type {
+  ApiKeyEntry,
+  AuditPageQuery,
+  AuditRow,
+  DeadLetterRow,
+  FleetTotals,
+  HistoryGrain,
+  HistoryPoint,
+  NodeRow,
+  SendabilityRow,
+  TenantRow,
+};
 
 /**
  * What a key may do. Each scope includes those before it: screen (fleet figures and device states, for walls), viewer (reads
@@ -40,13 +56,6 @@ export function allows(viewer: Pick<Viewer, 'scopes'>, needed: Scope): boolean {
   return false;
 }
 
-export interface ApiKeyRow {
-  readonly id: string;
-  readonly name: string;
-  readonly scopes: readonly string[];
-  readonly expiresAt: number | null;
-}
-
 /** A keyset page: rows after (or before) a key, in key order. One row more than `limit` is not returned; `more` says it exists. */
 export interface Page<T> {
   readonly rows: readonly T[];
@@ -71,6 +80,7 @@ export interface DeadLetterPageQuery {
 
 /** Reads of the ledger; every one is confined to a tenant. Order of rows by ids is not promised. */
 export interface LedgerReads {
+  /** deleted ones too: whoever must not see them leaves them out */
   devicesByIds(tenantId: string, ids: readonly string[]): Promise<readonly DeviceRow[]>;
   messagesByIds(tenantId: string, ids: readonly string[]): Promise<readonly LedgerMessage[]>;
   sendability(tenantId: string, ids: readonly string[]): Promise<readonly SendabilityRow[]>;
@@ -81,6 +91,8 @@ export interface LedgerReads {
 /** Figures about the whole. */
 export interface FleetReads {
   totals(tenantId: string): Promise<FleetTotals>;
+  /** steps since `fromMs` (a multiple of the grain, wall ms), oldest first; those in which nothing happened are left out */
+  history(tenantId: string, grain: HistoryGrain, fromMs: number): Promise<readonly HistoryPoint[]>;
   nodes(): Promise<readonly NodeRow[]>;
 }
 
@@ -103,13 +115,29 @@ export interface NodeCommands {
   /** it hands over all its devices and takes no more until its process is started again */
   drain(nodeId: string): Promise<NodeRow | NodeProblem>;
 }
+export interface DevicePatch {
+  readonly name?: string;
+  readonly paceMinMs?: number;
+  readonly paceMaxMs?: number;
+  /** null takes the cap away */
+  readonly dailyCap?: number | null;
+}
 /** Commands on devices. Null = no such device in this tenant. Owners are told by a doorbell. */
 export interface DeviceCommands {
   create(tenantId: string, device: NewDevice): Promise<{ readonly device: DeviceRow; readonly linkToken: string | null } | 'NAME_TAKEN'>;
   /** to that node, or (null) wherever the plan says; it moves within seconds */
   move(tenantId: string, deviceId: string, nodeId: string | null): Promise<DeviceRow | null | NodeProblem>;
+  update(tenantId: string, deviceId: string, patch: DevicePatch): Promise<DeviceRow | null | 'NAME_TAKEN' | 'PACE_INVALID'>;
+  /** answers once the owner says so too, or after a moment */
   setPaused(tenantId: string, deviceId: string, paused: boolean, reason: string | null): Promise<DeviceRow | null>;
   release(tenantId: string, deviceId: string): Promise<DeviceRow | null>;
+}
+/** The ends of devices. */
+export interface DeviceEnds {
+  /** its session and its link token are gone, its owner lets it go */
+  unlink(tenantId: string, deviceId: string): Promise<DeviceRow | null>;
+  /** its name is free again, its messages end */
+  remove(tenantId: string, deviceId: string): Promise<DeviceRow | null>;
 }
 /** Commands on messages other than sending. */
 export interface MessageCommands {
@@ -120,17 +148,32 @@ export interface MessageCommands {
   /** puts dead and failed messages back to QUEUED; `ids` null = the oldest `limit` */
   redrive(tenantId: string, ids: readonly string[] | null, limit: number): Promise<readonly string[]>;
   suppress(tenantId: string, phone: string, reason: string): Promise<{ readonly added: boolean }>;
+  /** how many were taken back */
+  unsuppress(tenantId: string, phone: string): Promise<number>;
 }
-/** Tenants and keys. */
+/** Changes of tenants and keys. */
 export interface AccessCommands {
-  tenant(tenantId: string): Promise<TenantRow | null>;
   createTenant(name: string, timeZone: string, maxBacklog: number | null): Promise<TenantRow | 'NAME_TAKEN'>;
   createApiKey(
     tenantId: string,
     key: { readonly name: string; readonly scopes: readonly Scope[]; readonly expiresAt: number | null },
-  ): Promise<{ readonly row: ApiKeyRow; readonly secret: string }>;
-  /** false: the tenant has no such key */
+  ): Promise<{ readonly row: ApiKeyEntry; readonly secret: string }>;
+  /** false: the tenant has no such key, or it was revoked before */
   revokeApiKey(tenantId: string, keyId: string): Promise<boolean>;
+}
+export interface IdPageQuery {
+  /** id of the last row seen, or null */
+  readonly after: string | null;
+  readonly limit: number;
+}
+/** Reads of tenants, keys and what was done with them. */
+export interface AccessReads {
+  tenant(tenantId: string): Promise<TenantRow | null>;
+  /** of the whole installation */
+  tenantPage(query: IdPageQuery): Promise<Page<TenantRow>>;
+  apiKeyPage(tenantId: string, query: IdPageQuery): Promise<Page<ApiKeyEntry>>;
+  /** newest first */
+  auditPage(tenantId: string, query: AuditPageQuery): Promise<Page<AuditRow>>;
 }
 
 /** The gateway's mirror of the live device records (gateway/hub). */
@@ -140,13 +183,18 @@ export interface LiveReads {
   states(tenantId: string): Promise<ReadonlyMap<DeviceState, number>> | ReadonlyMap<DeviceState, number>;
 }
 
-/** Who did what, to which subject. Never fails the mutation. */
+/**
+ * Who did what, to which subject. Resolves when it is written down (of messages sent: at once, they are written down together) and never fails
+ * the mutation.
+ */
 export type AuditPort = (entry: {
   readonly viewer: Viewer;
+  /** default: the viewer's tenant */
+  readonly tenantId?: string;
   readonly action: string;
   readonly subject: string | null;
   readonly detail?: Readonly<Record<string, unknown>>;
-}) => void;
+}) => Promise<void>;
 
 /** The services behind the resolvers, the same for every request. */
 export interface GraphqlServices {
@@ -154,9 +202,11 @@ export interface GraphqlServices {
   readonly fleet: FleetReads;
   readonly accept: AcceptPort;
   readonly devices: DeviceCommands;
+  readonly deviceEnds: DeviceEnds;
   readonly nodes: NodeCommands;
   readonly messages: MessageCommands;
   readonly access: AccessCommands;
+  readonly accessReads: AccessReads;
   readonly live: LiveReads & LiveStreams;
   readonly audit: AuditPort;
   /** wall ms */
@@ -165,6 +215,8 @@ export interface GraphqlServices {
 
 export interface GraphqlLoaders {
   device(id: string): Promise<DeviceRow | null>;
+  /** a device that may have been deleted: what is left of it where its messages name it */
+  deviceEver(id: string): Promise<DeviceRow | null>;
   message(id: string): Promise<LedgerMessage | null>;
   sendability(id: string): Promise<SendabilityRow | null>;
 }

@@ -1,5 +1,6 @@
 import DataLoader from 'dataloader';
 import { isUuid } from '../domain/index.ts';
+import type { DeviceRow } from '../sql/types.ts';
 import type { GraphqlLoaders, LedgerReads } from './context.ts';
 
 /** Batches the lookups of one operation. Made lazily: a plain sendMessage needs none. */
@@ -18,11 +19,16 @@ export function createLoaders(ledger: LedgerReads, tenantId: string): GraphqlLoa
       return loader.load(id);
     };
   };
+  const deviceEver = lazy<DeviceRow>(
+    (row) => row.id,
+    (tenant, ids) => ledger.devicesByIds(tenant, ids),
+  );
   return {
-    device: lazy(
-      (row) => row.id,
-      (tenant, ids) => ledger.devicesByIds(tenant, ids),
-    ),
+    device: async (id) => {
+      const row = await deviceEver(id);
+      return row === null || row.deleted ? null : row;
+    },
+    deviceEver,
     message: lazy(
       (row) => row.id,
       (tenant, ids) => ledger.messagesByIds(tenant, ids),

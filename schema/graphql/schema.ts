@@ -1,4 +1,5 @@
 import type { GraphQLSchema } from 'graphql';
+import { addAudit } from './audit/index.ts';
 import { createKit } from './builder.ts';
 import { addDeadLetter } from './dead-letter/index.ts';
 import { addDevice } from './device/index.ts';
@@ -15,6 +16,7 @@ export function buildSchema(): GraphQLSchema {
   const kit = createKit();
   kit.builder.queryType({ description: 'Reads.' });
   kit.builder.mutationType({ description: 'Changes. Each takes one `input` and answers with a payload that holds `errors`.' });
-  for (const add of [addUserError, addViewer, addTenant, addDevice, addMessage, addDeadLetter, addNode, addFleet, addLive]) add(kit);
+  for (const add of [addUserError, addViewer, addTenant, addAudit, addDevice, addMessage, addDeadLetter, addNode, addFleet, addLive])
+    add(kit);
   return kit.builder.toSchema();
 }

@@ -23,7 +23,7 @@ describe('the schema', () => {
     for (const type of Object.values(schema.getTypeMap())) {
       if (isIntrospectionType(type) || ['String', 'Int', 'Float', 'Boolean', 'ID'].includes(type.name)) continue;
       need(type.name, type);
-      if (isEnumType(type)) continue;
+      if (isEnumType(type)) for (const value of type.getValues()) need(`${type.name}.${value.name}`, value);
       if (!isObjectType(type) && !isInterfaceType(type) && !isInputObjectType(type)) continue;
       for (const field of Object.values(type.getFields())) {
         need(`${type.name}.${field.name}`, field);

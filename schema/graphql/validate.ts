@@ -9,7 +9,8 @@ const IDEMPOTENCY_KEY_LIMIT = 200;
 /** A schedule this far in the past still counts as "now": clocks differ. */
 const SCHEDULE_GRACE_MS = 60_000;
 const SCHEDULE_LIMIT_MS = 366 * 24 * 3_600_000;
-const PACE_LIMIT_MS = 24 * 3_600_000;
+/** Longest pace a device may have. */
+export const PACE_LIMIT_MS = 24 * 3_600_000;
 
 /**
  * Gathers every fault of an input, so that a client sees them all at once. Checks answer the cleaned value (or a harmless stand-in

@@ -18,6 +18,7 @@ const RELEASE_DEVICE = sqlFile('release-device');
 const SET_PAIRED = sqlFile('set-paired');
 const SET_LINK_TOKEN = sqlFile('set-link-token');
 const DELETE_DEVICE = sqlFile('delete-device');
+const UNLINK_DEVICE = sqlFile('unlink-device');
 
 interface Row {
   readonly id: string;
@@ -74,9 +75,14 @@ export async function loadDevices(sql: SqlRunner, ids: readonly string[]): Promi
   return ids.length === 0 ? [] : await many(sql, LOAD_DEVICES, [arrayLiteral(ids)]);
 }
 
-/** Devices of one tenant by id, in id order; unknown, foreign and deleted ids are left out. */
-export async function tenantDevices(sql: SqlRunner, tenantId: string, ids: readonly string[]): Promise<readonly DeviceRow[]> {
-  return ids.length === 0 ? [] : await many(sql, TENANT_DEVICES, [tenantId, arrayLiteral(ids)]);
+/** Devices of one tenant by id, in id order; unknown and foreign ids are left out, deleted ones too unless they are asked for. */
+export async function tenantDevices(
+  sql: SqlRunner,
+  tenantId: string,
+  ids: readonly string[],
+  options: { readonly deleted: boolean } = { deleted: false },
+): Promise<readonly DeviceRow[]> {
+  return ids.length === 0 ? [] : await many(sql, TENANT_DEVICES, [tenantId, arrayLiteral(ids), options.deleted]);
 }
 
 /** A page of a tenant's devices in id order; the cursor is the last id. */
@@ -206,4 +212,9 @@ export async function setLinkToken(sql: SqlRunner, tenantId: string, deviceId: s
 /** Marks a device deleted; its name can be used again, its ledger stays. */
 export async function deleteDevice(sql: SqlRunner, tenantId: string, deviceId: string): Promise<DeviceRow | null> {
   return await one(sql, DELETE_DEVICE, [tenantId, deviceId]);
+}
+
+/** Takes a device's session and link token away and fences its present owner; null when there is no such device. */
+export async function unlinkDevice(sql: SqlRunner, tenantId: string, deviceId: string, nowMs: number): Promise<DeviceRow | null> {
+  return await one(sql, UNLINK_DEVICE, [tenantId, deviceId, nowMs]);
 }

@@ -5,14 +5,10 @@ import { column, query, type SqlRunner } from './statement.ts';
 /** Figures of the fleet, the registry of nodes, and inbound messages. */
 
 const FLEET_TOTALS = readAsset(import.meta.url, './fleet-totals.sql');
-const ADD_TRAFFIC = readAsset(import.meta.url, './add-traffic.sql');
 const UPSERT_NODE = readAsset(import.meta.url, './upsert-node.sql');
 const LIST_NODES = readAsset(import.meta.url, './list-nodes.sql');
 const DRAIN_NODE = readAsset(import.meta.url, './drain-node.sql');
 const STORE_INBOUND = readAsset(import.meta.url, './store-inbound.sql');
-
-/** Length of a traffic bucket, ms. */
-export const TRAFFIC_BUCKET_MS = 10_000;
 
 export interface FleetTotals {
   readonly devices: number;
@@ -27,29 +23,6 @@ export interface FleetTotals {
 export async function fleetTotals(sql: SqlRunner, tenantId: string, nowMs: number): Promise<FleetTotals> {
   const [row] = await query<{ devices: number; backlog: number; sent: number; failed: number }>(sql, FLEET_TOTALS, [tenantId, nowMs]);
   return { devices: row?.devices ?? 0, backlog: row?.backlog ?? 0, sentPerMinute: row?.sent ?? 0, failedPerMinute: row?.failed ?? 0 };
-}
-
-export interface TrafficRow {
-  readonly tenantId: string;
-  /** start of the bucket, wall ms, a multiple of TRAFFIC_BUCKET_MS */
-  readonly bucketMs: number;
-  readonly node: string;
-  readonly sent: number;
-  readonly delivered: number;
-  readonly failed: number;
-}
-
-/** Adds counts; a (tenant, bucket, node) stands at most once in a batch. Not safe to repeat: a repeat counts twice. */
-export async function addTraffic(sql: SqlRunner, rows: readonly TrafficRow[]): Promise<void> {
-  if (rows.length === 0) return;
-  await query(sql, ADD_TRAFFIC, [
-    column(rows, (row) => row.tenantId),
-    column(rows, (row) => row.bucketMs),
-    column(rows, (row) => row.node),
-    column(rows, (row) => row.sent),
-    column(rows, (row) => row.delivered),
-    column(rows, (row) => row.failed),
-  ]);
 }
 
 export interface NodeRow {

@@ -1,7 +1,10 @@
 export * from './accept.ts';
 export { ensureAdminKey } from './admin-key.ts';
+export * from './audit.ts';
+export * from './deleted.ts';
 export * from './devices.ts';
 export * from './fleet.ts';
+export * from './history.ts';
 export { intent } from './intent.ts';
 export * from './lanes.ts';
 export * from './messages.ts';

@@ -1,7 +1,7 @@
 import { readAsset } from '../../ops/lifecycle/index.ts';
 import { arrayLiteral, bytea, column, query, type SqlRunner } from './statement.ts';
 
-/** Tenants, API keys, people who said stop, and the audit log. */
+/** Tenants, API keys and people who said stop. */
 
 const CREATE_TENANT = readAsset(import.meta.url, './create-tenant.sql');
 const LOAD_TENANTS = readAsset(import.meta.url, './load-tenants.sql');
@@ -10,7 +10,8 @@ const FIND_API_KEY = readAsset(import.meta.url, './find-api-key.sql');
 const REVOKE_API_KEY = readAsset(import.meta.url, './revoke-api-key.sql');
 const SUPPRESS = readAsset(import.meta.url, './suppress.sql');
 const UNSUPPRESS = readAsset(import.meta.url, './unsuppress.sql');
-const ADD_AUDIT = readAsset(import.meta.url, './add-audit.sql');
+const TENANTS_PAGE = readAsset(import.meta.url, './tenants-page.sql');
+const API_KEYS_PAGE = readAsset(import.meta.url, './api-keys-page.sql');
 
 export interface TenantRow {
   readonly id: string;
@@ -53,6 +54,11 @@ export async function loadTenants(sql: SqlRunner, ids: readonly string[] | null 
   return (await query<RawTenant>(sql, LOAD_TENANTS, [ids === null ? null : arrayLiteral(ids)])).map(tenantOf);
 }
 
+/** A page of all tenants in id order; the cursor is the last id. */
+export async function tenantsPage(sql: SqlRunner, after: string | null, limit: number): Promise<readonly TenantRow[]> {
+  return (await query<RawTenant>(sql, TENANTS_PAGE, [after, limit])).map(tenantOf);
+}
+
 export interface ApiKeyRow {
   readonly id: string;
   /** null: the installation's admin key */
@@ -85,6 +91,35 @@ export async function findApiKey(sql: SqlRunner, hash: Uint8Array): Promise<ApiK
   if (row === undefined) return null;
   const scopes = row.scopes === '' ? [] : row.scopes.split(',');
   return { id: row.id, tenantId: row.tenant_id, name: row.name, scopes, expiresAt: row.expires_at };
+}
+
+export interface ApiKeyEntry {
+  readonly id: string;
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly createdAt: number;
+  readonly expiresAt: number | null;
+  readonly revokedAt: number | null;
+}
+
+/** A page of a tenant's keys in id order, revoked and expired ones too; the cursor is the last id. */
+export async function apiKeysPage(sql: SqlRunner, tenantId: string, after: string | null, limit: number): Promise<readonly ApiKeyEntry[]> {
+  const rows = await query<{
+    id: string;
+    name: string;
+    scopes: string;
+    created_at: number;
+    expires_at: number | null;
+    revoked_at: number | null;
+  }>(sql, API_KEYS_PAGE, [tenantId, after, limit]);
+  return rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    scopes: row.scopes === '' ? [] : row.scopes.split(','),
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    revokedAt: row.revoked_at,
+  }));
 }
 
 /** Revokes a key; false when the tenant has no such key or it was revoked before. */
@@ -124,28 +159,4 @@ export async function unsuppress(
   who: { readonly phone: string | null; readonly lid: string | null },
 ): Promise<number> {
   return (await query<{ id: string }>(sql, UNSUPPRESS, [tenantId, who.phone, who.lid])).length;
-}
-
-export interface AuditEntry {
-  readonly id: string;
-  readonly tenantId: string | null;
-  readonly apiKeyId: string | null;
-  /** such as `device.pause` */
-  readonly action: string;
-  readonly subject: string | null;
-  /** never a body, a phone number or a credential */
-  readonly detail?: Readonly<Record<string, unknown>>;
-}
-
-/** Notes what was done by whom. */
-export async function audit(sql: SqlRunner, entries: readonly AuditEntry[]): Promise<void> {
-  if (entries.length === 0) return;
-  await query(sql, ADD_AUDIT, [
-    column(entries, (entry) => entry.id),
-    column(entries, (entry) => entry.tenantId),
-    column(entries, (entry) => entry.apiKeyId),
-    column(entries, (entry) => entry.action),
-    column(entries, (entry) => entry.subject),
-    column(entries, (entry) => JSON.stringify(entry.detail ?? {})),
-  ]);
 }

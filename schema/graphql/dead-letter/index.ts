@@ -31,7 +31,7 @@ function addType(kit: Kit): void {
         type: 'Device',
         nullable: true,
         description: 'The device that should have sent it.',
-        resolve: (row, _args, context) => context.loaders.device(row.deviceId),
+        resolve: (row, _args, context) => context.loaders.deviceEver(row.deviceId),
       }),
       state: t.expose('state', { type: kit.MessageState, description: 'DEAD or FAILED.' }),
       cause: t.exposeString('cause', { description: 'Machine-readable why.' }),
@@ -87,7 +87,7 @@ function addRedrive(kit: Kit): void {
             const message = 'none of these messages is a dead letter of this tenant';
             throw new Refusal([problem('NOT_REDRIVABLE', ['input', 'messageIds'], message)]);
           }
-          context.audit({ viewer: context.viewer, action: 'redriveDeadLetters', subject: null, detail: { count: ids.length } });
+          await context.audit({ viewer: context.viewer, action: 'redriveDeadLetters', subject: null, detail: { count: ids.length } });
           return { ids };
         }),
     }),

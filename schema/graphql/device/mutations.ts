@@ -4,6 +4,7 @@ import type { GraphqlContext } from '../context.ts';
 import { nodeName, nodeProblem } from '../node/index.ts';
 import { attempt, problem, Refusal, type Refused } from '../problems.ts';
 import { checkPace, createChecks } from '../validate.ts';
+import { addDeviceChanges } from './changes.ts';
 
 type DeviceAnswer = ({ readonly device: DeviceRow; readonly linkToken?: string | null } & Refused) | Refused;
 
@@ -13,11 +14,12 @@ export function deviceNotFound(path: readonly string[]): Refusal {
 }
 
 /** A command on one device: checks the id, runs it, tells the audit. */
-function onDevice(
+export function onDevice(
   context: GraphqlContext,
   deviceId: string,
   action: string,
   run: (id: string) => Promise<DeviceRow | null>,
+  detail: Readonly<Record<string, unknown>> = {},
 ): Promise<DeviceAnswer> {
   return attempt(async () => {
     const checks = createChecks();
@@ -25,10 +27,12 @@ function onDevice(
     checks.done();
     const device = await run(id);
     if (device === null) throw deviceNotFound(['input', 'deviceId']);
-    context.audit({ viewer: context.viewer, action, subject: id });
+    await context.audit({ viewer: context.viewer, action, subject: id, detail });
     return { device };
   });
 }
+
+export type DevicePayloadRef = ReturnType<typeof payloads>['DevicePayload'];
 
 function payloads(kit: Kit) {
   const { builder } = kit;
@@ -99,7 +103,7 @@ function addCreate(kit: Kit, payload: ReturnType<typeof payloads>['CreateDeviceP
           if (made === 'NAME_TAKEN') {
             throw new Refusal([problem('NAME_TAKEN', ['input', 'name'], 'expected a name that no other device of this tenant has')]);
           }
-          context.audit({ viewer: context.viewer, action: 'createDevice', subject: made.device.id, detail: { transport } });
+          await context.audit({ viewer: context.viewer, action: 'createDevice', subject: made.device.id, detail: { transport } });
           return made;
         }),
     }),
@@ -110,6 +114,7 @@ export function addDeviceMutations(kit: Kit): void {
   const { builder } = kit;
   const { DevicePayload, CreateDevicePayload } = payloads(kit);
   addCreate(kit, CreateDevicePayload);
+  addDeviceChanges(kit, DevicePayload);
   const PauseInput = builder.inputType('PauseDeviceInput', {
     description: 'Which device to pause.',
     fields: (t) => ({

@@ -4,7 +4,7 @@ import type { Kit } from '../builder.ts';
 import type { DevicePageQuery, GraphqlContext, Page } from '../context.ts';
 import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { argumentError, argumentId } from '../validate.ts';
-import { stateWithoutOwner } from './type.ts';
+import { calledState } from './type.ts';
 
 /** Rows looked at per read when filtering by state, and the most reads one request may cost. */
 const SCAN_CHUNK = 1000;
@@ -22,7 +22,7 @@ async function matches(row: DeviceRow, filter: DeviceFilter, context: GraphqlCon
   if (filter.name !== null && !row.name.toLowerCase().includes(filter.name)) return false;
   if (filter.states === null) return true;
   const live = await context.live.device(context.viewer.tenantId, row.id);
-  return filter.states.has(live?.state ?? stateWithoutOwner(row).state);
+  return filter.states.has(calledState(row, live).state);
 }
 
 /**

@@ -5,6 +5,7 @@ import type { SendabilityRow } from '../context.ts';
 
 /** Reasons in the order in which a person should look at them. */
 export const SENDABILITY_REASONS = [
+  'DELETED',
   'QUARANTINED',
   'PAUSED',
   'NOT_PAIRED',
@@ -31,6 +32,7 @@ export function sendabilityOf(
   now: number,
 ): SendabilityShape {
   const found = new Set<SendabilityReason>();
+  if (device.deleted) found.add('DELETED');
   if (device.quarantined) found.add('QUARANTINED');
   if (device.paused) found.add('PAUSED');
   if (device.transport === 'whatsapp' && !device.paired) found.add('NOT_PAIRED');

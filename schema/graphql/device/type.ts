@@ -7,11 +7,20 @@ import { sendabilityOf } from './sendability.ts';
 const liveOf = (device: DeviceRow, context: GraphqlContext): Promise<DeviceRecord | undefined> | DeviceRecord | undefined =>
   context.live.device(context.viewer.tenantId, device.id);
 
-/** What is known without an owner's word: the ledger knows pauses and quarantines. */
-export function stateWithoutOwner(device: DeviceRow): { state: DeviceRecord['state']; reason: string | null } {
+/**
+ * What a device is called, from its row and its owner's last word. The row counts where it says more: an owner may not have heard of a pause,
+ * or of its end, yet.
+ */
+export function calledState(
+  device: DeviceRow,
+  live: DeviceRecord | undefined,
+): { readonly state: DeviceRecord['state']; readonly reason: string | null } {
+  if (device.deleted) return { state: 'UNKNOWN', reason: 'DELETED' };
   if (device.quarantined) return { state: 'QUARANTINED', reason: device.quarantineReason };
   if (device.paused) return { state: 'PAUSED', reason: device.pauseReason };
-  return { state: 'UNKNOWN', reason: 'NO_OWNER' };
+  if (live === undefined) return { state: 'UNKNOWN', reason: 'NO_OWNER' };
+  if (live.state === 'PAUSED' || live.state === 'QUARANTINED') return { state: 'UNKNOWN', reason: 'RESUMING' };
+  return { state: live.state, reason: live.reason };
 }
 
 export function addDeviceType(kit: Kit): void {
@@ -22,7 +31,7 @@ export function addDeviceType(kit: Kit): void {
       canSend: t.exposeBoolean('canSend', { description: 'A message queued now goes out as soon as the pace allows.' }),
       reasons: t.stringList({
         description:
-          'Most important first: QUARANTINED, PAUSED, NOT_PAIRED, LOGGED_OUT, NO_OWNER, MOVING, OFFLINE, CONNECTING, CIRCUIT_OPEN, DAILY_CAP; PACE and EMPTY_QUEUE do not stop it.',
+          'Most important first: DELETED, QUARANTINED, PAUSED, NOT_PAIRED, LOGGED_OUT, NO_OWNER, MOVING, OFFLINE, CONNECTING, CIRCUIT_OPEN, DAILY_CAP; PACE and EMPTY_QUEUE do not stop it.',
         resolve: (sendability) => [...sendability.reasons],
       }),
       until: t.expose('until', { type: 'DateTime', nullable: true, description: 'When the cap or the pace lets go, if that is known.' }),
@@ -48,15 +57,12 @@ export function addDeviceType(kit: Kit): void {
       state: t.field({
         type: kit.DeviceState,
         description: 'What its owner last said; UNKNOWN when no owner has.',
-        resolve: async (device, _args, context) => (await liveOf(device, context))?.state ?? stateWithoutOwner(device).state,
+        resolve: async (device, _args, context) => calledState(device, await liveOf(device, context)).state,
       }),
       reason: t.string({
         nullable: true,
         description: 'Machine-readable why for the state.',
-        resolve: async (device, _args, context) => {
-          const live = await liveOf(device, context);
-          return live === undefined ? stateWithoutOwner(device).reason : live.reason;
-        },
+        resolve: async (device, _args, context) => calledState(device, await liveOf(device, context)).reason,
       }),
       node: t.string({
         nullable: true,

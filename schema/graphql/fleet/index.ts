@@ -1,5 +1,6 @@
 import { CONNECTED_STATES, DEVICE_STATES, type DeviceState } from '../../domain/index.ts';
 import type { Kit, StateCountShape } from '../builder.ts';
+import { addFleetHistory, fillHistory, historyStart } from './history.ts';
 
 /** Counts per state that add up to `devices`: what nobody has spoken for is UNKNOWN. Pure. */
 export function stateCounts(known: ReadonlyMap<DeviceState, number>, devices: number): StateCountShape[] {
@@ -13,6 +14,7 @@ export function stateCounts(known: ReadonlyMap<DeviceState, number>, devices: nu
 
 export function addFleet(kit: Kit): void {
   const { builder } = kit;
+  const { Span, History } = addFleetHistory(kit);
   builder.objectType('StateCount', {
     description: 'How many devices are in a state.',
     fields: (t) => ({
@@ -36,6 +38,17 @@ export function addFleet(kit: Kit): void {
       backlog: t.exposeInt('backlog', { description: 'Messages accepted and not yet ended.' }),
       sentPerMinute: t.exposeFloat('sentPerMinute', { description: 'Messages the provider took, over the last full minute.' }),
       failedPerMinute: t.exposeFloat('failedPerMinute', { description: 'Messages that failed or died, over the last full minute.' }),
+      history: t.field({
+        type: History,
+        description: 'The last hour by minutes, or the last day by hours.',
+        complexity: { field: 5, multiplier: 2 },
+        args: { span: t.arg({ type: Span, required: true, defaultValue: 'HOUR', description: 'how far back' }) },
+        resolve: async (_fleet, { span }, context) => {
+          const now = context.now();
+          const { grain, fromMs } = historyStart(span, now);
+          return fillHistory(span, now, await context.fleet.history(context.viewer.tenantId, grain, fromMs));
+        },
+      }),
     }),
   });
   builder.queryField('fleet', (t) =>

@@ -42,7 +42,7 @@ export function addCancelMessage(kit: Kit): void {
             const message = `expected a message that is still QUEUED: it is ${outcome.message.state}`;
             throw new Refusal([problem('NOT_CANCELLABLE', ['input', 'messageId'], message)]);
           }
-          context.audit({ viewer: context.viewer, action: 'cancelMessage', subject: id });
+          await context.audit({ viewer: context.viewer, action: 'cancelMessage', subject: id });
           return { message: outcome.message };
         }),
     }),

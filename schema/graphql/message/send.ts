@@ -81,6 +81,8 @@ export async function sendMessage(input: SendInput, context: GraphqlContext): Pr
     const outcome = await context.accept.send(item);
     switch (outcome.kind) {
       case 'accepted':
+        // written down with others, later: a send does not wait for it
+        void context.audit({ viewer: context.viewer, action: 'sendMessage', subject: item.id });
         return { message: freshMessage(item, outcome.seq, context.now()), held: outcome.paused, replayed: false };
       case 'replayed': {
         const message = await context.loaders.message(outcome.id);

@@ -13,7 +13,7 @@ export function addMessageType(kit: Kit): void {
         type: 'Device',
         description: 'The device that sends it.',
         resolve: async (message, _args, context) => {
-          const device = await context.loaders.device(message.deviceId);
+          const device = await context.loaders.deviceEver(message.deviceId);
           if (device === null) throw new Error(`message ${message.id}: its device ${message.deviceId} is gone`);
           return device;
         },

@@ -78,7 +78,7 @@ export function addNode(kit: Kit): void {
           const id = nodeName(String(input.nodeId));
           const node = await context.nodes.drain(id);
           if (typeof node === 'string') throw new Refusal([nodeProblem(node)]);
-          context.audit({ viewer: context.viewer, action: 'drainNode', subject: id });
+          await context.audit({ viewer: context.viewer, action: 'drainNode', subject: id });
           return { node };
         }),
     }),

@@ -1,7 +1,8 @@
 import type { Kit } from '../builder.ts';
 import type { TenantRow } from '../context.ts';
+import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { attempt, problem, Refusal, type Refused } from '../problems.ts';
-import { createChecks } from '../validate.ts';
+import { argumentId, createChecks } from '../validate.ts';
 import { addApiKeys } from './api-keys.ts';
 
 type TenantAnswer = ({ readonly tenant: TenantRow } & Refused) | Refused;
@@ -21,7 +22,7 @@ export function addTenant(kit: Kit): void {
   builder.node('Tenant', {
     description: 'A business. Nothing of one tenant is ever visible to another.',
     id: { resolve: (tenant) => tenant.id },
-    loadOne: async (id, context) => (id === context.viewer.tenantId ? context.access.tenant(id) : null),
+    loadOne: async (id, context) => (id === context.viewer.tenantId ? context.accessReads.tenant(id) : null),
     fields: (t) => ({
       name: t.exposeString('name', { description: 'Its name, unique in the installation.' }),
       timeZone: t.exposeString('timeZone', { description: 'IANA time zone of its windows.' }),
@@ -69,10 +70,26 @@ export function addTenant(kit: Kit): void {
           if (tenant === 'NAME_TAKEN') {
             throw new Refusal([problem('NAME_TAKEN', ['input', 'name'], 'expected a name that no other tenant has')]);
           }
-          context.audit({ viewer: context.viewer, action: 'createTenant', subject: tenant.id });
+          await context.audit({ viewer: context.viewer, tenantId: tenant.id, action: 'createTenant', subject: tenant.id });
           return { tenant };
         }),
     }),
+  );
+  builder.queryField('tenants', (t) =>
+    t.connection(
+      {
+        type: 'Tenant',
+        description: 'All tenants, oldest first. Only with the installation’s own key.',
+        authScopes: { installation: true },
+        complexity: (args) => listCost(args),
+        resolve: async (_root, args, context) => {
+          const after = args.after === null || args.after === undefined ? null : argumentId('Tenant', 'after', args.after);
+          return connectionOf(await context.accessReads.tenantPage({ after, limit: limitOf(args) }), (row) => row.id, args);
+        },
+      },
+      { name: 'TenantConnection', description: 'A page of the list.' },
+      { name: 'TenantEdge', description: 'One place in the list.' },
+    ),
   );
   addApiKeys(kit);
 }

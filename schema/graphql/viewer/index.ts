@@ -6,6 +6,7 @@ export function addViewer(kit: Kit): void {
   builder.objectType('Viewer', {
     description: 'Who asks: the key of this request and the tenant it acts in.',
     fields: (t) => ({
+      keyId: t.id({ description: 'Id of the key.', resolve: (viewer) => `ApiKey:${viewer.keyId}` }),
       keyName: t.exposeString('keyName', { description: 'Name of the key.' }),
       scopes: t.field({
         type: [kit.Scope],
@@ -17,7 +18,7 @@ export function addViewer(kit: Kit): void {
         type: 'Tenant',
         description: 'The tenant it acts in.',
         resolve: async (viewer, _args, context) => {
-          const tenant = await context.access.tenant(viewer.tenantId);
+          const tenant = await context.accessReads.tenant(viewer.tenantId);
           if (tenant === null) throw new Error(`tenant ${viewer.tenantId} of key ${viewer.keyId} is gone`);
           return tenant;
         },
