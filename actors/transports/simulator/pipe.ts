@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Clock } from '../../../ops/lifecycle/index.ts';
 import { createLineSplitter, type FromPhones, type ToPhones } from './wire.ts';
 
 /**
@@ -7,14 +8,24 @@ import { createLineSplitter, type FromPhones, type ToPhones } from './wire.ts';
  * I1  The `mayGo` of a frame is asked in the tick in which its bytes are handed to the socket, nothing awaited between.
  * I2  One write is under way at a time and none is longer than WRITE_LIMIT, so that a process frozen here holds back few bytes
  *     whose permission was asked before it froze.
+ * I3  The clocks are read again when the bytes are ready, right before the write: when asking and encoding took longer than FREEZE_MS
+ *     (the process was stopped, collected garbage, had no processor), everything is asked again. A lease's margin is much longer than
+ *     FREEZE_MS, so what may go at the asking may go at the reading. What is left is a stop between that reading and the system call,
+ *     some microseconds, and bytes that the kernel has: of those the phone drops what it knows (docs/ownership.md).
  */
 export interface Pipe {
   /** connected and not lost */
   readonly up: boolean;
-  /** queues a frame; it is left out when `mayGo` answers false at the moment of writing */
-  put(frame: ToPhones, mayGo?: () => boolean): void;
+  /** queues a frame; it is left out when `mayGo` answers false at the moment of writing (it may be asked more than once) */
+  put(frame: ToPhones, permit?: Permit): void;
   /** flushes what may still go, then closes without saying `lost` */
   end(): Promise<void>;
+}
+
+export interface Permit {
+  mayGo(): boolean;
+  /** the bytes are handed to the socket */
+  went(): void;
 }
 
 export interface PipeEvents {
@@ -26,27 +37,53 @@ export interface PipeEvents {
 
 const WRITE_LIMIT = 64 * 1024;
 const DIAL_TIMEOUT_MS = 5000;
+/** Guess; far below any margin, far above what a write takes. */
+const FREEZE_MS = 10;
 
-export function createPipe(socket: Socket, events: PipeEvents): Pipe {
-  let queue: { readonly line: string; readonly mayGo: (() => boolean) | undefined }[] = [];
+interface Queued {
+  readonly line: string;
+  readonly permit: Permit | undefined;
+}
+
+export function createPipe(socket: Socket, events: PipeEvents, clock: Pick<Clock, 'monotonic' | 'wall'>): Pipe {
+  let queue: Queued[] = [];
   let state: 'dialling' | 'up' | 'ended' = 'dialling';
   let scheduled = false;
   let writing = false;
 
+  /** takes frames off the queue that may go as of now; the others are left out for good */
+  const take = (limit: number): Queued[] => {
+    const going: Queued[] = [];
+    let length = 0;
+    let taken = 0;
+    for (const entry of queue) {
+      if (length >= limit) break;
+      taken += 1;
+      if (entry.permit?.mayGo() === false) continue;
+      going.push(entry);
+      length += entry.line.length;
+    }
+    queue = queue.length === taken ? [] : queue.slice(taken);
+    return going;
+  };
   const flush = (): void => {
     scheduled = false;
     if (state !== 'up' || writing) return;
-    let bytes = '';
-    let taken = 0;
-    for (const entry of queue) {
-      if (bytes.length >= WRITE_LIMIT) break;
-      taken += 1;
-      if (entry.mayGo === undefined || entry.mayGo()) bytes += entry.line;
+    for (let limit = WRITE_LIMIT; ; limit /= 4) {
+      const monotonic = clock.monotonic();
+      const wall = clock.wall();
+      const going = take(limit);
+      if (going.length === 0) return;
+      const bytes = Buffer.from(going.map((entry) => entry.line).join(''));
+      writing = true;
+      if (clock.monotonic() - monotonic < FREEZE_MS && clock.wall() - wall < FREEZE_MS) {
+        /* hold point */ socket.write(bytes, written);
+        for (const { permit } of going) permit?.went();
+        return;
+      }
+      writing = false;
+      queue = [...going, ...queue];
     }
-    queue = queue.length === taken ? [] : queue.slice(taken);
-    if (bytes.length === 0) return;
-    writing = true;
-    /* hold point */ socket.write(bytes, written);
   };
   const written = (): void => {
     writing = false;
@@ -91,9 +128,9 @@ export function createPipe(socket: Socket, events: PipeEvents): Pipe {
     get up() {
       return state === 'up';
     },
-    put(frame, mayGo) {
+    put(frame, permit) {
       if (state === 'ended') return;
-      queue.push({ line: `${JSON.stringify(frame)}\n`, mayGo });
+      queue.push({ line: `${JSON.stringify(frame)}\n`, permit });
       schedule();
     },
     end() {

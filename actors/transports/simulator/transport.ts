@@ -106,14 +106,18 @@ export function createSimulatorTransport(deps: SimulatorDeps, options: Simulator
   };
   const dial = (): void => {
     if (ended || pipe !== undefined) return;
-    const next = createPipe(connectTcp(addressOf(deps.url)), {
-      up() {
-        failures = 0;
-        for (const session of [...sessions.values()]) open(session);
+    const next = createPipe(
+      connectTcp(addressOf(deps.url)),
+      {
+        up() {
+          failures = 0;
+          for (const session of [...sessions.values()]) open(session);
+        },
+        frame: onFrame,
+        lost: () => onLost(next),
       },
-      frame: onFrame,
-      lost: () => onLost(next),
-    });
+      clock,
+    );
     pipe = next;
   };
 
@@ -172,15 +176,20 @@ export function createSimulatorTransport(deps: SimulatorDeps, options: Simulator
       };
       session.waiting.get(key)?.settle({ kind: 'unknown', code: 'REPEATED' });
       session.waiting.set(key, entry);
-      to_.put({ k: 'send', d: device.id, e: device.epoch, i, w: whatsappIdOf(i), a, to, b }, () => {
-        if (session.waiting.get(key) !== entry) return false;
-        if (device.canAct()) {
-          entry.written = true;
-          return true;
-        }
-        entry.settle({ kind: 'not-sent', code: 'FENCED' });
-        return false;
-      });
+      to_.put(
+        { k: 'send', d: device.id, e: device.epoch, i, w: whatsappIdOf(i), a, to, b },
+        {
+          mayGo() {
+            if (session.waiting.get(key) !== entry) return false;
+            if (device.canAct()) return true;
+            entry.settle({ kind: 'not-sent', code: 'FENCED' });
+            return false;
+          },
+          went() {
+            entry.written = true;
+          },
+        },
+      );
     });
   };
   const close = (session: Session, code: string): void => {
