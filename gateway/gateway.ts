@@ -92,7 +92,7 @@ function openApi(
     telemetry,
     forgetKey: (keyId) => auth.forget(keyId),
   });
-  return { executor: createExecutor({ schema: buildSchema(), services, telemetry }), auth };
+  return { executor: createExecutor({ schema: buildSchema(), services, clock, telemetry }), auth };
 }
 
 /** Device sockets; their frames come over this gateway's own channel on the shared subscriber. */
@@ -168,7 +168,7 @@ export async function startGateway(
   lifetime.add('hub', () => hub.close());
   const server = createServer({ clock, dice, telemetry });
   server.websocket('/graphql', hub.behaviour);
-  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth, telemetry }), { bodyLimitBytes: HTTP_BODY_BYTES });
+  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth, clock, telemetry }), { bodyLimitBytes: HTTP_BODY_BYTES });
   server.websocket('/link', link.behaviour);
   server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));
   server.http('GET', '/live', () => ({ status: 200, headers: json, body: '{"live":true}' }));

@@ -2,7 +2,7 @@ import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Span, Telemetry } from '../../ops/telemetry/index.ts';
 import { FlotillaError, type MessageEventRecord } from '../../schema/domain/index.ts';
 import type { AcceptItem, AcceptOutcome } from '../../schema/sql/index.ts';
-import { isAway, unavailable } from '../system/index.ts';
+import { isAway, neverReached, unavailable } from '../system/index.ts';
 
 /**
  * Group commit of accepted messages.
@@ -13,12 +13,13 @@ import { isAway, unavailable } from '../system/index.ts';
  * A1 An `accepted` answer is given only after the commit.
  * A2 What happens after the commit (mailbox, live event) never fails or delays the answer; what is lost there is refilled by the owner.
  * A3 Items of one device are committed in the order of their `send` calls: a device is in at most one batch under way.
- * A4 A `send` settles within `waitMs`, whatever Postgres does. Waiting items are then withdrawn; of items under way the outcome is not
- *    known, and the error says so.
+ * A4 A `send` settles within `waitMs`, and by the request's own deadline, whatever Postgres does. Waiting items are then withdrawn; of items
+ *    under way the outcome is not known, and the error says so. Only a refused connection is told as "certainly not stored".
  * A5 One item that the statement cannot take fails alone: the batch is split and tried again.
  */
 export interface Accept {
-  send(item: AcceptItem): Promise<AcceptOutcome>;
+  /** `deadline`: monotonic ms by which the request wants its answer */
+  send(item: AcceptItem, deadline?: number): Promise<AcceptOutcome>;
   /** items waiting or under way */
   pending(): number;
   /** resolves when nothing is pending; used by drain */
@@ -53,7 +54,7 @@ export const ACCEPT_DEFAULTS: AcceptOptions = {
   maxBatch: 1000,
   maxInFlight: 2,
   maxWaiting: 20_000,
-  waitMs: 900,
+  waitMs: 800,
   againTries: 8,
   againMs: 25,
 };
@@ -70,7 +71,7 @@ interface Entry {
   reject(error: unknown): void;
 }
 
-const SWEEP_MS = 50;
+const SWEEP_MS = 25;
 
 export function createAccept(deps: AcceptDeps, given: Partial<AcceptOptions> = {}): Accept {
   const { clock, telemetry } = deps;
@@ -105,7 +106,8 @@ export function createAccept(deps: AcceptDeps, given: Partial<AcceptOptions> = {
   const sweep = (): void => {
     const now = clock.monotonic();
     for (const entry of unsettled) {
-      if (entry.deadline > now) break;
+      // requests bring deadlines of their own: not in order
+      if (entry.deadline > now) continue;
       telemetry.count('messages.rejected', 1, { code: 'UNAVAILABLE' });
       fail(entry, entry.started ? outcomeUnknown() : unavailable('the ledger'));
     }
@@ -184,7 +186,7 @@ export function createAccept(deps: AcceptDeps, given: Partial<AcceptOptions> = {
     if (isAway(error)) {
       telemetry.log.warn('accept.away', { items: batch.length }, error);
       telemetry.count('messages.rejected', batch.length, { code: 'UNAVAILABLE' });
-      for (const entry of batch) fail(entry, outcomeUnknown(error));
+      for (const entry of batch) fail(entry, neverReached(error) ? unavailable('the ledger', error) : outcomeUnknown(error));
       return;
     }
     const [only] = batch;
@@ -248,7 +250,7 @@ export function createAccept(deps: AcceptDeps, given: Partial<AcceptOptions> = {
   };
 
   return {
-    send(item) {
+    send(item, by = Number.POSITIVE_INFINITY) {
       if (waiting.length >= options.maxWaiting) {
         telemetry.count('limit.rejected', 1, { limit: 'accept_queue' });
         return Promise.reject(unavailable('the ledger'));
@@ -258,7 +260,7 @@ export function createAccept(deps: AcceptDeps, given: Partial<AcceptOptions> = {
         : undefined;
       const traced = span === undefined || span.traceparent === '' ? null : span.traceparent;
       return new Promise((resolve, reject) => {
-        const deadline = clock.monotonic() + options.waitMs;
+        const deadline = Math.min(clock.monotonic() + options.waitMs, by);
         const stored = { ...item, traceparent: traced };
         const entry: Entry = { item: stored, span, deadline, started: false, settled: false, tries: 0, resolve, reject };
         unsettled.add(entry);
@@ -278,5 +280,5 @@ export function createAccept(deps: AcceptDeps, given: Partial<AcceptOptions> = {
 /** The statement may have been committed: with an idempotency key a repeat is safe. */
 function outcomeUnknown(cause?: unknown): FlotillaError {
   const message = 'the ledger did not answer in time, the message may have been stored: repeat with the same idempotencyKey';
-  return new FlotillaError('retryable', 'UNAVAILABLE', message, { cause, retryAfterMs: 1000 });
+  return new FlotillaError('retryable', 'UNAVAILABLE', message, { cause, retryAfterMs: 1000, outcomeUnknown: true });
 }

@@ -10,7 +10,8 @@ import { hashOf, secretOf } from './keys.ts';
  * Who asks. Owns a short cache of keys and tenants; the truth is in Postgres.
  *
  * K1 A revoked or expired key stops within `cacheMs`, on every gateway; `forget` makes it stop at once on this one.
- * K2 While Postgres is away, a key that was good less than `staleMs` ago stays good (walls go on), unless it is expired.
+ * K2 While Postgres is away, a key that was good less than `staleMs` ago stays good (walls go on), unless it is expired. It is not waited for
+ *    then longer than `freshWaitMs`: the rest of the request's patience is for what it wants to do. A late answer still counts for the next one.
  * K3 An address that fails too often is answered without looking anything up; keys that are in the cache still pass.
  */
 export interface Authenticator {
@@ -25,6 +26,8 @@ export interface AuthRequest {
   /** the `x-flotilla-tenant` header: name or id of a tenant; only the installation's key may name another than its own */
   readonly tenant?: string | undefined;
   readonly remote: string;
+  /** monotonic ms by which the answer is wanted */
+  readonly deadline?: number;
 }
 
 export interface AuthFailure {
@@ -59,6 +62,7 @@ export interface AuthOptions {
   readonly defaultTenant: string;
   readonly cacheMs?: number;
   readonly staleMs?: number;
+  readonly freshWaitMs?: number;
   readonly maxCached?: number;
   readonly failures?: Partial<FailureOptions>;
 }
@@ -80,10 +84,20 @@ interface Cached<T> {
   readonly at: number;
 }
 
-/** Looks values up once per `cacheMs`, one lookup at a time per key; serves what it has for `staleMs` while the source is away. */
-function createCache<T>(clock: Clock, cacheMs: number, staleMs: number, maxCached: number) {
+/** How long a fresher answer is waited for when there is one from a while ago. */
+const FRESH_WAIT_MS = 150;
+
+interface CacheOptions {
+  readonly cacheMs: number;
+  readonly staleMs: number;
+  readonly freshWaitMs: number;
+  readonly maxCached: number;
+}
+
+/** Looks values up once per `cacheMs`, one lookup at a time per key; serves what it has for `staleMs` while the source is away or slow. */
+function createCache<T>(clock: Clock, { cacheMs, staleMs, freshWaitMs, maxCached }: CacheOptions) {
   const cache = new Map<string, Cached<T>>();
-  const under = new Map<string, Promise<T | null>>();
+  const under = new Map<string, { readonly answer: Promise<T | null>; readonly since: number }>();
   const keep = (key: string, value: T | null): void => {
     cache.delete(key);
     cache.set(key, { value, at: clock.monotonic() });
@@ -91,6 +105,21 @@ function createCache<T>(clock: Clock, cacheMs: number, staleMs: number, maxCache
       const oldest = cache.keys().next().value;
       if (oldest !== undefined) cache.delete(oldest);
     }
+  };
+  const look = (key: string, read: () => Promise<T | null>): { readonly answer: Promise<T | null>; readonly since: number } => {
+    const known = under.get(key);
+    if (known !== undefined) return known;
+    const answer = read()
+      .then((value) => {
+        keep(key, value);
+        return value;
+      })
+      .finally(() => under.delete(key));
+    // somebody may have stopped waiting for it
+    answer.catch(() => {});
+    const pending = { answer, since: clock.monotonic() };
+    under.set(key, pending);
+    return pending;
   };
   return {
     fresh(key: string): Cached<T> | undefined {
@@ -100,22 +129,14 @@ function createCache<T>(clock: Clock, cacheMs: number, staleMs: number, maxCache
     async get(key: string, read: () => Promise<T | null>): Promise<T | null> {
       const hit = this.fresh(key);
       if (hit !== undefined) return hit.value;
-      let pending = under.get(key);
-      if (pending === undefined) {
-        pending = read()
-          .then((value) => {
-            keep(key, value);
-            return value;
-          })
-          .catch((error: unknown) => {
-            const old = cache.get(key);
-            if (isAway(error) && old !== undefined && clock.monotonic() - old.at < staleMs) return old.value;
-            throw error;
-          })
-          .finally(() => under.delete(key));
-        under.set(key, pending);
-      }
-      return pending;
+      const old = cache.get(key);
+      const { answer, since } = look(key, read);
+      const usable = old !== undefined && clock.monotonic() - old.at < staleMs ? old : undefined;
+      if (usable === undefined) return answer;
+      return new Promise((resolve, reject) => {
+        const cancel = clock.after(Math.max(0, since + freshWaitMs - clock.monotonic()), () => resolve(usable.value), { background: true });
+        answer.then(resolve, (error: unknown) => (isAway(error) ? resolve(usable.value) : reject(error))).finally(cancel);
+      });
     },
     drop(matches: (value: T) => boolean): void {
       for (const [key, entry] of cache) if (entry.value !== null && matches(entry.value)) cache.delete(key);
@@ -127,19 +148,24 @@ export function createAuthenticator(deps: AuthDeps, options: AuthOptions): Authe
   const { clock, telemetry } = deps;
   const guard = createGuard(clock, 'the key store');
   const cacheMs = options.cacheMs ?? 1500;
-  const keys = createCache<StoredKey>(clock, cacheMs, options.staleMs ?? 60_000, options.maxCached ?? 10_000);
-  const tenants = createCache<TenantRow>(clock, cacheMs * 4, options.staleMs ?? 60_000, options.maxCached ?? 10_000);
+  const cached = {
+    staleMs: options.staleMs ?? 60_000,
+    freshWaitMs: options.freshWaitMs ?? FRESH_WAIT_MS,
+    maxCached: options.maxCached ?? 10_000,
+  };
+  const keys = createCache<StoredKey>(clock, { ...cached, cacheMs });
+  const tenants = createCache<TenantRow>(clock, { ...cached, cacheMs: cacheMs * 4 });
   const failures = createFailures(clock, options.failures);
 
-  const findTenant = (named: string): Promise<TenantRow | null> => {
+  const findTenant = (named: string, deadline: number | undefined): Promise<TenantRow | null> => {
     const id = named.replace(/^Tenant:/, '').toLowerCase();
-    return tenants.get(named, () => guard(() => deps.findTenant(isUuid(id) ? { id } : { name: named })));
+    return tenants.get(named, () => guard(() => deps.findTenant(isUuid(id) ? { id } : { name: named }), deadline));
   };
 
-  const viewerOf = async (key: StoredKey, tenant: string | undefined): Promise<Viewer | AuthFailure> => {
+  const viewerOf = async (key: StoredKey, { tenant, deadline }: AuthRequest): Promise<Viewer | AuthFailure> => {
     const base = { keyId: key.id, keyName: key.name, scopes: new Set(SCOPES.filter((scope: Scope) => key.scopes.includes(scope))) };
     if (key.tenantId !== null && (tenant === undefined || tenant === '')) return { ...base, tenantId: key.tenantId, installation: false };
-    const wanted = await findTenant(tenant === undefined || tenant === '' ? options.defaultTenant : tenant);
+    const wanted = await findTenant(tenant === undefined || tenant === '' ? options.defaultTenant : tenant, deadline);
     if (wanted === null || (key.tenantId !== null && wanted.id !== key.tenantId)) {
       return { code: 'FORBIDDEN', status: 403, message: 'x-flotilla-tenant: expected the name or id of a tenant this key may act in' };
     }
@@ -153,7 +179,8 @@ export function createAuthenticator(deps: AuthDeps, options: AuthOptions): Authe
   };
 
   return {
-    async authenticate({ authorization, tenant, remote }) {
+    async authenticate(request) {
+      const { authorization, remote, deadline } = request;
       const secret = authorization === undefined ? null : secretOf(authorization);
       if (secret === null) return UNAUTHENTICATED;
       const hash = hashOf(secret);
@@ -169,9 +196,9 @@ export function createAuthenticator(deps: AuthDeps, options: AuthOptions): Authe
         };
       }
       try {
-        const key = await keys.get(cacheKey, () => guard(() => deps.findKey(hash)));
+        const key = await keys.get(cacheKey, () => guard(() => deps.findKey(hash), deadline));
         if (key === null || (key.expiresAt !== null && key.expiresAt <= clock.wall())) return refuse(remote);
-        return await viewerOf(key, tenant);
+        return await viewerOf(key, request);
       } catch (error) {
         if (isAway(error)) return UNAVAILABLE;
         throw error;

@@ -57,7 +57,12 @@ function apiOn(sql: Sql) {
     telemetry,
     forgetKey: () => {},
   });
-  return createGraphqlHttp({ executor: createExecutor({ schema: buildSchema(), services, telemetry }), auth: viewers, telemetry });
+  return createGraphqlHttp({
+    executor: createExecutor({ schema: buildSchema(), services, clock: systemClock, telemetry }),
+    auth: viewers,
+    clock: systemClock,
+    telemetry,
+  });
 }
 
 describe.each([
@@ -92,7 +97,7 @@ describe.each([
 it('the audits of the GraphQL-over-HTTP specification pass over the wire', async () => {
   const server = createGateway({ clock: systemClock, dice: systemDice, telemetry });
   const executor = testExecutor(async (item) => ({ kind: 'accepted', id: item.id, seq: 1, paused: false }));
-  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth: viewers, telemetry }));
+  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth: viewers, clock: systemClock, telemetry }));
   const { port } = await server.listen('127.0.0.1', 0);
   const results = await auditServer({ url: `http://127.0.0.1:${port}/graphql` });
   await server.drain({ windowMs: 0, deadlineMs: 500 });

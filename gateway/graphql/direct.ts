@@ -51,8 +51,8 @@ function readParams(text: string): Params | null {
   return parsed as unknown as Params;
 }
 
-/** Answers the request, or null: the general way has to. */
-export async function answerDirectly(executor: Executor, request: HttpRequest, viewer: Viewer): Promise<HttpAnswer | null> {
+/** Answers the request, or null: the general way has to. `waitMs`: what is left of its patience. */
+export async function answerDirectly(executor: Executor, request: HttpRequest, viewer: Viewer, waitMs: number): Promise<HttpAnswer | null> {
   if (request.method !== 'POST' || request.query !== '') return null;
   if (!/^application\/json(\s*;\s*charset=utf-8)?$/i.test(request.headers['content-type'] ?? '')) return null;
   const wanted = negotiate(request.headers['accept']);
@@ -63,7 +63,7 @@ export async function answerDirectly(executor: Executor, request: HttpRequest, v
   if (!isRejected(operation) && operation.type === 'subscription') return null;
   const result: ExecutionResult = isRejected(operation)
     ? { errors: operation.errors }
-    : await executor.run(operation, params.variables, executor.contextFor(viewer, { traceparent: request.headers['traceparent'] }));
+    : await executor.run(operation, params.variables, executor.contextFor(viewer, { traceparent: request.headers['traceparent'], waitMs }));
   // a wrong request is 400, except that a client which asks for application/json by name gets 200 (GraphQL over HTTP)
   const refused = result.data === undefined && !(wanted.byName && wanted.type === JSON_TYPE);
   return { status: refused ? 400 : 200, headers: { 'content-type': `${wanted.type}; charset=utf-8` }, body: JSON.stringify(result) };

@@ -35,7 +35,11 @@ export function createMask(log: Log): (error: unknown) => GraphQLError {
       return error instanceof GraphQLError ? error : cause;
     }
     if (cause instanceof FlotillaError && cause.policy === 'retryable') {
-      return new GraphQLError(cause.message, { ...place, extensions: { code: 'UNAVAILABLE', retryAfterMs: cause.retryAfterMs ?? 1000 } });
+      const unknown = cause.outcomeUnknown ? { outcomeUnknown: true } : {};
+      return new GraphQLError(cause.message, {
+        ...place,
+        extensions: { code: 'UNAVAILABLE', retryAfterMs: cause.retryAfterMs ?? 1000, ...unknown },
+      });
     }
     if (isAway(cause)) {
       return new GraphQLError('a dependency is not available: ask again', {

@@ -1,6 +1,8 @@
 import { type DocumentNode, type ExecutionResult, execute, GraphQLSchema, type OperationDefinitionNode, subscribe } from 'graphql';
+import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { createLoaders, type GraphqlContext, type GraphqlServices, type Viewer } from '../../schema/graphql/index.ts';
+import { REQUEST_WAIT_MS, tooLate } from '../system/index.ts';
 import { createMask, maskResult } from './errors.ts';
 import { OPERATION_LIMITS, type OperationLimits } from './limits.ts';
 import { createOperations, type Operation, type OperationRequest, type Rejected } from './operation.ts';
@@ -12,10 +14,12 @@ import { createOperations, type Operation, type OperationRequest, type Rejected 
  * X2 No answer holds an error that `mask` has not seen.
  * X3 A mutation of `sendMessage` fields only is started in document order and waits for one commit instead of one per field. The spec asks
  *    for fields one after the other; the order of acceptance is that of the document all the same (gateway/accept A3).
+ * X4 A query or mutation is answered by its deadline and GRACE_MS, whatever it waits for, one thing after the other or many at once.
  */
 export interface Executor {
   validateOperation(request: OperationRequest): Operation | Rejected;
-  contextFor(viewer: Viewer, request?: { readonly traceparent?: string | undefined }): GraphqlContext;
+  /** `waitMs`: what is left of the request's patience (REQUEST_WAIT_MS in all) */
+  contextFor(viewer: Viewer, request?: { readonly traceparent?: string | undefined; readonly waitMs?: number }): GraphqlContext;
   /** a query or a mutation; never rejects */
   run(operation: Operation, variables: Variables, context: GraphqlContext): Promise<ExecutionResult>;
   /** a subscription: its source stream already mapped to results; a result with errors when it cannot start */
@@ -29,11 +33,15 @@ export type Variables = Readonly<Record<string, unknown>> | null | undefined;
 export interface ExecutorDeps {
   readonly schema: GraphQLSchema;
   readonly services: GraphqlServices;
+  readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
 
+/** What gateway/accept and the guards say by the deadline is more exact than what is said here, so it goes first. */
+const GRACE_MS = 100;
+
 export function createExecutor(deps: ExecutorDeps, options: { readonly limits?: OperationLimits } = {}): Executor {
-  const { schema, services, telemetry } = deps;
+  const { schema, services, clock, telemetry } = deps;
   const operations = createOperations(schema, options.limits ?? OPERATION_LIMITS, telemetry);
   const mask = createMask(telemetry.log);
   const atOnce = concurrentMutations(schema);
@@ -55,19 +63,30 @@ export function createExecutor(deps: ExecutorDeps, options: { readonly limits?: 
     mask,
     validateOperation: operations.validateOperation,
     contextFor(viewer, request) {
-      return { ...services, viewer, loaders: createLoaders(services.ledger, viewer.tenantId), traceparent: request?.traceparent };
+      const deadline = clock.monotonic() + (request?.waitMs ?? REQUEST_WAIT_MS);
+      return {
+        ...services,
+        viewer,
+        loaders: createLoaders(services.ledger, viewer.tenantId),
+        traceparent: request?.traceparent,
+        deadline,
+      };
     },
     async run(operation, variables, context) {
       const document = asQuery(operation);
       const operationName = operation.node.name?.value;
       try {
-        const result = await execute({
-          schema: document === null || atOnce === null ? schema : atOnce,
-          document: document === null || atOnce === null ? operation.document : document,
-          contextValue: context,
-          variableValues: variables,
-          operationName,
-        });
+        const result = await byDeadline(
+          clock,
+          (context.deadline ?? clock.monotonic() + REQUEST_WAIT_MS) + GRACE_MS,
+          execute({
+            schema: document === null || atOnce === null ? schema : atOnce,
+            document: document === null || atOnce === null ? operation.document : document,
+            contextValue: context,
+            variableValues: variables,
+            operationName,
+          }),
+        );
         return maskResult(result, mask);
       } catch (error) {
         return { errors: [mask(error)] };
@@ -88,6 +107,15 @@ export function createExecutor(deps: ExecutorDeps, options: { readonly limits?: 
       }
     },
   };
+}
+
+/** X4. @throws FlotillaError retryable once the deadline (monotonic ms) has passed */
+function byDeadline<T>(clock: Clock, deadline: number, work: Promise<T> | T): Promise<T> | T {
+  if (!(work instanceof Promise)) return work;
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(Math.max(0, deadline - clock.monotonic()), () => reject(tooLate('the ledger')), { background: true });
+    work.then(resolve, reject).finally(cancel);
+  });
 }
 
 async function* masked(

@@ -1,5 +1,6 @@
 import { auditServer } from 'graphql-http';
 import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../ops/lifecycle/index.ts';
 import type { AcceptItem, AcceptOutcome } from '../../schema/sql/index.ts';
 import { createGraphqlHttp } from './http.ts';
 import { DEVICE, testExecutor, testRequest, testTelemetry, testViewer } from './testing.ts';
@@ -14,7 +15,7 @@ function handler(accept = accepted, lines: string[] = []) {
         : ({ code: 'UNAUTHENTICATED', status: 401, message: 'expected a key' } as const),
     forget: () => {},
   };
-  return createGraphqlHttp({ executor: testExecutor(accept, lines), auth, telemetry: testTelemetry(lines) });
+  return createGraphqlHttp({ executor: testExecutor(accept, lines), auth, clock: systemClock, telemetry: testTelemetry(lines) });
 }
 
 async function post(body: unknown, headers: Record<string, string> = {}, run = handler()) {

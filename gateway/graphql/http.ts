@@ -1,9 +1,11 @@
 import { type ExecutionArgs, GraphQLError } from 'graphql';
 import { createYoga, type Plugin } from 'graphql-yoga';
+import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import type { GraphqlContext, Viewer } from '../../schema/graphql/index.ts';
 import { type Authenticator, type AuthFailure, isAuthFailure } from '../auth/index.ts';
 import type { HttpAnswer, HttpHandler, HttpRequest } from '../server/index.ts';
+import { REQUEST_WAIT_MS } from '../system/index.ts';
 import { answerDirectly } from './direct.ts';
 import { requestError } from './errors.ts';
 import type { Executor, Variables } from './executor.ts';
@@ -21,12 +23,15 @@ import { isRejected, type Operation } from './operation.ts';
 export interface GraphqlHttpDeps {
   readonly executor: Executor;
   readonly auth: Authenticator;
+  readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
 
 interface ServerContext {
   readonly viewer: Viewer;
   readonly traceparent: string | undefined;
+  /** what is left of the request's patience for the operation */
+  readonly waitMs: number;
   /** what the hooks found; an object of its own, because yoga copies the context */
   readonly verdict: Verdict;
 }
@@ -82,7 +87,7 @@ function yogaOf(executor: Executor) {
   };
   return createYoga<ServerContext, GraphqlContext>({
     schema: executor.schema,
-    context: (initial) => executor.contextFor(initial.viewer, { traceparent: initial.traceparent }),
+    context: (initial) => executor.contextFor(initial.viewer, { traceparent: initial.traceparent, waitMs: initial.waitMs }),
     plugins: [rules],
     maskedErrors: { maskError: (error) => executor.mask(error) },
     parserAndValidationCache: false,
@@ -155,18 +160,18 @@ async function answerOf(response: Response, statusWhenRefused: number | undefine
 
 /** The handler of `/graphql` for every method. */
 export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
-  const { executor, auth } = deps;
+  const { executor, auth, clock } = deps;
   const yoga = yogaOf(executor);
   const graphiql = createGraphiql();
 
-  const run = async (request: HttpRequest, viewer: Viewer): Promise<HttpAnswer> => {
+  const run = async (request: HttpRequest, viewer: Viewer, waitMs: number): Promise<HttpAnswer> => {
     const headers = { ...request.headers };
     delete headers['content-length'];
     const init: RequestInit = { method: request.method, headers, signal: request.signal };
     if (request.method === 'POST') init.body = (await request.body(HTTP_BODY_BYTES)).toString('utf8');
     const url = `http://gateway/graphql${request.query === '' ? '' : `?${request.query}`}`;
     const verdict: Verdict = { refused: false };
-    const context: ServerContext = { viewer, traceparent: request.headers['traceparent'], verdict };
+    const context: ServerContext = { viewer, traceparent: request.headers['traceparent'], waitMs, verdict };
     const response = await yoga.fetch(new yoga.fetchAPI.Request(url, init), context);
     // GraphQL over HTTP: a wrong request is 400, except that a client which asks for application/json by name gets 200
     const type = response.headers.get('content-type') ?? '';
@@ -182,15 +187,19 @@ export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
     if (request.method !== 'GET' && request.method !== 'POST') {
       return { ...errorAnswer(405, 'BAD_REQUEST', 'expected GET or POST'), headers: { allow: 'GET, POST', 'content-type': JSON_TYPE } };
     }
+    const began = clock.monotonic();
     const viewer = await auth.authenticate({
       authorization: request.headers['authorization'],
       tenant: request.headers['x-flotilla-tenant'],
       remote: request.remote,
+      deadline: began + REQUEST_WAIT_MS,
     });
+    // the body may take its time: that is not ours
+    const waitMs = began + REQUEST_WAIT_MS - clock.monotonic();
     if (isAuthFailure(viewer)) return failureAnswer(viewer);
     if (request.method === 'POST' && !/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
       return errorAnswer(415, 'BAD_REQUEST', 'expected content-type: application/json');
     }
-    return (await answerDirectly(executor, request, viewer)) ?? run(request, viewer);
+    return (await answerDirectly(executor, request, viewer, waitMs)) ?? run(request, viewer, waitMs);
   };
 }

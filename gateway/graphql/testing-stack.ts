@@ -80,8 +80,8 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     telemetry,
     forgetKey: (keyId) => auth.forget(keyId),
   });
-  const executor = createExecutor({ schema: buildSchema(), services, telemetry });
-  const handler = createGraphqlHttp({ executor, auth, telemetry });
+  const executor = createExecutor({ schema: buildSchema(), services, clock, telemetry });
+  const handler = createGraphqlHttp({ executor, auth, clock, telemetry });
   return {
     database,
     handler,

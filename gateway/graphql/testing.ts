@@ -88,7 +88,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
 }
 
 export function testExecutor(accept: (item: AcceptItem) => Promise<AcceptOutcome>, lines: string[] = []): Executor {
-  return createExecutor({ schema: buildSchema(), services: testServices(accept), telemetry: testTelemetry(lines) });
+  return createExecutor({ schema: buildSchema(), services: testServices(accept), clock: systemClock, telemetry: testTelemetry(lines) });
 }
 
 export function testRequest(overrides: Partial<Omit<HttpRequest, 'body'>> & { readonly text?: string } = {}): HttpRequest {

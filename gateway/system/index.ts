@@ -1,4 +1,4 @@
-export { createGuard, DEPENDENCY_WAIT_MS, type Guard, isAway, unavailable } from './away.ts';
+export { createGuard, DEPENDENCY_WAIT_MS, type Guard, isAway, neverReached, REQUEST_WAIT_MS, tooLate, unavailable } from './away.ts';
 export { type Readiness, readiness } from './ready.ts';
 export { checkRedis, plainAddress, problemsOf, type RedisReport } from './redis-check.ts';
 export { createSystemRoutes, type SystemDeps } from './routes.ts';

@@ -9,12 +9,20 @@ export class FlotillaError extends Error {
   readonly code: string;
   /** ms after which a retry makes sense; only with policy retryable */
   readonly retryAfterMs: number | undefined;
-  constructor(policy: ErrorPolicy, code: string, message: string, options: { cause?: unknown; retryAfterMs?: number } = {}) {
+  /** what was asked for may have been done all the same */
+  readonly outcomeUnknown: boolean;
+  constructor(
+    policy: ErrorPolicy,
+    code: string,
+    message: string,
+    options: { cause?: unknown; retryAfterMs?: number; outcomeUnknown?: boolean } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'FlotillaError';
     this.policy = policy;
     this.code = code;
     this.retryAfterMs = options.retryAfterMs;
+    this.outcomeUnknown = options.outcomeUnknown ?? false;
   }
 }
 

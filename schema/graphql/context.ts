@@ -98,7 +98,8 @@ export interface FleetReads {
 
 /** gateway/accept. Settles when the ledger has committed (or refused) the message. */
 export interface AcceptPort {
-  send(item: AcceptItem): Promise<AcceptOutcome>;
+  /** `deadline`: monotonic ms by which the request wants its answer */
+  send(item: AcceptItem, deadline?: number): Promise<AcceptOutcome>;
 }
 
 export interface NewDevice {
@@ -227,4 +228,6 @@ export interface GraphqlContext extends GraphqlServices {
   readonly loaders: GraphqlLoaders;
   /** W3C traceparent of the request, when it came with one */
   readonly traceparent?: string | undefined;
+  /** monotonic ms by which the request is to be answered */
+  readonly deadline?: number | undefined;
 }

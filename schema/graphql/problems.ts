@@ -8,6 +8,8 @@ export interface UserErrorShape {
   readonly path: readonly string[];
   /** set when the same request makes sense again after so many ms */
   readonly retryAfterMs: number | null;
+  /** absent = false */
+  readonly outcomeUnknown?: boolean;
 }
 
 export function problem(code: UserErrorCode, path: readonly string[], message: string, retryAfterMs: number | null = null): UserErrorShape {
@@ -38,7 +40,8 @@ export async function attempt<T extends object>(work: () => Promise<T>): Promise
   } catch (error) {
     if (error instanceof Refusal) return { errors: error.errors };
     if (error instanceof FlotillaError && error.policy === 'retryable') {
-      return { errors: [problem('UNAVAILABLE', ['input'], error.message, error.retryAfterMs ?? 1000)] };
+      const { message, outcomeUnknown } = error;
+      return { errors: [{ ...problem('UNAVAILABLE', ['input'], message, error.retryAfterMs ?? 1000), outcomeUnknown }] };
     }
     throw error;
   }

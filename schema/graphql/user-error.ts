@@ -11,6 +11,10 @@ export function addUserError(kit: Kit): void {
         nullable: true,
         description: 'Set when the same request makes sense again after so many ms.',
       }),
+      outcomeUnknown: t.boolean({
+        description: 'What was asked for may have been done all the same. A message: repeat with the same idempotencyKey.',
+        resolve: (error) => error.outcomeUnknown ?? false,
+      }),
     }),
   });
 }

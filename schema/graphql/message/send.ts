@@ -78,7 +78,7 @@ function freshMessage(item: AcceptItem, seq: number | null, now: number): Ledger
 export async function sendMessage(input: SendInput, context: GraphqlContext): Promise<SendAnswer> {
   return attempt(async () => {
     const item = itemOf(input, context);
-    const outcome = await context.accept.send(item);
+    const outcome = await context.accept.send(item, context.deadline);
     switch (outcome.kind) {
       case 'accepted':
         // written down with others, later: a send does not wait for it
