@@ -1,5 +1,7 @@
 import postgres from 'postgres';
+import { systemClock } from '../lifecycle/index.ts';
 import type { ConnectLog } from './log.ts';
+import { createPatience } from './patience.ts';
 
 /** A pool of connections. Counts and seqs (int8) arrive as JS numbers; `sql.unsafe(text, params, {prepare: true})` prepares a statement. */
 export type Sql = postgres.Sql<{ bigint: number }>;
@@ -12,6 +14,11 @@ export interface PostgresOptions {
   readonly log?: ConnectLog;
   /** longest run of one statement, default 15,000; 0 = no limit (migrations only) */
   readonly statementTimeoutMs?: number;
+  /**
+   * a statement without an answer for this long fails, and connections that were silent as long are destroyed; above `statementTimeoutMs`.
+   * Default: 5 s above it, none without a statement time-out
+   */
+  readonly answerTimeoutMs?: number;
   /** seconds after which an idle connection is closed; default never */
   readonly idleTimeoutSeconds?: number;
   /** default `ledger`: see connectPostgres; `general` leaves the planner as the server has it */
@@ -32,6 +39,10 @@ const int8 = {
 /** 0.05 s, 0.1 s ... 1 s. The client's own goes up to 20 s, and a server that is back after a minute would be found too late. Guess. */
 const reconnectSeconds = (failures: number): number => Math.min(0.05 * 2 ** Math.min(failures, 10), 1);
 
+const KEEP_ALIVE_SECONDS = 10;
+/** A server whose statement ran into its own limit says so; this long it may take to say it. Guess. */
+const ANSWER_EXTRA_MS = 5000;
+
 /**
  * Opens a pool (lazily: nothing is connected before the first statement).
  *
@@ -44,23 +55,31 @@ const reconnectSeconds = (failures: number): number => Math.min(0.05 * 2 ** Math
  */
 export function connectPostgres(url: string, options: PostgresOptions): Sql {
   const { log } = options;
+  const statementTimeoutMs = options.statementTimeoutMs ?? 15_000;
+  const answerTimeoutMs = options.answerTimeoutMs ?? (statementTimeoutMs === 0 ? 0 : statementTimeoutMs + ANSWER_EXTRA_MS);
+  const patience = answerTimeoutMs === 0 ? undefined : createPatience(systemClock, answerTimeoutMs);
   const connection: Record<string, string> = {
     application_name: options.applicationName,
-    statement_timeout: String(options.statementTimeoutMs ?? 15_000),
+    statement_timeout: String(statementTimeoutMs),
     idle_in_transaction_session_timeout: '5000',
     jit: 'off',
     timezone: 'UTC',
     ...(options.planner === 'general' ? {} : { enable_seqscan: 'off', enable_nestloop: 'off' }),
   };
-  return postgres(url, {
+  const sql = postgres(url, {
     max: options.max ?? 8,
     connect_timeout: 10,
     backoff: reconnectSeconds,
     ...(options.idleTimeoutSeconds === undefined ? {} : { idle_timeout: options.idleTimeoutSeconds }),
-    // connections are not recycled by age: a prepared plan is worth keeping, and a dead peer is found by TCP keep-alive
+    // connections are not recycled by age: a prepared plan is worth keeping. A dead peer of an idle connection is found by TCP keep-alive
+    // (10 s, then 10 probes a second apart), that of a busy one by `patience`
     max_lifetime: null,
+    keep_alive: KEEP_ALIVE_SECONDS,
+    ...(patience === undefined ? {} : { socket: patience.socket }),
     connection,
     types: { bigint: int8 },
     onnotice: (notice) => log?.debug('postgres.notice', { code: notice['code'] ?? null, message: notice['message'] ?? null }),
   });
+  patience?.watch(sql);
+  return sql;
 }
