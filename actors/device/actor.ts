@@ -13,7 +13,7 @@ import type { Actor, ActorOptions, ActorPorts, Line } from './ports.ts';
 import { recordOf } from './record.ts';
 import { aboutAttempt, resultOf } from './results.ts';
 
-/** CAMPAIGN_PAUSED has no end that is known: asked again this often. A result that did not count is looked at again after this. */
+/** An intent that the ledger refuses for good is asked for again after this. */
 const ASK_AGAIN_MS = 5000;
 const DOUBT_MS = 500;
 /** the ledger says "not yet" by its clock, which may be behind ours: never asked again sooner */
@@ -301,8 +301,6 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
         return true;
       case 'NOT_DUE':
         return block(head.lane, waitMs(verdict), 'RETRY_WAIT');
-      case 'CAMPAIGN_PAUSED':
-        return block(head.lane, ASK_AGAIN_MS * (0.5 + dice.next()), 'CAMPAIGN_PAUSED');
       case 'PAUSED':
       case 'QUARANTINED':
       case 'DELETED':
@@ -314,11 +312,13 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       case 'ENDED':
         unsent.delete(head.messageId);
         return drop(head);
+      case 'UNPLANNED':
       case 'SUPPRESSED':
       case 'DEAD': {
-        const cause = verdict.verdict === 'DEAD' ? 'RETRY_BUDGET' : 'RECIPIENT_SUPPRESSED';
-        if (verdict.verdict === 'DEAD') telemetry.count('dead_letters', 1, { cause });
-        host.news(self.deviceId, verdict.tenantId, { messageId: head.messageId, state: verdict.verdict, cause, attempts: verdict.attempt });
+        const { tenantId, cause, attempt: attempts } = verdict;
+        const state = verdict.verdict === 'UNPLANNED' ? 'CANCELLED' : verdict.verdict;
+        if (state === 'DEAD') telemetry.count('dead_letters', 1, { cause });
+        host.news(self.deviceId, tenantId, { messageId: head.messageId, state, cause, attempts });
         return drop(head);
       }
     }

@@ -21,7 +21,7 @@ export interface DeviceFacts {
   readonly turn: Turn;
 }
 export type Trouble = 'LEDGER_DOWN' | 'MAILBOX_DOWN' | 'MAILBOX_LOST';
-export type WaitCode = 'PACE' | 'DAILY_CAP' | 'RATE_LIMITED' | 'RETRY_WAIT' | 'OUTCOME_UNKNOWN' | 'CAMPAIGN_PAUSED';
+export type WaitCode = 'PACE' | 'DAILY_CAP' | 'RATE_LIMITED' | 'RETRY_WAIT' | 'OUTCOME_UNKNOWN';
 export type Turn = { readonly kind: 'idle' } | { readonly kind: 'working' } | { readonly kind: 'waiting'; readonly code: WaitCode };
 export interface RowFacts {
   readonly paired: boolean;

@@ -7,7 +7,9 @@
 --  N2 then message rows are locked, in id order, and read as last committed;
 --  N3 a pass counts the send, sets the pace, and moves the message to SENDING under (epoch, attempt + 1), all or nothing;
 --  N4 a suppressed recipient (phone or LID) ends the message here, in the statement that would have committed its sending;
---  N5 an entry whose message got another seq since (redriven) gives no leave: the message keeps the order of its new place.
+--  N5 an entry whose message got another seq since (redriven) gives no leave: the message keeps the order of its new place;
+--  N6 a message of a flow that does not run now (paused, ended, outside its hours) is taken back here: it ends CANCELLED, and the trigger on the
+--     ledger puts its enrolment back in its place (FLOW_PAUSED) or ends it (FLOW_ENDED); one whose outcome is open goes on to its end.
 with item as materialized (
   select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[], $8::bigint[])
     with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, seq, ord)
@@ -21,7 +23,7 @@ with item as materialized (
   select count(*) as owners from owner
 ), message as materialized (
   select m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.budget_from, m.recipient, m.recipient_lid, m.body,
-    m.due_at, m.created_at, m.intent_at, m.traceparent, m.campaign_id, m.last_error
+    m.due_at, m.created_at, m.intent_at, m.traceparent, m.flow_no, m.last_error
   from messages m
   where m.id = any($4::uuid[]) and (select g.owners from gate g) > 0
   order by m.id
@@ -41,13 +43,13 @@ with item as materialized (
       when d.paused then 'PAUSED'
       when s.hit is not null then 'SUPPRESSED'
       when m.attempt - m.budget_from >= i.budget then 'DEAD'
-      when m.campaign_id is not null and c.state is distinct from 'RUNNING' then 'CAMPAIGN_PAUSED'
+      when m.state = 'QUEUED' and not f.open then 'UNPLANNED'
       when m.due_at > t.at then 'NOT_DUE'
       when o.day = t.today and o.day_sent >= d.daily_cap then 'CAPPED'
       when o.next_send_at > t.at then 'PACED'
       else 'PASS'
     end as verdict,
-    m.due_at, o.next_send_at, t.at, t.today
+    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state
   from item i
   cross join clock t
   left join owner o on o.device_id = i.device_id
@@ -59,7 +61,7 @@ with item as materialized (
     (select 1 from suppressions s where s.tenant_id = m.tenant_id and s.lid = m.recipient_lid limit 1)
     limit 1
   ) s on true
-  left join lateral (select c.state from campaigns c where c.id = m.campaign_id limit 1) c on true
+  left join lateral (select f.state, flow_is_open(f.state, f.hours, t.at) as open from flows f where f.no = m.flow_no limit 1) f on true
 ), owning as (
   update ownership o
   set next_send_at = case when v.verdict = 'PASS' then v.at + v.pace_ms * interval '1 millisecond' else o.next_send_at end,
@@ -68,18 +70,19 @@ with item as materialized (
     last_message_id = v.message_id,
     ended = o.ended + case when v.verdict = 'PASS' then 0 else 1 end
   from verdict v
-  where o.device_id = any($1::uuid[]) and o.device_id = v.device_id and v.verdict in ('PASS', 'SUPPRESSED', 'DEAD')
+  where o.device_id = any($1::uuid[]) and o.device_id = v.device_id and v.verdict in ('PASS', 'SUPPRESSED', 'DEAD', 'UNPLANNED')
 ), moved as (
   update messages m
-  set state = case v.verdict when 'PASS' then 'SENDING'::message_state when 'DEAD' then 'DEAD' else 'SUPPRESSED' end,
+  set state = case v.verdict when 'PASS' then 'SENDING'::message_state when 'DEAD' then 'DEAD' when 'UNPLANNED' then 'CANCELLED' else 'SUPPRESSED' end,
     attempt = m.attempt + case when v.verdict = 'PASS' then 1 else 0 end,
     epoch = v.item_epoch,
     node = v.node,
     intent_at = case when v.verdict = 'PASS' then v.at else m.intent_at end,
     ended_at = case when v.verdict = 'PASS' then null else v.at end,
-    cause = case v.verdict when 'PASS' then null when 'DEAD' then 'RETRY_BUDGET' else 'RECIPIENT_SUPPRESSED' end
+    cause = case v.verdict when 'PASS' then null when 'DEAD' then 'RETRY_BUDGET' when 'SUPPRESSED' then 'RECIPIENT_SUPPRESSED'
+      else case when v.flow_state in ('RUNNING', 'PAUSED') then 'FLOW_PAUSED' else 'FLOW_ENDED' end end
   from verdict v
-  where m.id = any($4::uuid[]) and m.id = v.message_id and v.verdict in ('PASS', 'SUPPRESSED', 'DEAD')
+  where m.id = any($4::uuid[]) and m.id = v.message_id and v.verdict in ('PASS', 'SUPPRESSED', 'DEAD', 'UNPLANNED')
   returning m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.recipient, m.recipient_lid, m.body, m.traceparent,
     m.created_at, m.cause, m.last_error
 ), buried as (
@@ -101,6 +104,7 @@ select
   floor(extract(epoch from v.at) * 1000)::bigint as said_at,
   v.tenant_id,
   coalesce(m.attempt, v.attempt) as attempt,
+  m.cause,
   m.id, m.lane, m.seq, m.recipient, m.recipient_lid, m.body, m.traceparent,
   floor(extract(epoch from m.created_at) * 1000)::bigint as created_at
 from verdict v

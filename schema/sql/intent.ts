@@ -12,6 +12,7 @@ interface Row {
   readonly said_at: number;
   readonly tenant_id: string;
   readonly attempt: number;
+  readonly cause: string | null;
   readonly id: string | null;
   readonly lane: Lane;
   readonly seq: number;
@@ -79,7 +80,9 @@ function verdictOf(row: Row): IntentVerdict {
       return { verdict, state: row.was };
     case 'SUPPRESSED':
     case 'DEAD':
-      return { verdict, tenantId: row.tenant_id, attempt: row.attempt };
+    case 'UNPLANNED':
+      assert(row.cause !== null, 'intent: an end has a cause');
+      return { verdict, tenantId: row.tenant_id, attempt: row.attempt, cause: row.cause };
     default:
       return { verdict };
   }

@@ -105,8 +105,8 @@ describe('intent', () => {
       [byPhone, byLid].map(({ device, epoch, message }) => world.intentItem(device, epoch, message)),
     );
     expect(verdicts).toEqual([
-      { verdict: 'SUPPRESSED', tenantId: world.tenantId, attempt: 0 },
-      { verdict: 'SUPPRESSED', tenantId: world.tenantId, attempt: 0 },
+      { verdict: 'SUPPRESSED', tenantId: world.tenantId, attempt: 0, cause: 'RECIPIENT_SUPPRESSED' },
+      { verdict: 'SUPPRESSED', tenantId: world.tenantId, attempt: 0, cause: 'RECIPIENT_SUPPRESSED' },
     ]);
     for (const { device, message } of [byPhone, byLid]) {
       expect(await world.state(message)).toBe('SUPPRESSED');
@@ -121,7 +121,7 @@ describe('intent', () => {
       await result(world.sql, [world.resultItem(device, epoch, message, 'QUEUED', { attempt, error: 'busy' })]);
     }
     expect(await intent(world.sql, [world.intentItem(device, epoch, message, { budget: 2 })])).toEqual([
-      { verdict: 'DEAD', tenantId: world.tenantId, attempt: 2 },
+      { verdict: 'DEAD', tenantId: world.tenantId, attempt: 2, cause: 'RETRY_BUDGET' },
     ]);
     const letters = await world.sql.unsafe('select cause, attempts, last_error, state from dead_letters where message_id = $1', [message]);
     expect([...letters]).toEqual([{ cause: 'RETRY_BUDGET', attempts: 2, last_error: 'busy', state: 'DEAD' }]);
@@ -134,20 +134,6 @@ describe('intent', () => {
     ]);
     await world.sql.unsafe('update messages set seq = 9 where id = $1', [message]);
     expect(await intent(world.sql, [world.intentItem(device, epoch, message, { budget: 2 })])).toMatchObject([{ verdict: 'PASS' }]);
-  });
-
-  it('holds messages of a campaign that does not run', async () => {
-    const { device, message, epoch } = await ready();
-    const campaign = newId();
-    await world.sql.unsafe(`insert into campaigns (id, tenant_id, name, template, state) values ($1, $2, $3, '', 'PAUSED')`, [
-      campaign,
-      world.tenantId,
-      campaign,
-    ]);
-    await world.sql.unsafe('update messages set campaign_id = $2 where id = $1', [message, campaign]);
-    expect(await intent(world.sql, [world.intentItem(device, epoch, message)])).toEqual([{ verdict: 'CAMPAIGN_PAUSED' }]);
-    await world.sql.unsafe(`update campaigns set state = 'RUNNING' where id = $1`, [campaign]);
-    expect(await intent(world.sql, [world.intentItem(device, epoch, message)])).toMatchObject([{ verdict: 'PASS' }]);
   });
 
   it('does not send what is not there, has ended, or belongs to another device', async () => {

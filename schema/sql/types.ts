@@ -79,14 +79,13 @@ export interface IntentMessage {
   readonly traceparent: string | null;
   readonly createdAt: number;
 }
-/** Why a message may not go now. PASS is the only verdict that lets it be sent; SUPPRESSED and DEAD have ended it in the same statement. */
+/** Why a message may not go now. PASS is the only verdict that lets it be sent; SUPPRESSED, DEAD and UNPLANNED have ended it in the same statement. */
 export type IntentVerdict =
   | { readonly verdict: 'PASS'; readonly message: IntentMessage }
   | { readonly verdict: 'FENCED' }
   /** `now`: what the ledger's clock said; a wait is `until - now`, whatever the caller's own wall clock says */
   | { readonly verdict: 'PACED' | 'CAPPED' | 'NOT_DUE'; readonly until: number; readonly now: number }
   | { readonly verdict: 'PAUSED' | 'QUARANTINED' | 'DELETED' }
-  | { readonly verdict: 'CAMPAIGN_PAUSED' }
   /** the outcome of `attempt` is not known yet and may not be repeated; `state` is SENDING, WRITTEN or UNKNOWN */
   | {
       readonly verdict: 'UNKNOWN_OUTCOME';
@@ -97,7 +96,13 @@ export type IntentVerdict =
     }
   /** nothing to do: drop the mailbox entry. `state` is what the ledger says, null when there is no such row */
   | { readonly verdict: 'ENDED'; readonly state: MessageState | null }
-  | { readonly verdict: 'SUPPRESSED' | 'DEAD'; readonly tenantId: string; readonly attempt: number };
+  /** the statement has ended it; UNPLANNED: CANCELLED, because its flow does not run now (FLOW_PAUSED: it is planned anew later; FLOW_ENDED) */
+  | {
+      readonly verdict: 'SUPPRESSED' | 'DEAD' | 'UNPLANNED';
+      readonly tenantId: string;
+      readonly attempt: number;
+      readonly cause: string;
+    };
 
 export interface ResultItem {
   readonly messageId: string;

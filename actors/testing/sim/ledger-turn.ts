@@ -86,7 +86,7 @@ export function intentModel(tables: Tables, items: readonly IntentItem[], now: n
         if (owner === undefined || message === undefined) return { verdict: 'FENCED' };
         carryOutIntent(tables, item, owner, message, verdict, now);
         const { tenantId, attempt } = message;
-        if (verdict !== 'PASS') return { verdict, tenantId, attempt };
+        if (verdict !== 'PASS') return { verdict, tenantId, attempt, cause: message.cause ?? '' };
         const { id, lane, recipient, body, traceparent } = message;
         const createdAt = Math.floor(message.createdAt);
         return {
@@ -110,6 +110,8 @@ export function intentModel(tables: Tables, items: readonly IntentItem[], now: n
         };
       case 'ENDED':
         return { verdict, state: was };
+      case 'UNPLANNED':
+        throw new Error('simulated worlds have no flows');
       default:
         return { verdict };
     }

@@ -1,0 +1,50 @@
+-- Enrols the next chunk of leads of one flow that is enrolling; whichever process asks. $1 leads looked at, at most
+-- Result: no row when no flow is enrolling; else the flow, how many were enrolled and whether that was the last chunk. Guarantees:
+--  E1 one process at a time works on a flow (skip locked); its place is kept in the same commit as the rows, so a crash repeats nothing;
+--  E2 a lead is enrolled once per flow; who asked not to be messaged is not enrolled;
+--  E3 a lead keeps the device it has; the others are spread evenly over the flow's devices by their number, so a lead meets the same device
+--     in every flow that uses the same devices.
+-- audience: {"tags": any of, "niches": [...], "stages": [...], "consent": true}; devices: {"ids": [...]}, empty = all of the tenant.
+with flow as materialized (
+  select f.no, f.tenant_id, f.audience, f.devices, f.enrol_from, f.settings
+  from flows f
+  where f.state = 'RUNNING' and f.enrol_from is not null
+  order by f.changed_at
+  limit 1
+  for no key update skip locked
+), usable as materialized (
+  select array_agg(d.no order by d.no) as nos
+  from devices d
+  join flow f on d.tenant_id = f.tenant_id
+  where d.deleted_at is null and not d.quarantined
+    and (f.devices -> 'ids' is null or d.id in (select i::uuid from flow g, jsonb_array_elements_text(g.devices -> 'ids') i))
+), looked as materialized (
+  select l.no, l.phone, l.lid, l.tags, l.niche, l.stage, l.consent_at, l.device_no
+  from leads l
+  where l.tenant_id = (select f.tenant_id from flow f) and l.no > (select f.enrol_from from flow f)
+  order by l.no
+  limit $1
+), added as (
+  insert into enrolments (flow_no, lead_no, device_no, due_at)
+  select f.no, l.no, case when l.device_no = any(u.nos) then l.device_no else u.nos[1 + l.no % cardinality(u.nos)] end,
+    now() + s.delay_ms * interval '1 millisecond'
+  from looked l
+  cross join flow f
+  cross join usable u
+  join steps s on s.flow_no = f.no and s.position = 1
+  where u.nos is not null
+    and (f.audience -> 'tags' is null or l.tags && array(select jsonb_array_elements_text(f.audience -> 'tags')))
+    and (f.audience -> 'niches' is null or f.audience -> 'niches' ? l.niche)
+    and (f.audience -> 'stages' is null or f.audience -> 'stages' ? l.stage)
+    and (not coalesce((f.audience ->> 'consent')::boolean, false) or l.consent_at is not null)
+    and not exists (select from suppressions s where s.tenant_id = f.tenant_id and (s.phone = l.phone or s.lid = l.lid))
+  on conflict do nothing
+  returning 1
+), kept as (
+  update flows f
+  set enrol_from = case when n.looked = $1 then n.last end, enrolled = f.enrolled + a.many
+  from (select count(*) as looked, max(no) as last from looked) n, (select count(*) as many from added) a
+  where f.no = (select g.no from flow g)
+  returning f.no, f.tenant_id, f.enrol_from is null as last, a.many
+)
+select k.no as flow_no, k.tenant_id, k.last, k.many::integer as enrolled from kept k

@@ -1,0 +1,376 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  cancel,
+  createFlow,
+  type EnrolledChunk,
+  enrolChunk,
+  flowCandidates,
+  importLeads,
+  intent,
+  type NewFlow,
+  planMessages,
+  redrive,
+  result,
+  setFlowState,
+} from './index.ts';
+import { createWorld, newId, now, type World } from './test-world.ts';
+
+let world: World;
+beforeAll(async () => {
+  world = await createWorld();
+});
+afterAll(() => world.drop());
+
+let phones = 0;
+const leads = async (tenantId: string, count: number, change: { tags?: string[]; stage?: string } = {}): Promise<void> => {
+  const made = await importLeads(
+    world.sql,
+    Array.from({ length: count }, (_, n) => ({
+      id: newId(),
+      tenantId,
+      phone: `+1555${String(++phones).padStart(7, '0')}`,
+      name: `Lead ${n}`,
+      tags: change.tags ?? [],
+      niche: null,
+      stage: change.stage ?? null,
+      attributes: { city: 'Ulm' },
+      consentSource: null,
+      consentAt: null,
+    })),
+  );
+  expect(made).toEqual({ made: count, changed: 0 });
+};
+const flow = async (tenantId: string, change: Partial<NewFlow> = {}): Promise<{ readonly id: string; readonly no: number }> => {
+  const id = newId();
+  const no = await createFlow(world.sql, {
+    id,
+    tenantId,
+    kind: 'CAMPAIGN',
+    name: id,
+    lane: 'high',
+    audience: {},
+    deviceIds: null,
+    hours: null,
+    startAt: null,
+    nextFlowId: null,
+    steps: [{ delayMs: 0, template: 'hi' }],
+    ...change,
+  });
+  if (no === null) throw new Error('no flow');
+  return { id, no };
+};
+const run = async (tenantId: string, id: string, leadsAtATime = 1000): Promise<EnrolledChunk[]> => {
+  expect(await setFlowState(world.sql, tenantId, id, 'RUNNING')).toEqual({ state: 'RUNNING', changed: true });
+  const chunks: EnrolledChunk[] = [];
+  for (let chunk = await enrolChunk(world.sql, leadsAtATime); chunk !== null; chunk = await enrolChunk(world.sql, leadsAtATime))
+    chunks.push(chunk);
+  return chunks;
+};
+interface Row {
+  readonly device_id: string;
+  readonly step: number;
+  readonly waiting: boolean;
+  readonly message_id: string | null;
+  readonly cause: string | null;
+}
+const enrolments = async (flowNo: number): Promise<readonly Row[]> =>
+  world.sql.unsafe<Row[]>(
+    `select d.id as device_id, e.step, e.due_at is not null as waiting, e.message_id, e.cause
+     from enrolments e join devices d on d.no = e.device_no where e.flow_no = $1 order by e.lead_no`,
+    [flowNo],
+  );
+/** a tenant with a device that is owned, one lead, and a flow that runs with it */
+const ready = async (change: Partial<NewFlow> = {}) => {
+  const tenantId = await world.tenant();
+  const [deviceId = ''] = await world.devices(1, { tenantId });
+  const epoch = await world.own(deviceId);
+  await leads(tenantId, 1);
+  const made = await flow(tenantId, change);
+  await run(tenantId, made.id);
+  const plan = async (flowNo = made.no): Promise<string | undefined> => {
+    const found = (await flowCandidates(world.sql, [{ deviceId, flowNo, room: 5 }])).filter((one) => one.notDueMs <= 0);
+    const ids = found.map(() => newId());
+    const outcomes = await planMessages(
+      world.sql,
+      found.map((one, n) => ({
+        flowNo,
+        leadNo: one.leadNo,
+        step: one.step,
+        messageId: ids[n] ?? '',
+        tenantId,
+        deviceId,
+        epoch,
+        lane: 'high' as const,
+        recipient: one.phone ?? '',
+        recipientLid: one.lid,
+        body: 'hi',
+      })),
+    );
+    return outcomes[0]?.kind === 'planned' ? ids[0] : undefined;
+  };
+  const send = async (messageId: string, state: 'SENT' | 'FAILED' | 'UNKNOWN' = 'SENT', attempt = 1): Promise<void> => {
+    expect(await intent(world.sql, [world.intentItem(deviceId, epoch, messageId, { resendUnknown: true })])).toMatchObject([
+      { verdict: 'PASS' },
+    ]);
+    await result(world.sql, [world.resultItem(deviceId, epoch, messageId, state, { attempt })]);
+  };
+  return { ...made, tenantId, deviceId, epoch, plan, send };
+};
+
+describe('enrolling', () => {
+  it('goes through the leads in chunks, once each, evenly over the devices, and only through those the audience names', async () => {
+    const tenantId = await world.tenant();
+    await world.devices(4, { tenantId });
+    await leads(tenantId, 40, { tags: ['a'] });
+    await leads(tenantId, 10, { tags: ['b'] });
+    await leads(await world.tenant(), 5, { tags: ['a'] });
+    const { id, no } = await flow(tenantId, { audience: { tags: ['a', 'c'] } });
+    const chunks = await run(tenantId, id, 15);
+    expect(chunks.map((chunk) => [chunk.enrolled, chunk.last])).toEqual([
+      [15, false],
+      [15, false],
+      [10, false],
+      [0, true],
+    ]);
+    const rows = await enrolments(no);
+    const loads = new Map<string, number>();
+    for (const row of rows) loads.set(row.device_id, (loads.get(row.device_id) ?? 0) + 1);
+    expect([...loads.values()]).toEqual([10, 10, 10, 10]);
+    // the same lead meets the same device in the next flow
+    const other = await flow(tenantId, { audience: { tags: ['a'] } });
+    await run(tenantId, other.id);
+    expect((await enrolments(other.no)).map((row) => row.device_id)).toEqual(rows.map((row) => row.device_id));
+  });
+
+  it('leaves out who asked not to be messaged', async () => {
+    const tenantId = await world.tenant();
+    await world.devices(1, { tenantId });
+    await leads(tenantId, 3);
+    await world.sql.unsafe(
+      `insert into suppressions (id, tenant_id, phone, reason, source) select $1, l.tenant_id, l.phone, 'STOP', 'test' from leads l where l.tenant_id = $2 limit 1`,
+      [newId(), tenantId],
+    );
+    const { id, no } = await flow(tenantId);
+    await run(tenantId, id);
+    expect(await enrolments(no)).toHaveLength(2);
+  });
+});
+
+describe('planning', () => {
+  it('makes one message however many plan it, and the next only when the last was sent', async () => {
+    const { no, plan, send } = await ready({
+      kind: 'SEQUENCE',
+      steps: [
+        { delayMs: 0, template: 'one' },
+        { delayMs: 3_600_000, template: 'two' },
+      ],
+    });
+    const made = (await Promise.all([plan(), plan(), plan()])).filter((id) => id !== undefined);
+    expect(made).toHaveLength(1);
+    expect(await enrolments(no)).toMatchObject([{ step: 1, waiting: false, message_id: made[0], cause: null }]);
+    expect(await plan()).toBeUndefined();
+    await send(made[0] ?? '');
+    expect(await enrolments(no)).toMatchObject([{ step: 2, waiting: true, message_id: null, cause: null }]);
+    // its time has not come
+    expect(await plan()).toBeUndefined();
+    await world.sql.unsafe('update enrolments set due_at = now() where flow_no = $1', [no]);
+    await send((await plan()) ?? '');
+    expect(await enrolments(no)).toMatchObject([{ step: 3, waiting: false, message_id: null, cause: 'DONE' }]);
+  });
+
+  it('asks how a message ended, whichever statement ended it', async () => {
+    const failed = await ready();
+    await failed.send((await failed.plan()) ?? '', 'FAILED');
+    const [row] = await enrolments(failed.no);
+    expect(row).toMatchObject({ waiting: false, cause: 'FAILED' });
+    // redriven and sent: it has gone through after all
+    const id = row?.message_id ?? '';
+    await redrive(world.sql, failed.tenantId, [id], 1);
+    await world.sql.unsafe('update messages set seq = 99 where id = $1', [id]);
+    await failed.send(id, 'SENT', 2);
+    expect(await enrolments(failed.no)).toMatchObject([{ cause: 'DONE', message_id: null }]);
+    const called = await ready();
+    await cancel(world.sql, called.tenantId, (await called.plan()) ?? '');
+    expect(await enrolments(called.no)).toMatchObject([{ waiting: false, cause: 'CANCELLED' }]);
+  });
+
+  it('makes nothing for who asked not to be messaged, and ends his enrolment', async () => {
+    const { no, tenantId, deviceId, plan } = await ready();
+    await world.sql.unsafe(
+      `insert into suppressions (id, tenant_id, phone, reason, source) select $1, l.tenant_id, l.phone, 'STOP', 'test' from leads l where l.tenant_id = $2`,
+      [newId(), tenantId],
+    );
+    expect(await plan()).toBeUndefined();
+    expect(await enrolments(no)).toMatchObject([{ waiting: false, cause: 'SUPPRESSED' }]);
+    expect(await world.backlog(deviceId)).toBe(0);
+  });
+
+  it('is for the present owner alone', async () => {
+    const { no, deviceId, plan } = await ready();
+    await world.own(deviceId, 'node-2');
+    expect(await plan()).toBeUndefined();
+    expect(await enrolments(no)).toMatchObject([{ waiting: true }]);
+  });
+
+  it('numbers the messages of a batch in order, without holes, and the backlog counts them', async () => {
+    const tenantId = await world.tenant();
+    const [deviceId = ''] = await world.devices(1, { tenantId });
+    const epoch = await world.own(deviceId);
+    await leads(tenantId, 5);
+    const { id, no } = await flow(tenantId);
+    await run(tenantId, id);
+    const found = await flowCandidates(world.sql, [{ deviceId, flowNo: no, room: 3 }]);
+    expect(found).toHaveLength(3);
+    expect(found[0]).toMatchObject({ deviceId, attributes: { city: 'Ulm' }, step: 1 });
+    const outcomes = await planMessages(
+      world.sql,
+      found.map((one) => ({
+        flowNo: no,
+        leadNo: one.leadNo,
+        step: 1,
+        messageId: newId(),
+        tenantId,
+        deviceId,
+        epoch,
+        lane: 'normal' as const,
+        recipient: one.phone ?? '',
+        recipientLid: null,
+        body: 'x',
+      })),
+    );
+    expect(outcomes).toEqual([1, 2, 3].map((seq) => ({ kind: 'planned', seq })));
+    expect(await world.backlog(deviceId)).toBe(3);
+  });
+
+  it('goes on in the next flow when this one is through, through the same device', async () => {
+    const tenantId = await world.tenant();
+    const [first = '', second = ''] = await world.devices(2, { tenantId });
+    const epochs = new Map([
+      [first, await world.own(first)],
+      [second, await world.own(second)],
+    ]);
+    await leads(tenantId, 1);
+    const warm = await flow(tenantId, { kind: 'SEQUENCE', audience: null });
+    await setFlowState(world.sql, tenantId, warm.id, 'RUNNING');
+    const cold = await flow(tenantId, { kind: 'SEQUENCE', nextFlowId: warm.id });
+    await run(tenantId, cold.id);
+    const [enrolled] = await enrolments(cold.no);
+    const deviceId = enrolled?.device_id ?? '';
+    const epoch = epochs.get(deviceId) ?? 0;
+    const [one] = await flowCandidates(world.sql, [{ deviceId, flowNo: cold.no, room: 1 }]);
+    const messageId = newId();
+    await planMessages(world.sql, [
+      {
+        flowNo: cold.no,
+        leadNo: one?.leadNo ?? 0,
+        step: 1,
+        messageId,
+        tenantId,
+        deviceId,
+        epoch,
+        lane: 'normal',
+        recipient: one?.phone ?? '',
+        recipientLid: null,
+        body: 'x',
+      },
+    ]);
+    expect(await enrolments(warm.no)).toEqual([]);
+    await intent(world.sql, [world.intentItem(deviceId, epoch, messageId)]);
+    await result(world.sql, [world.resultItem(deviceId, epoch, messageId, 'SENT')]);
+    expect(await enrolments(warm.no)).toMatchObject([{ device_id: deviceId, step: 1, waiting: true }]);
+  });
+});
+
+describe('a flow that stops', () => {
+  it('takes its message back at the intent: paused, it is planned anew; resumed, it goes', async () => {
+    const { id, no, tenantId, deviceId, epoch, plan, send } = await ready();
+    const message = (await plan()) ?? '';
+    expect(await setFlowState(world.sql, tenantId, id, 'PAUSED')).toEqual({ state: 'PAUSED', changed: true });
+    expect(await intent(world.sql, [world.intentItem(deviceId, epoch, message)])).toEqual([
+      { verdict: 'UNPLANNED', tenantId, attempt: 0, cause: 'FLOW_PAUSED' },
+    ]);
+    const [row] = await world.sql.unsafe('select state, cause from messages where id = $1', [message]);
+    expect(row).toEqual({ state: 'CANCELLED', cause: 'FLOW_PAUSED' });
+    expect(await world.backlog(deviceId)).toBe(0);
+    expect(await enrolments(no)).toMatchObject([{ step: 1, waiting: true, message_id: null, cause: null }]);
+    expect(await plan()).toBeUndefined();
+    await setFlowState(world.sql, tenantId, id, 'RUNNING');
+    await send((await plan()) ?? '');
+    expect(await enrolments(no)).toMatchObject([{ cause: 'DONE' }]);
+  });
+
+  it('cancelled: what is planned ends, and nothing more is', async () => {
+    const { id, no, tenantId, deviceId, epoch, plan } = await ready();
+    const message = (await plan()) ?? '';
+    await setFlowState(world.sql, tenantId, id, 'CANCELLED');
+    expect(await intent(world.sql, [world.intentItem(deviceId, epoch, message)])).toMatchObject([
+      { verdict: 'UNPLANNED', cause: 'FLOW_ENDED' },
+    ]);
+    expect(await enrolments(no)).toMatchObject([{ waiting: false, cause: 'CANCELLED' }]);
+    expect(await setFlowState(world.sql, tenantId, id, 'RUNNING')).toEqual({ state: 'CANCELLED', changed: false });
+  });
+
+  it('outside its hours is as paused; an open outcome goes on to its end', async () => {
+    const { no, deviceId, epoch, plan } = await ready();
+    const message = (await plan()) ?? '';
+    const zone = 'Europe/Berlin';
+    const [here] = await world.sql.unsafe<{ hour: number; day: number }[]>(
+      `select extract(hour from now() at time zone $1)::int as hour, extract(isodow from now() at time zone $1)::int as day`,
+      [zone],
+    );
+    const at = (hour: number): string => `${String((hour + 24) % 24).padStart(2, '0')}:00`;
+    const hours = async (from: number, to: number, days: number[]): Promise<unknown> =>
+      world.sql.unsafe(`update flows set hours = $2::text::jsonb where no = $1`, [
+        no,
+        JSON.stringify({ zone, from: at(from), to: at(to), days }),
+      ]);
+    const hour = here?.hour ?? 0;
+    const all = [1, 2, 3, 4, 5, 6, 7];
+    const open = async (): Promise<boolean> =>
+      (await world.sql.unsafe<{ open: boolean }[]>('select flow_is_open(state, hours, now()) as open from flows where no = $1', [no]))[0]
+        ?.open === true;
+    await hours(hour - 2, hour + 2, all);
+    expect(await open()).toBe(true);
+    await hours(hour + 2, hour - 2, all);
+    expect(await open()).toBe(false);
+    await hours(
+      hour - 2,
+      hour + 2,
+      all.filter((day) => ![here?.day, ((here?.day ?? 1) % 7) + 1, (((here?.day ?? 1) + 5) % 7) + 1].includes(day)),
+    );
+    expect(await open()).toBe(false);
+    // begun before the end of the hours
+    await world.sql.unsafe('update flows set hours = null where no = $1', [no]);
+    await intent(world.sql, [world.intentItem(deviceId, epoch, message)]);
+    await result(world.sql, [world.resultItem(deviceId, epoch, message, 'UNKNOWN')]);
+    await hours(hour + 2, hour - 2, all);
+    expect(await intent(world.sql, [world.intentItem(deviceId, epoch, message, { resendUnknown: true })])).toMatchObject([
+      { verdict: 'PASS' },
+    ]);
+    expect(now()).toBeGreaterThan(0);
+  });
+});
+
+it('importing again changes what is given and keeps the rest', async () => {
+  const tenantId = await world.tenant();
+  const one = {
+    id: newId(),
+    tenantId,
+    phone: '+15550009999',
+    name: 'Ann',
+    tags: ['a'],
+    niche: 'shoes',
+    stage: null,
+    attributes: { city: 'Ulm' },
+    consentSource: 'form',
+    consentAt: now(),
+  };
+  expect(await importLeads(world.sql, [one])).toEqual({ made: 1, changed: 0 });
+  expect(
+    await importLeads(world.sql, [
+      { ...one, id: newId(), name: null, niche: null, tags: ['b'], attributes: { size: '44' }, consentSource: null, consentAt: null },
+    ]),
+  ).toEqual({ made: 0, changed: 1 });
+  const [row] = await world.sql.unsafe('select name, tags, niche, attributes, consent_source from leads where tenant_id = $1', [tenantId]);
+  expect(row).toEqual({ name: 'Ann', tags: ['a', 'b'], niche: 'shoes', attributes: { city: 'Ulm', size: '44' }, consent_source: 'form' });
+});

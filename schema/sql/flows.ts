@@ -1,0 +1,213 @@
+import { readAsset } from '../../ops/lifecycle/index.ts';
+import { assert, type Lane } from '../domain/index.ts';
+import { column, query, type SqlRunner } from './statement.ts';
+
+/** Flows (campaigns and sequences), the enrolments of leads in them, and the making of their messages. */
+
+const sqlFile = (name: string): string => readAsset(import.meta.url, `./${name}.sql`);
+const CREATE = sqlFile('create-flow');
+const SET_STATE = sqlFile('set-flow-state');
+const LIVE = sqlFile('live-flows');
+const ENROL_CHUNK = sqlFile('enrol-chunk');
+const START_SCHEDULED = sqlFile('start-scheduled-flows');
+const CANDIDATES = sqlFile('flow-candidates');
+const PLAN = sqlFile('plan-messages');
+
+export type FlowKind = 'CAMPAIGN' | 'SEQUENCE';
+export type FlowState = 'DRAFT' | 'SCHEDULED' | 'RUNNING' | 'PAUSED' | 'CANCELLED' | 'DONE';
+
+/** Which leads of the tenant: all conditions given must hold; an empty object is everybody. */
+export interface Audience {
+  /** at least one of these */
+  readonly tags?: readonly string[];
+  readonly niches?: readonly string[];
+  readonly stages?: readonly string[];
+  /** only leads with a consent record */
+  readonly consent?: boolean;
+}
+/** When messages may go, in the zone's own time. `to` at or before `from` reaches over midnight. */
+export interface Hours {
+  /** IANA name */
+  readonly zone: string;
+  /** HH:MM */
+  readonly from: string;
+  readonly to: string;
+  /** ISO days of the week, 1 = Monday */
+  readonly days: readonly number[];
+}
+export interface FlowStep {
+  /** ms after enrolment (the first step) or after the message before was sent */
+  readonly delayMs: number;
+  readonly template: string;
+}
+export interface NewFlow {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly kind: FlowKind;
+  readonly name: string;
+  readonly lane: Lane;
+  /** null: leads come one by one */
+  readonly audience: Audience | null;
+  /** null: all devices of the tenant */
+  readonly deviceIds: readonly string[] | null;
+  readonly hours: Hours | null;
+  /** wall ms */
+  readonly startAt: number | null;
+  /** the flow that leads go on to when they have gone through this one */
+  readonly nextFlowId: string | null;
+  readonly steps: readonly FlowStep[];
+}
+
+/** @returns its number, or null when the tenant has a campaign of that name. A sequence of a known name becomes its next version. */
+export async function createFlow(sql: SqlRunner, flow: NewFlow): Promise<number | null> {
+  assert(flow.steps.length > 0, 'createFlow: a flow has steps');
+  const [row] = await query<{ no: number }>(sql, CREATE, [
+    flow.id,
+    flow.tenantId,
+    flow.kind,
+    flow.name,
+    flow.lane,
+    flow.audience === null ? null : JSON.stringify(flow.audience),
+    JSON.stringify(flow.deviceIds === null ? {} : { ids: flow.deviceIds }),
+    flow.hours === null ? null : JSON.stringify(flow.hours),
+    flow.startAt,
+    flow.nextFlowId,
+    column(flow.steps, (step) => step.delayMs),
+    column(flow.steps, (step) => step.template),
+  ]);
+  return row?.no ?? null;
+}
+
+/** `changed` false: its state does not allow it (set-flow-state.sql), and `state` says which that is; null: the tenant has no such flow. */
+export async function setFlowState(
+  sql: SqlRunner,
+  tenantId: string,
+  flowId: string,
+  wanted: 'RUNNING' | 'PAUSED' | 'CANCELLED',
+): Promise<{ readonly state: FlowState; readonly changed: boolean } | null> {
+  const [row] = await query<{ state: FlowState; changed: boolean }>(sql, SET_STATE, [tenantId, flowId, wanted]);
+  return row ?? null;
+}
+
+/** A flow that runs, as nodes plan by it. */
+export interface LiveFlow {
+  readonly no: number;
+  readonly id: string;
+  readonly tenantId: string;
+  readonly kind: FlowKind;
+  readonly lane: Lane;
+  /** false outside its hours */
+  readonly open: boolean;
+  readonly enrolling: boolean;
+  /** template of step n at [n - 1] */
+  readonly templates: readonly string[];
+}
+
+export async function liveFlows(sql: SqlRunner): Promise<readonly LiveFlow[]> {
+  const rows = await query<Omit<LiveFlow, 'tenantId'> & { readonly tenant_id: string }>(sql, LIVE, []);
+  return rows.map(({ tenant_id: tenantId, ...flow }) => ({ ...flow, tenantId }));
+}
+
+/** Starts the scheduled flows whose time has come; returns their tenants. */
+export async function startScheduledFlows(sql: SqlRunner): Promise<readonly string[]> {
+  return (await query<{ tenant_id: string }>(sql, START_SCHEDULED, [])).map((row) => row.tenant_id);
+}
+
+export interface EnrolledChunk {
+  readonly flowNo: number;
+  readonly tenantId: string;
+  readonly enrolled: number;
+  /** nothing is left to look at in this flow */
+  readonly last: boolean;
+}
+
+/** Enrols the next chunk of one flow (enrol-chunk.sql). @returns null when no flow is enrolling, or others are at work on all that are */
+export async function enrolChunk(sql: SqlRunner, leads: number): Promise<EnrolledChunk | null> {
+  const [row] = await query<{ flow_no: number; tenant_id: string; last: boolean; enrolled: number }>(sql, ENROL_CHUNK, [leads]);
+  return row === undefined ? null : { flowNo: row.flow_no, tenantId: row.tenant_id, last: row.last, enrolled: row.enrolled };
+}
+
+export interface CandidateAsk {
+  readonly deviceId: string;
+  readonly flowNo: number;
+  readonly room: number;
+}
+export interface Candidate {
+  readonly deviceId: string;
+  readonly flowNo: number;
+  readonly leadNo: number;
+  readonly step: number;
+  readonly phone: string | null;
+  readonly lid: string | null;
+  readonly name: string | null;
+  readonly attributes: Readonly<Record<string, unknown>>;
+  /** 0 or less: due */
+  readonly notDueMs: number;
+}
+
+/** The first enrolments of each pair by due time, due or not (flow-candidates.sql). */
+export async function flowCandidates(sql: SqlRunner, asks: readonly CandidateAsk[]): Promise<readonly Candidate[]> {
+  if (asks.length === 0) return [];
+  const rows = await query<{
+    device_id: string;
+    flow_no: number;
+    lead_no: number;
+    step: number;
+    phone: string | null;
+    lid: string | null;
+    name: string | null;
+    attributes: Readonly<Record<string, unknown>>;
+    not_due_ms: number;
+  }>(sql, CANDIDATES, [column(asks, (ask) => ask.deviceId), column(asks, (ask) => ask.flowNo), column(asks, (ask) => ask.room)]);
+  return rows.map((row) => ({
+    deviceId: row.device_id,
+    flowNo: row.flow_no,
+    leadNo: row.lead_no,
+    step: row.step,
+    phone: row.phone,
+    lid: row.lid,
+    name: row.name,
+    attributes: row.attributes,
+    notDueMs: row.not_due_ms,
+  }));
+}
+
+export interface PlanItem {
+  readonly flowNo: number;
+  readonly leadNo: number;
+  readonly step: number;
+  readonly messageId: string;
+  readonly tenantId: string;
+  readonly deviceId: string;
+  readonly epoch: number;
+  readonly lane: Lane;
+  readonly recipient: string;
+  readonly recipientLid: string | null;
+  readonly body: string;
+}
+/** `moved`: somebody else has planned it, the flow does not run any more, or the device has another owner. */
+export type PlanOutcome = { readonly kind: 'planned'; readonly seq: number } | { readonly kind: 'suppressed' | 'moved' };
+
+/** Makes the messages and moves their enrolments on, in one statement (plan-messages.sql). Outcomes stand in input order. */
+export async function planMessages(sql: SqlRunner, items: readonly PlanItem[]): Promise<readonly PlanOutcome[]> {
+  if (items.length === 0) return [];
+  const rows = await query<{ outcome: PlanOutcome['kind']; seq: number | null }>(sql, PLAN, [
+    column(items, (item) => item.flowNo),
+    column(items, (item) => item.leadNo),
+    column(items, (item) => item.step),
+    column(items, (item) => item.messageId),
+    column(items, (item) => item.tenantId),
+    column(items, (item) => item.deviceId),
+    column(items, (item) => item.epoch),
+    column(items, (item) => item.lane),
+    column(items, (item) => item.recipient),
+    column(items, (item) => item.recipientLid),
+    column(items, (item) => item.body),
+  ]);
+  assert(rows.length === items.length, 'planMessages: one outcome per item');
+  return rows.map(({ outcome, seq }) => {
+    if (outcome !== 'planned') return { kind: outcome };
+    assert(seq !== null, 'planMessages: a planned message has a seq');
+    return { kind: outcome, seq };
+  });
+}
