@@ -3,6 +3,7 @@ import { connectPostgres, connectRedis, type Redis, type RedisRole, redisReady, 
 import { createLifetime, endOnSignals, systemClock, systemDice } from '../ops/lifecycle/index.ts';
 import { createTelemetry, type Telemetry } from '../ops/telemetry/index.ts';
 import { ledgerNow } from '../schema/sql/index.ts';
+import { startCampaigns } from './campaigns/index.ts';
 import { createOwnership, createOwnershipLedger } from './lease/index.ts';
 import { createLive } from './live/index.ts';
 import { createEnqueuer } from './mailbox/index.ts';
@@ -80,6 +81,7 @@ async function main(): Promise<void> {
   const live = createLive({ redis: mailbox, clock, telemetry }, { tickMs: config.LIVE_TICK_MS });
   lifetime.add('live', () => live.close());
   const enqueuer = createEnqueuer({ redis: mailbox, telemetry }, { window: config.MAILBOX_WINDOW });
+  const enqueue = (entries: Parameters<typeof enqueuer.enqueue>[0]): Promise<void> => enqueuer.enqueue(entries);
   const ways = transportsOf(config, { sql, general, bus, telemetry });
   const host = createHost(
     {
@@ -89,8 +91,14 @@ async function main(): Promise<void> {
         aheadDays: config.LEDGER_AHEAD_DAYS,
         retentionDays: config.LEDGER_RETENTION_DAYS,
       }),
-      live,
-      enqueue: (entries) => enqueuer.enqueue(entries),
+      live: {
+        ...live,
+        messages(tenantId, events) {
+          live.messages(tenantId, events);
+          campaigns.events(events);
+        },
+      },
+      enqueue,
       transports: ways.loaders,
       linkMoved: ways.linkMoved,
       clock,
@@ -99,7 +107,20 @@ async function main(): Promise<void> {
     },
     hostOptions(config),
   );
+  const campaigns = startCampaigns(
+    {
+      sql,
+      slots: host.actors,
+      enqueue,
+      subscribe: (channel, handler) => subscriptions.on(channel, handler),
+      publish: (channel, text) => general.publish(channel, text),
+      clock,
+      telemetry,
+    },
+    { enrolPerSecond: config.ENROL_PER_SECOND },
+  );
   lifetime.add('host', () => host.close());
+  lifetime.add('campaigns', () => campaigns.close());
   const ownership = createOwnership(
     {
       redis: lease,

@@ -33,22 +33,6 @@ create table audit (
 );
 CREATE INDEX audit_tenant_id ON public.audit USING btree (tenant_id, id DESC);
 
-create table campaigns (
-  id uuid not null,
-  tenant_id uuid not null,
-  name text not null,
-  state text not null default 'DRAFT'::text,
-  template text not null,
-  settings jsonb not null default '{}'::jsonb,
-  created_at timestamp with time zone not null default now(),
-  started_at timestamp with time zone,
-  ended_at timestamp with time zone,
-  constraint campaigns_pkey PRIMARY KEY (id),
-  constraint campaigns_tenant_id_name_key UNIQUE (tenant_id, name),
-  constraint campaigns_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
-  constraint campaigns_state_check CHECK ((state = ANY (ARRAY['DRAFT'::text, 'RUNNING'::text, 'PAUSED'::text, 'CANCELLED'::text, 'DONE'::text])))
-);
-
 create table dead_letters (
   message_id uuid not null,
   tenant_id uuid not null,
@@ -84,6 +68,7 @@ create table devices (
   created_at timestamp with time zone not null default now(),
   changed_at timestamp with time zone not null default now(),
   deleted_at timestamp with time zone,
+  no integer generated always as identity not null,
   constraint devices_pkey PRIMARY KEY (id),
   constraint devices_link_token_hash_key UNIQUE (link_token_hash),
   constraint devices_tenant_id_name_key UNIQUE (tenant_id, name),
@@ -94,29 +79,52 @@ create table devices (
   constraint devices_partition_check CHECK (((partition >= 0) AND (partition <= 255)))
 );
 CREATE INDEX devices_changed ON public.devices USING btree (changed_at);
+CREATE UNIQUE INDEX devices_no ON public.devices USING btree (no);
 CREATE INDEX devices_tenant ON public.devices USING btree (tenant_id, id) WHERE (deleted_at IS NULL);
 
 create table enrolments (
-  id bigint generated always as identity not null,
-  tenant_id uuid not null,
-  lead_id uuid not null,
-  sequence_id uuid,
-  campaign_id uuid,
-  device_id uuid,
-  next_step smallint not null default 1,
+  flow_no integer not null,
+  lead_no bigint not null,
+  device_no integer not null,
+  step smallint not null default 1,
   due_at timestamp with time zone,
-  ended_cause text,
+  message_id uuid,
+  cause text,
+  constraint enrolments_pkey PRIMARY KEY (flow_no, lead_no)
+) with (fillfactor=90, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
+CREATE INDEX enrolments_due ON public.enrolments USING btree (flow_no, device_no, due_at) WHERE (due_at IS NOT NULL);
+
+create table flows (
+  no integer generated always as identity not null,
+  id uuid not null,
+  tenant_id uuid not null,
+  kind text not null,
+  name text not null,
+  version integer not null default 1,
+  state text not null default 'DRAFT'::text,
+  lane lane not null,
+  audience jsonb,
+  devices jsonb not null default '{}'::jsonb,
+  hours jsonb,
+  settings jsonb not null default '{}'::jsonb,
+  next_flow_no integer,
+  enrol_from bigint,
+  enrolled bigint not null default 0,
   created_at timestamp with time zone not null default now(),
-  constraint enrolments_pkey PRIMARY KEY (id),
-  constraint enrolments_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES campaigns(id),
-  constraint enrolments_device_id_fkey FOREIGN KEY (device_id) REFERENCES devices(id),
-  constraint enrolments_lead_id_fkey FOREIGN KEY (lead_id) REFERENCES leads(id),
-  constraint enrolments_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES sequences(id),
-  constraint enrolments_check CHECK ((num_nonnulls(sequence_id, campaign_id) = 1))
+  changed_at timestamp with time zone not null default now(),
+  start_at timestamp with time zone,
+  started_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  constraint flows_pkey PRIMARY KEY (no),
+  constraint flows_id_key UNIQUE (id),
+  constraint flows_tenant_id_kind_name_version_key UNIQUE (tenant_id, kind, name, version),
+  constraint flows_next_flow_no_fkey FOREIGN KEY (next_flow_no) REFERENCES flows(no),
+  constraint flows_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint flows_kind_check CHECK ((kind = ANY (ARRAY['CAMPAIGN'::text, 'SEQUENCE'::text]))),
+  constraint flows_state_check CHECK ((state = ANY (ARRAY['DRAFT'::text, 'SCHEDULED'::text, 'RUNNING'::text, 'PAUSED'::text, 'CANCELLED'::text, 'DONE'::text])))
 );
-CREATE UNIQUE INDEX enrolments_campaign ON public.enrolments USING btree (campaign_id, lead_id) WHERE (campaign_id IS NOT NULL);
-CREATE INDEX enrolments_due ON public.enrolments USING btree (due_at) WHERE (due_at IS NOT NULL);
-CREATE UNIQUE INDEX enrolments_sequence ON public.enrolments USING btree (sequence_id, lead_id) WHERE (sequence_id IS NOT NULL);
+CREATE INDEX flows_live ON public.flows USING btree (state) WHERE (state = ANY (ARRAY['SCHEDULED'::text, 'RUNNING'::text]));
+CREATE INDEX flows_tenant ON public.flows USING btree (tenant_id, no);
 
 create table fleet_samples (
   tenant_id uuid not null,
@@ -169,12 +177,18 @@ create table leads (
   consent_source text,
   consent_at timestamp with time zone,
   created_at timestamp with time zone not null default now(),
+  no bigint generated always as identity not null,
+  niche text,
+  device_no integer,
+  changed_at timestamp with time zone not null default now(),
   constraint leads_pkey PRIMARY KEY (id),
   constraint leads_tenant_id_lid_key UNIQUE (tenant_id, lid),
   constraint leads_tenant_id_phone_key UNIQUE (tenant_id, phone),
   constraint leads_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
   constraint leads_check CHECK (((phone IS NOT NULL) OR (lid IS NOT NULL)))
 );
+CREATE UNIQUE INDEX leads_no ON public.leads USING btree (no);
+CREATE INDEX leads_tenant ON public.leads USING btree (tenant_id, no);
 
 create table messages (
   id uuid not null,
@@ -199,9 +213,10 @@ create table messages (
   ended_at timestamp with time zone,
   cause text,
   last_error text,
-  campaign_id uuid,
-  enrolment_id uuid,
   traceparent text,
+  flow_no integer,
+  lead_no bigint,
+  step smallint,
   constraint messages_pkey PRIMARY KEY (id)
 ) partition by RANGE (id);
 CREATE INDEX messages_device ON ONLY public.messages USING btree (device_id, id);
@@ -251,20 +266,6 @@ create table ownership (
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
 CREATE INDEX ownership_partition ON public.ownership USING btree (partition);
 
-create table sequences (
-  id uuid not null,
-  tenant_id uuid not null,
-  name text not null,
-  version integer not null default 1,
-  next_sequence_id uuid,
-  settings jsonb not null default '{}'::jsonb,
-  created_at timestamp with time zone not null default now(),
-  constraint sequences_pkey PRIMARY KEY (id),
-  constraint sequences_tenant_id_name_version_key UNIQUE (tenant_id, name, version),
-  constraint sequences_next_sequence_id_fkey FOREIGN KEY (next_sequence_id) REFERENCES sequences(id),
-  constraint sequences_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id)
-);
-
 create table session_keys (
   device_id uuid not null,
   type text not null,
@@ -284,12 +285,12 @@ create table sessions (
 );
 
 create table steps (
-  sequence_id uuid not null,
+  flow_no integer not null,
   position smallint not null,
   delay_ms bigint not null,
   template text not null,
-  constraint steps_pkey PRIMARY KEY (sequence_id, "position"),
-  constraint steps_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES sequences(id),
+  constraint steps_pkey PRIMARY KEY (flow_no, "position"),
+  constraint steps_flow_no_fkey FOREIGN KEY (flow_no) REFERENCES flows(no),
   constraint steps_delay_ms_check CHECK ((delay_ms >= 0)),
   constraint steps_position_check CHECK (("position" >= 1))
 );

@@ -124,6 +124,11 @@ export const FIELDS = {
   RETRY_BUDGET: field({ meaning: 'attempts before a message is DEAD', parse: whole(1, 100), fallback: '6' }),
   RETRY_BASE_MS: field({ meaning: 'first step of the exponential backoff', parse: whole(1, 600000), fallback: '1000', unit: 'ms' }),
   RETRY_CAP_MS: field({ meaning: 'longest backoff', parse: whole(1, 3600000), fallback: '60000', unit: 'ms' }),
+  ENROL_PER_SECOND: field({
+    meaning: 'leads a second that a node looks at while it enrols them in flows',
+    parse: whole(1, 1_000_000),
+    fallback: '200000',
+  }),
   PACING: field({
     meaning: 'off = devices send without waiting (load tests and chaos only)',
     parse: z.enum(['on', 'off'], 'expected on or off'),

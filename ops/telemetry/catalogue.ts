@@ -29,6 +29,8 @@ export const METRICS = {
   quarantines: { kind: 'counter', help: 'devices put into quarantine', labels: ['reason'] },
   'turns.stuck': { kind: 'counter', help: 'devices given up by the watchdog: their turn did not end' },
   'breaker.opened': { kind: 'counter', help: 'breakers opened', labels: ['scope'] },
+  enrolled: { kind: 'counter', help: 'leads enrolled in flows' },
+  planned: { kind: 'counter', help: 'messages of flows made', labels: ['outcome'] },
   dead_letters: { kind: 'counter', help: 'messages that became DEAD', labels: ['cause'] },
   inbound: { kind: 'counter', help: 'inbound messages stored', labels: ['transport'] },
   'http.requests': { kind: 'counter', help: 'HTTP answers', labels: ['route', 'status'] },

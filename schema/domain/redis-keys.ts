@@ -68,6 +68,9 @@ export const nodeChannel = (nodeId: string): string => `${PREFIX}:node:${nodeId}
 /** pub/sub channel of one gateway: link frames (JSON, see domain/bus.ts). */
 export const gatewayChannel = (gatewayId: string): string => `${PREFIX}:gateway:${gatewayId}:bus`;
 
+/** pub/sub channel on which a tenant's id is said when its flows were started, stopped or got enrolments. Lossy: planners look by themselves too. */
+export const FLOWS_CHANNEL = `${PREFIX}:flows`;
+
 /** pub/sub channel of one device's pairing: QR codes and how it ended (JSON, actors/transports/whatsapp). */
 export const pairingChannel = (deviceId: string): string => `${PREFIX}:pairing:${deviceId}`;
 

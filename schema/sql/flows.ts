@@ -12,6 +12,7 @@ const ENROL_CHUNK = sqlFile('enrol-chunk');
 const START_SCHEDULED = sqlFile('start-scheduled-flows');
 const CANDIDATES = sqlFile('flow-candidates');
 const PLAN = sqlFile('plan-messages');
+const END = sqlFile('end-enrolments');
 
 export type FlowKind = 'CAMPAIGN' | 'SEQUENCE';
 export type FlowState = 'DRAFT' | 'SCHEDULED' | 'RUNNING' | 'PAUSED' | 'CANCELLED' | 'DONE';
@@ -187,6 +188,19 @@ export interface PlanItem {
 }
 /** `moved`: somebody else has planned it, the flow does not run any more, or the device has another owner. */
 export type PlanOutcome = { readonly kind: 'planned'; readonly seq: number } | { readonly kind: 'suppressed' | 'moved' };
+
+/** Ends enrolments that wait, where they still stand at that step. */
+export async function endEnrolments(
+  sql: SqlRunner,
+  items: readonly { readonly flowNo: number; readonly leadNo: number; readonly step: number; readonly cause: string }[],
+): Promise<void> {
+  await query(sql, END, [
+    column(items, (item) => item.flowNo),
+    column(items, (item) => item.leadNo),
+    column(items, (item) => item.step),
+    column(items, (item) => item.cause),
+  ]);
+}
 
 /** Makes the messages and moves their enrolments on, in one statement (plan-messages.sql). Outcomes stand in input order. */
 export async function planMessages(sql: SqlRunner, items: readonly PlanItem[]): Promise<readonly PlanOutcome[]> {
