@@ -94,6 +94,15 @@ create table enrolments (
 ) with (fillfactor=90, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
 CREATE INDEX enrolments_due ON public.enrolments USING btree (flow_no, device_no, due_at) WHERE (due_at IS NOT NULL);
 
+create table fleet_samples (
+  tenant_id uuid not null,
+  at timestamp with time zone not null,
+  devices integer not null,
+  backlog bigint not null,
+  constraint fleet_samples_pkey PRIMARY KEY (tenant_id, at)
+);
+CREATE INDEX fleet_samples_old ON public.fleet_samples USING btree (at);
+
 create table flows (
   no integer generated always as identity not null,
   id uuid not null,
@@ -125,15 +134,6 @@ create table flows (
 );
 CREATE INDEX flows_live ON public.flows USING btree (state) WHERE (state = ANY (ARRAY['SCHEDULED'::text, 'RUNNING'::text]));
 CREATE INDEX flows_tenant ON public.flows USING btree (tenant_id, no);
-
-create table fleet_samples (
-  tenant_id uuid not null,
-  at timestamp with time zone not null,
-  devices integer not null,
-  backlog bigint not null,
-  constraint fleet_samples_pkey PRIMARY KEY (tenant_id, at)
-);
-CREATE INDEX fleet_samples_old ON public.fleet_samples USING btree (at);
 
 create table idempotency_keys (
   tenant_id uuid not null,
