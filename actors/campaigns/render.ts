@@ -28,7 +28,7 @@ export function templateVariables(template: string): readonly string[] {
   return [...new Set([...template.matchAll(GAP)].filter(([, , fallback]) => fallback === undefined).map(([, name]) => name ?? ''))];
 }
 
-function valueOf(lead: TextLead, name: string): string | undefined {
+function leadValue(lead: TextLead, name: string): string | undefined {
   const text = (value: unknown): string | undefined => {
     if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return undefined;
     const said = String(value).trim();
@@ -44,7 +44,7 @@ function valueOf(lead: TextLead, name: string): string | undefined {
 export function renderText(template: string, lead: TextLead): string | null {
   let whole = true;
   const said = template.replace(GAP, (_gap, name: string, fallback: string | undefined) => {
-    const value = valueOf(lead, name) ?? fallback?.trim();
+    const value = leadValue(lead, name) ?? fallback?.trim();
     if (value === undefined) whole = false;
     return value ?? '';
   });
