@@ -6,7 +6,7 @@ import { ledgerNow } from '../schema/sql/index.ts';
 import { startCampaigns } from './campaigns/index.ts';
 import { createOwnership, createOwnershipLedger } from './lease/index.ts';
 import { createLive } from './live/index.ts';
-import { createEnqueuer } from './mailbox/index.ts';
+import { createControlLane, createEnqueuer } from './mailbox/index.ts';
 import {
   createHost,
   createLedgerClock,
@@ -223,7 +223,14 @@ function transportsOf(
           }),
       link: async () => {
         const { createLinkTransport } = await import('./transports/link/index.ts');
-        const transport = createLinkTransport({ bus: deps.bus, get: (key) => deps.general.get(key), clock, telemetry });
+        const { bus, general } = deps;
+        const transport = createLinkTransport({
+          bus,
+          get: (key) => general.get(key),
+          control: createControlLane(general),
+          clock,
+          telemetry,
+        });
         look = (deviceId) => transport.look(deviceId);
         return transport;
       },

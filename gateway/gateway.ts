@@ -1,11 +1,12 @@
 import { createLive } from '../actors/live/index.ts';
 import { createEnqueuer } from '../actors/mailbox/index.ts';
+import { optOutsOf } from '../actors/opt-out/index.ts';
 import type { Config } from '../ops/config/index.ts';
 import { connectPostgres, connectRedis, type Redis, type RedisRole, type Sql } from '../ops/connect/index.ts';
 import type { Clock, Dice, Lifetime } from '../ops/lifecycle/index.ts';
 import type { Telemetry } from '../ops/telemetry/index.ts';
 import { buildSchema } from '../schema/graphql/index.ts';
-import { accept as commit, deviceByLinkToken, ownershipOf, storeInbound, audit as writeAudit } from '../schema/sql/index.ts';
+import { accept as commit, linkHellos, revokedLinks, storeInbound, suppress, audit as writeAudit } from '../schema/sql/index.ts';
 import { createAccept } from './accept/index.ts';
 import { type Authenticator, createAuthenticator, DEFAULT_TENANT, ensureAccess, sqlLookups } from './auth/index.ts';
 import {
@@ -18,7 +19,7 @@ import {
   HTTP_BODY_BYTES,
 } from './graphql/index.ts';
 import { createEngine, createHub, createStreams } from './hub/index.ts';
-import { asyncapiDocument, createLink, type Link } from './link/index.ts';
+import { asyncapiDocument, createLink, createLinkCloser, type Link } from './link/index.ts';
 import { createPages } from './pages.ts';
 import { createServer, type HttpHandler, type Server } from './server/index.ts';
 import { createSystemRoutes, createUpkeep, isAway } from './system/index.ts';
@@ -88,6 +89,7 @@ function openApi(
     publish: live,
     bells: general,
     audit: audit.note,
+    closeLink: createLinkCloser(general, telemetry),
     clock,
     telemetry,
     forgetKey: (keyId) => auth.forget(keyId),
@@ -96,15 +98,15 @@ function openApi(
 }
 
 /** Device sockets; their frames come over this gateway's own channel on the shared subscriber. */
-function openLink({ clock, telemetry, lifetime, id }: GatewayDeps, { sql, general, subscriber }: Clients): Link {
+function openLink({ clock, dice, telemetry, lifetime, id, config }: GatewayDeps, { sql, general, subscriber }: Clients): Link {
   const link = createLink(
     {
-      findDevice: (hash) => deviceByLinkToken(sql, hash),
-      ownerOf: async (device) => {
-        const [owner] = await ownershipOf(sql, { deviceIds: [device.id] });
-        return { epoch: owner?.epoch ?? 0, node: owner?.node ?? null };
+      hellos: (hashes) => linkHellos(sql, hashes),
+      revoked: (devices) => revokedLinks(sql, devices),
+      storeInbound: async (items) => {
+        await suppress(sql, optOutsOf(items, clock));
+        await storeInbound(sql, items);
       },
-      storeInbound: (items) => storeInbound(sql, items),
       redis: general,
       subscribe: async (channel, handler) => {
         subscriber.on('message', (from: string, text: string) => {
@@ -113,9 +115,15 @@ function openLink({ clock, telemetry, lifetime, id }: GatewayDeps, { sql, genera
         await subscriber.subscribe(channel);
       },
       clock,
+      dice,
       telemetry,
     },
-    { gateway: id },
+    {
+      gateway: id,
+      heartbeatMs: config.LINK_HEARTBEAT_MS,
+      framesPerSecond: config.LINK_FRAMES_PER_SECOND,
+      hellosPerSecond: config.LINK_HELLOS_PER_SECOND,
+    },
   );
   lifetime.add('link', () => link.stop());
   return link;

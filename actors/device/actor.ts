@@ -250,6 +250,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     const span = traced(head, 'result');
     const about = aboutAttempt(self, message.id, message.attempt, clock.wall());
     const counted = await settleMessage(head, resultOf(about, outcome, decision));
+    if (outcome.kind === 'sent' || outcome.kind === 'rejected') outcome.settled?.();
     span?.set('state', decision.state);
     span?.end();
     inFlight = undefined;

@@ -1,3 +1,4 @@
+export { type AckPlace, type ControlLane, createControlLane, type DeviceAck } from './control.ts';
 export { createEnqueuer, type EnqueueEntry, type Enqueuer } from './enqueue.ts';
 export {
   createMailbox,

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import { durationQuantile, uuidV7 } from '../../schema/domain/index.ts';
+import { saysStop } from '../opt-out/index.ts';
 import { createBatcher } from './batcher.ts';
 import { createNodeBus } from './bus.ts';
 import { createGate } from './gate.ts';
-import { saysStop } from './inbound.ts';
 import { poisoned } from './ledger.ts';
 import { createSubscriptions } from './subscriptions.ts';
 import { createTraffic } from './traffic.ts';

@@ -13,13 +13,14 @@ export function createReceipts(deps: {
   readonly telemetry: Pick<Telemetry, 'count' | 'log'>;
   news(deviceId: string, tenantId: string, news: MessageNews): void;
 }): (slot: { readonly owned: OwnedDevice; readonly actor: Actor }, proof: Parameters<TransportEvents['receipt']>[0]) => void {
-  return ({ owned, actor }, { messageId, state, at }) => {
+  return ({ owned, actor }, { messageId, state, at, settled }) => {
     const attempt = actor.attemptOf(messageId) ?? 0;
     if (state === 'WRITTEN' && attempt === 0) return;
     const { deviceId, epoch } = owned;
     deps.ledger.receipt({ messageId, deviceId, epoch, attempt, state, cause: null, error: null, dueAt: null, at }).then(
       (answer) => {
         deps.telemetry.count('results', 1, { state, counted: String(answer.counted) });
+        settled?.();
         if (!answer.counted) return;
         if (answer.tenantId !== null) deps.news(deviceId, answer.tenantId, { messageId, state, cause: null, attempts: answer.attempt });
         if (state !== 'WRITTEN') actor.proven(messageId);

@@ -19,7 +19,13 @@ export type LinkState = 'UNPAIRED' | 'PAIRING' | 'CONNECTING' | 'ONLINE' | 'OFFL
 export interface TransportEvents {
   state(change: { readonly state: LinkState; readonly reason: string | null }): void;
   /** proof about a message of this device, of any attempt */
-  receipt(receipt: { readonly messageId: string; readonly state: 'WRITTEN' | 'SENT' | 'DELIVERED' | 'READ'; readonly at: number }): void;
+  receipt(receipt: {
+    readonly messageId: string;
+    readonly state: 'WRITTEN' | 'SENT' | 'DELIVERED' | 'READ';
+    readonly at: number;
+    /** called once the ledger has judged it; never when the process ends before */
+    readonly settled?: () => void;
+  }): void;
   /** resolves once the inbound message is stored; until then the transport may repeat it */
   inbound(message: {
     readonly id: string;
@@ -39,11 +45,19 @@ export interface OutboundMessage {
   readonly body: string;
 }
 
+/** `settled`, where there is one, is called once the ledger has judged the outcome; never when the process ends before. */
 export type SendOutcome =
   /** the provider acknowledged the message */
-  | { readonly kind: 'sent'; readonly at: number }
+  | { readonly kind: 'sent'; readonly at: number; readonly settled?: () => void }
   /** refused, nothing was sent. `retry` false: FAILED */
-  | { readonly kind: 'rejected'; readonly retry: boolean; readonly code: string; readonly detail: string; readonly retryAfterMs?: number }
+  | {
+      readonly kind: 'rejected';
+      readonly retry: boolean;
+      readonly code: string;
+      readonly detail: string;
+      readonly retryAfterMs?: number;
+      readonly settled?: () => void;
+    }
   /** nothing left this process: the owner may no longer act, or there is no connection */
   | { readonly kind: 'not-sent'; readonly code: 'FENCED' | 'OFFLINE' }
   /** the bytes may have left and no answer came */

@@ -53,6 +53,7 @@ function apiOn(sql: Sql) {
     publish,
     bells: { publish: async () => 0 },
     audit: async () => {},
+    closeLink: () => {},
     clock: systemClock,
     telemetry,
     forgetKey: () => {},

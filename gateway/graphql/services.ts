@@ -29,6 +29,8 @@ export interface ServicesDeps {
   /** Redis, for doorbells */
   readonly bells: { publish(channel: string, text: string): Promise<unknown> };
   readonly audit: GraphqlServices['audit'];
+  /** gateway/link: a socket of this device, wherever it is, may not go on */
+  readonly closeLink: (deviceId: string, reason: 'TOKEN_REVOKED' | 'DEVICE_DELETED') => void;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   /** a key was revoked here: gateway/auth drops it from its cache */
@@ -151,17 +153,34 @@ function deviceCommands(context: Context): DeviceCommands {
         // not in quarantine: nothing to do, and the device is as it should be
         return released ?? (await ledger.tenantDevices(sql, tenantId, [deviceId]))[0] ?? null;
       }),
+    setLinkToken: (tenantId, deviceId, wanted) =>
+      guard(async () => {
+        const [known] = await ledger.tenantDevices(sql, tenantId, [deviceId]);
+        if (known === undefined) return null;
+        if (known.transport !== 'link') return 'NOT_A_LINK';
+        const linkToken = wanted ? newLinkToken() : null;
+        const device = changed(context, await ledger.setLinkToken(sql, tenantId, deviceId, linkToken === null ? null : hashOf(linkToken)));
+        if (device === null) return null;
+        context.closeLink(deviceId, 'TOKEN_REVOKED');
+        return { device, linkToken };
+      }),
   };
 }
 
 function deviceEnds(context: Context): DeviceEnds {
   const { sql, guard, clock, telemetry } = context;
   return {
-    unlink: (tenantId, deviceId) => guard(async () => changed(context, await ledger.unlinkDevice(sql, tenantId, deviceId, clock.wall()))),
+    unlink: (tenantId, deviceId) =>
+      guard(async () => {
+        const row = changed(context, await ledger.unlinkDevice(sql, tenantId, deviceId, clock.wall()));
+        if (row?.transport === 'link') context.closeLink(deviceId, 'TOKEN_REVOKED');
+        return row;
+      }),
     remove: (tenantId, deviceId) =>
       guard(async () => {
         const row = changed(context, await ledger.deleteDevice(sql, tenantId, deviceId));
         if (row !== null) {
+          if (row.transport === 'link') context.closeLink(deviceId, 'DEVICE_DELETED');
           // the upkeep goes on where this ends
           endMessages(context, deviceId).catch((error: unknown) => telemetry.log.warn('device.end', { deviceId }, error));
         }

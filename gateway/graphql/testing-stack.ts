@@ -21,6 +21,8 @@ export interface ApiStack {
   readonly adminKey: string;
   readonly events: MessageEventRecord[];
   readonly enqueued: string[];
+  /** sockets of link devices that were told to close */
+  readonly closed: readonly string[];
   /** log lines */
   readonly lines: readonly string[];
   /** statements of `accept` so far */
@@ -52,6 +54,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
   await ensureAccess(sql, adminKey, clock);
   const events: MessageEventRecord[] = [];
   const enqueued: string[] = [];
+  const closed: string[] = [];
   let statements = 0;
   const publish = { messages: (_tenant: string, records: readonly MessageEventRecord[]) => void events.push(...records) };
   const auth = createAuthenticator({ ...sqlLookups(sql), clock, telemetry }, { defaultTenant: DEFAULT_TENANT, cacheMs: 200 });
@@ -76,6 +79,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     publish,
     bells: { publish: async () => 0 },
     audit: audit.note,
+    closeLink: (deviceId, reason) => void closed.push(`${deviceId} ${reason}`),
     clock,
     telemetry,
     forgetKey: (keyId) => auth.forget(keyId),
@@ -90,6 +94,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     adminKey,
     events,
     enqueued,
+    closed,
     lines,
     statements: () => statements,
     async ask(query, options = {}) {

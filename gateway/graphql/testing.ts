@@ -70,6 +70,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       move: no,
       setPaused: async (_tenant, id) => (id === DEVICE ? testDevice() : null),
       release: async () => null,
+      setLinkToken: async () => null,
     },
     deviceEnds: { unlink: no, remove: no },
     messages: { cancel: async () => null, redrive: async () => [], suppress: async () => ({ added: true }), unsuppress: async () => 0 },

@@ -1,28 +1,13 @@
-import { LINK_ACK_STATUSES, type LinkFromDevice } from '../../schema/domain/index.ts';
+import { LINK_ACK_STATUSES, LINK_LIMITS, type LinkFromDevice } from '../../schema/link/index.ts';
 
-/** Longest frame of a device, bytes. */
-export const FRAME_BYTES = 64 * 1024;
-const ID_LIMIT = 128;
-const ERROR_LIMIT = 500;
-const FROM_LIMIT = 128;
-
-/** Close codes of the link protocol. Below 4500 a device should not come back without a change; `replaced` not at all. */
-export const LINK_CLOSE = Object.freeze({
-  protocol: 4400,
-  unauthorized: 4401,
-  helloTimeout: 4408,
-  replaced: 4409,
-  closedByOwner: 4410,
-  heartbeat: 4411,
-  tooLarge: 1009,
-  unsupported: 1003,
-  rate: 1008,
-  away: 1013,
-});
-
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const isText = (value: unknown, limit: number): value is string => typeof value === 'string' && value.length > 0 && value.length <= limit;
+const isUuid = (value: unknown): value is string => typeof value === 'string' && UUID.test(value);
 
-/** A frame, or what is wrong with it (for the `bye`). Fields that are not of the protocol are ignored. */
+/**
+ * A frame, or what is wrong with it (for the `bye`). Says what asyncapi.json says, which a test holds against it; fields that are not of the
+ * protocol are ignored.
+ */
 export function readFrame(data: Buffer): LinkFromDevice | string {
   let parsed: unknown;
   try {
@@ -30,32 +15,48 @@ export function readFrame(data: Buffer): LinkFromDevice | string {
   } catch {
     return 'INVALID_JSON';
   }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return 'EXPECTED_OBJECT';
-  const frame = parsed as Record<string, unknown>;
+  return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)
+    ? frameOf(parsed as Record<string, unknown>)
+    : 'EXPECTED_OBJECT';
+}
+
+function frameOf(frame: Record<string, unknown>): LinkFromDevice | string {
   switch (frame['type']) {
     case 'pong':
       return { type: 'pong' };
     case 'hello':
-      return isText(frame['token'], 512) ? { type: 'hello', token: frame['token'] } : 'EXPECTED_TOKEN';
+      return readHello(frame);
     case 'ack':
       return readAck(frame);
-    case 'inbound': {
-      const { id, from, body } = frame;
-      if (!isText(id, ID_LIMIT)) return 'EXPECTED_ID';
-      if (!isText(from, FROM_LIMIT)) return 'EXPECTED_FROM';
-      if (typeof body !== 'string' || `${id}${from}${body}`.includes('\u0000')) return 'EXPECTED_BODY';
-      return { type: 'inbound', id, from, body };
-    }
+    case 'inbound':
+      return readInbound(frame);
     default:
       return 'UNKNOWN_TYPE';
   }
 }
 
-function readAck(frame: Record<string, unknown>): LinkFromDevice | string {
-  const { id, epoch, status, error } = frame;
-  if (!isText(id, ID_LIMIT)) return 'EXPECTED_ID';
-  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch)) return 'EXPECTED_EPOCH';
+function readHello({ token, deviceId }: Record<string, unknown>): LinkFromDevice | string {
+  if (!isText(token, LINK_LIMITS.token)) return 'EXPECTED_TOKEN';
+  if (deviceId === undefined) return { type: 'hello', token };
+  return isUuid(deviceId) ? { type: 'hello', token, deviceId } : 'EXPECTED_DEVICE_ID';
+}
+
+function readAck({ id, epoch, status, error }: Record<string, unknown>): LinkFromDevice | string {
+  // message ids are the ledger's: anything else would fail in the statement, with all that stand in the same batch
+  if (!isUuid(id)) return 'EXPECTED_ID';
+  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || epoch < 0) return 'EXPECTED_EPOCH';
   const known = LINK_ACK_STATUSES.find((one) => one === status);
   if (known === undefined) return 'EXPECTED_STATUS';
-  return { type: 'ack', id, epoch, status: known, ...(typeof error === 'string' ? { error: error.slice(0, ERROR_LIMIT) } : {}) };
+  if (error === undefined) return { type: 'ack', id, epoch, status: known };
+  // Postgres keeps no zero character
+  return typeof error === 'string' && error.length <= LINK_LIMITS.error && !error.includes('\u0000')
+    ? { type: 'ack', id, epoch, status: known, error }
+    : 'EXPECTED_ERROR';
+}
+
+function readInbound({ id, from, body }: Record<string, unknown>): LinkFromDevice | string {
+  if (!isText(id, LINK_LIMITS.inboundId) || id.includes('\u0000')) return 'EXPECTED_ID';
+  if (!isText(from, LINK_LIMITS.from) || from.includes('\u0000')) return 'EXPECTED_FROM';
+  if (typeof body !== 'string' || body.includes('\u0000')) return 'EXPECTED_BODY';
+  return { type: 'inbound', id, from, body };
 }

@@ -1,3 +1,4 @@
 export { asyncapiDocument } from './asyncapi.ts';
-export { FRAME_BYTES, LINK_CLOSE } from './frames.ts';
-export { createLink, type Link, type LinkDeps, type LinkOptions, type LinkSession } from './link.ts';
+export { createLinkCloser } from './closer.ts';
+export { createLink, type Link, type LinkDeps, type LinkOptions } from './link.ts';
+export type { LinkSession } from './session.ts';

@@ -1,232 +1,244 @@
+import { connect, createServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { WebSocket } from 'ws';
-import { connectRedis, type Redis } from '../../ops/connect/index.ts';
-import { systemClock, systemDice } from '../../ops/lifecycle/index.ts';
-import { createTelemetry } from '../../ops/telemetry/index.ts';
-import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
-import { deviceKeys, gatewayChannel, nodeChannel, type ToNode, uuidV7 } from '../../schema/domain/index.ts';
-import { createDevice, createTenant, deviceByLinkToken, storeInbound } from '../../schema/sql/index.ts';
+import { createControlLane } from '../../actors/mailbox/index.ts';
+import { deviceKeys, partitionOf, uuidV7 } from '../../schema/domain/index.ts';
+import { LINK_CLOSE } from '../../schema/link/index.ts';
+import { linkClient } from '../../schema/link/ws.testing.ts';
+import { deleteDevice, setLinkToken } from '../../schema/sql/index.ts';
 import { hashOf, newLinkToken } from '../auth/index.ts';
-import { createServer, type Server } from '../server/index.ts';
-import { asyncapiDocument, createLink, LINK_CLOSE, type Link } from './index.ts';
+import { createLinkCloser } from './index.ts';
+import { dial, hello, type LinkWorld, startLinkWorld, type TestGateway, telemetry, until } from './world.testing.ts';
 
-const telemetry = createTelemetry({ service: 'test', instance: 'test', level: 'error', samplePercent: 0 });
-const clients: Redis[] = [];
-let redis: TestRedis;
-let database: TestDatabase;
-let general: Redis;
-let one: Gateway;
-let two: Gateway;
+let world: LinkWorld;
+let one: TestGateway;
+let two: TestGateway;
 let deviceId: string;
 let token: string;
-const toNode: ToNode[] = [];
-
-interface Gateway {
-  readonly server: Server;
-  readonly link: Link;
-  readonly port: number;
-}
-
-function client(role: 'general' | 'subscriber'): Redis {
-  const made = connectRedis(redis.url, { role, name: 'test' });
-  clients.push(made);
-  return made;
-}
-
-async function startGateway(name: string): Promise<Gateway> {
-  const subscriber = client('subscriber');
-  const link = createLink(
-    {
-      findDevice: (hash) => deviceByLinkToken(database.sql, hash),
-      ownerOf: async () => ({ epoch: 3, node: 'node-1' }),
-      storeInbound: (items) => storeInbound(database.sql, items),
-      redis: general,
-      subscribe: async (channel, handler) => {
-        subscriber.on('message', (_channel: string, text: string) => handler(text));
-        await subscriber.subscribe(channel);
-      },
-      clock: systemClock,
-      telemetry,
-    },
-    { gateway: name, heartbeatMs: 400, helloMs: 150 },
-  );
-  const server = createServer({ clock: systemClock, dice: systemDice, telemetry });
-  server.websocket('/link', link.behaviour);
-  const { port } = await server.listen('127.0.0.1', 0);
-  await link.start();
-  return { server, link, port };
-}
-
-/** A device that keeps every frame and waits for one. */
-function dial(gateway: Gateway, options: { readonly protocol?: string; readonly pong?: boolean } = {}) {
-  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/link`, options.protocol ?? 'flotilla-link.v1');
-  const frames: Record<string, unknown>[] = [];
-  let code: number | undefined;
-  let refused: string | undefined;
-  socket.on('message', (data) => {
-    const frame = JSON.parse(String(data)) as Record<string, unknown>;
-    frames.push(frame);
-    if (frame['type'] === 'ping' && options.pong !== false) socket.send(JSON.stringify({ type: 'pong' }));
-  });
-  socket.on('close', (given) => {
-    code = given;
-  });
-  socket.on('error', (error) => {
-    refused = error.message;
-  });
-  const until = async <T>(read: () => T | undefined): Promise<T> => {
-    const deadline = systemClock.monotonic() + 5000;
-    for (;;) {
-      const value = read();
-      if (value !== undefined) return value;
-      if (systemClock.monotonic() > deadline) throw new Error(`nothing came; frames: ${JSON.stringify(frames)}, code ${code}, ${refused}`);
-      await systemClock.sleep(5);
-    }
-  };
-  return {
-    socket,
-    frames,
-    open: () => until(() => (socket.readyState === WebSocket.OPEN ? true : undefined)),
-    frame: (type: string) => until(() => frames.find((frame) => frame['type'] === type)),
-    closed: () => until(() => code),
-    refused: () => until(() => refused),
-    say: (frame: unknown) => socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame)),
-  };
-}
-
-async function hello(gateway: Gateway, options: { readonly pong?: boolean } = {}) {
-  const device = dial(gateway, options);
-  await device.open();
-  device.say({ type: 'hello', token });
-  await device.frame('welcome');
-  return device;
-}
+const WAIT = { timeout: 20_000 };
 
 beforeAll(async () => {
-  [redis, database] = await Promise.all([startRedis(), createDatabase()]);
-  general = client('general');
-  const tenantId = uuidV7(systemClock.wall());
-  await createTenant(database.sql, { id: tenantId, name: 'link' });
-  token = newLinkToken();
-  deviceId = uuidV7(systemClock.wall());
-  await createDevice(database.sql, { id: deviceId, tenantId, name: 'one', transport: 'link', linkTokenHash: hashOf(token) });
-  const bus = client('subscriber');
-  bus.on('message', (_channel: string, text: string) => toNode.push(...(JSON.parse(text) as ToNode[])));
-  await bus.subscribe(nodeChannel('node-1'));
-  [one, two] = await Promise.all([startGateway('gw-1'), startGateway('gw-2')]);
+  world = await startLinkWorld();
+  [one, two] = await Promise.all([world.gateway('gw-1'), world.gateway('gw-2')]);
 });
-afterAll(async () => {
-  for (const gateway of [one, two]) {
-    gateway?.link.stop();
-    await gateway?.server.drain({ windowMs: 0, deadlineMs: 500 });
-  }
-  await systemClock.sleep(20);
-  for (const each of clients) each.disconnect();
-  await redis?.stop();
-  await database?.drop();
+afterAll(() => world.stop());
+beforeEach(async () => {
+  world.toNode.length = 0;
+  ({ deviceId, token } = await world.device());
 });
-beforeEach(() => {
-  toNode.length = 0;
+
+const presence = async (): Promise<{ gateway?: string } | null> => {
+  const text = await world.general.get(deviceKeys(deviceId).link);
+  return text === null ? null : (JSON.parse(text) as { gateway: string });
+};
+const kinds = (): string[] =>
+  world.toNode.flatMap((message) => ('deviceId' in message && message.deviceId === deviceId ? message.kind : []));
+const send = (id: string, epoch: number) => ({
+  kind: 'link.send' as const,
+  deviceId,
+  node: 'node-1',
+  id,
+  epoch,
+  to: '+491701234567',
+  body: 'hi',
 });
 
 describe('device link', () => {
   it('welcomes a device, tells nodes where it is, and forgets it when it goes', async () => {
-    const device = await hello(one);
-    expect(device.frames[0]).toEqual({ type: 'welcome', deviceId, epoch: 3, heartbeatMs: 400 });
-    expect(JSON.parse((await general.get(deviceKeys(deviceId).link)) ?? '{}')).toMatchObject({ gateway: 'gw-1' });
-    await expect.poll(() => toNode.map((message) => message.kind)).toEqual(['link.up']);
+    const device = await hello(one.url, token, { deviceId });
+    expect(device.frames[0]).toEqual({ type: 'welcome', deviceId, epoch: 3, heartbeatMs: 10_000 });
+    expect(await presence()).toMatchObject({ gateway: 'gw-1' });
+    await expect.poll(kinds, WAIT).toEqual(['link.up']);
     device.socket.close();
-    await expect.poll(() => general.get(deviceKeys(deviceId).link)).toBeNull();
-    await expect.poll(() => toNode.map((message) => message.kind)).toEqual(['link.up', 'link.down']);
-    expect(one.link.devices()).toBe(0);
+    await expect.poll(presence, WAIT).toBeNull();
+    await expect.poll(kinds, WAIT).toEqual(['link.up', 'link.down']);
   });
 
-  it('passes messages to the device and its acks to the node that sent them; an older epoch is dropped', async () => {
-    const device = await hello(one);
-    const send = (id: string, epoch: number) => ({
-      kind: 'link.send',
-      deviceId,
-      node: 'node-1',
-      id,
-      epoch,
-      to: '+491701234567',
-      body: 'hi',
-    });
-    await general.publish(gatewayChannel('gw-1'), JSON.stringify([send('m1', 5), send('stale', 4), send('m2', 5)]));
-    await expect.poll(() => device.frames.filter((frame) => frame['type'] === 'send').map((frame) => frame['id'])).toEqual(['m1', 'm2']);
-    device.say({ type: 'ack', id: 'm1', epoch: 5, status: 'sent' });
+  it('L2: an older epoch is dropped; the owner of a newer one gets the acks', async () => {
+    const device = await hello(one.url, token);
+    const [m1, m2, late] = [uuidV7(1), uuidV7(2), uuidV7(4)];
+    await world.tell('gw-1', [send(m1, 5), send(uuidV7(3), 4), send(m2, 5)]);
+    await expect.poll(() => device.frames.filter((frame) => frame['type'] === 'send').map((frame) => frame['id']), WAIT).toEqual([m1, m2]);
+    device.say({ type: 'ack', id: m1, epoch: 5, status: 'sent' });
     await expect
-      .poll(() => toNode.filter((message) => message.kind === 'link.ack'))
-      .toEqual([{ kind: 'link.ack', deviceId, id: 'm1', epoch: 5, status: 'sent', error: null }]);
+      .poll(() => world.toNode.filter((message) => message.kind === 'link.ack'), WAIT)
+      .toEqual([{ kind: 'link.ack', deviceId, id: m1, epoch: 5, status: 'sent', error: null }]);
+    await world.tell('gw-1', [
+      { kind: 'link.owner', deviceId, node: 'node-2', epoch: 6 },
+      { kind: 'link.owner', deviceId, node: 'node-1', epoch: 5 },
+      send(late, 5),
+    ]);
+    await world.tell('gw-1', [{ kind: 'link.ok', deviceId, id: m1, status: 'sent' }]);
+    expect(await device.frame('ok')).toEqual({ type: 'ok', id: m1, status: 'sent' });
+    device.say({ type: 'ack', id: m2, epoch: 5, status: 'sent' });
+    const lane = createControlLane(world.general);
+    await expect.poll(async () => (await lane.read([partitionOf(deviceId)])).map((ack) => ack.messageId).sort(), WAIT).toEqual([m1, m2]);
+    expect(world.toNode.filter((message) => message.kind === 'link.ack')).toHaveLength(1);
+    expect(device.frames.map((frame) => frame['id'])).not.toContain(late);
     device.socket.close();
   });
 
   it('says ok to an inbound message once it is stored, however often it comes', async () => {
-    const device = await hello(one);
-    for (let at = 0; at < 3; at++) device.say({ type: 'inbound', id: 'in-1', from: '+491701234567', body: 'STOP' });
-    await expect.poll(() => device.frames.filter((frame) => frame['type'] === 'ok').length).toBe(3);
-    const rows = await database.sql.unsafe('select id, body from inbound_messages');
-    expect([...rows]).toEqual([{ id: 'in-1', body: 'STOP' }]);
+    const device = await hello(one.url, token);
+    for (let at = 0; at < 3; at++) device.say({ type: 'inbound', id: 'in-1', from: '+491701234567', body: 'hello' });
+    await expect.poll(() => device.frames.filter((frame) => frame['type'] === 'ok').length, WAIT).toBe(3);
+    const rows = await world.database.sql.unsafe('select id, body from inbound_messages where device_id = $1', [deviceId]);
+    expect([...rows]).toEqual([{ id: 'in-1', body: 'hello' }]);
     device.socket.close();
   });
 
-  it('the newest socket wins, on the same gateway and on another', async () => {
-    const first = await hello(one);
-    const second = await hello(one);
+  it('L1: the newest socket wins, on the same gateway and on another', async () => {
+    const first = await hello(one.url, token);
+    const second = await hello(one.url, token);
     expect(await first.closed()).toBe(LINK_CLOSE.replaced);
-    const third = await hello(two);
+    const third = await hello(two.url, token);
     expect(await second.closed()).toBe(LINK_CLOSE.replaced);
     expect(second.frames.at(-1)).toEqual({ type: 'bye', reason: 'REPLACED' });
-    expect(JSON.parse((await general.get(deviceKeys(deviceId).link)) ?? '{}')).toMatchObject({ gateway: 'gw-2' });
+    expect(await presence()).toMatchObject({ gateway: 'gw-2' });
     third.socket.close();
-    await expect.poll(() => general.get(deviceKeys(deviceId).link)).toBeNull();
+    await expect.poll(presence, WAIT).toBeNull();
   });
 
+  it('L1: a late word about an older socket leaves the newer one alone', async () => {
+    // A device went from gw-1 to gw-2 and back within a moment; gw-2's word about the first socket then ended the third, for good (4409).
+    const device = await hello(one.url, token);
+    await world.tell('gw-1', [
+      { kind: 'link.close', deviceId, reason: 'REPLACED', socket: 'an older one' },
+      { kind: 'link.close', deviceId, reason: 'TOKEN_REVOKED', socket: 'an older one' },
+      send(uuidV7(5), 4),
+    ]);
+    await device.frame('send');
+    device.socket.close();
+  });
+
+  it('keeps acks of which no owner is known until one takes them', async () => {
+    const device = await hello(one.url, token);
+    const id = uuidV7(7);
+    await world.tell('gw-1', [{ kind: 'link.owner', deviceId, node: 'nobody', epoch: 9 }, send(id, 9)]);
+    await device.frame('send');
+    device.say({ type: 'ack', id, epoch: 9, status: 'delivered' });
+    device.say({ type: 'ack', id, epoch: 9, status: 'failed', error: 'no' });
+    const lane = createControlLane(world.general);
+    const mine = async () => (await lane.read([partitionOf(deviceId)])).filter((ack) => ack.deviceId === deviceId);
+    await expect.poll(async () => (await mine()).length, WAIT).toBe(2);
+    expect(await mine()).toContainEqual({ deviceId, messageId: id, status: 'failed', epoch: 9, error: 'no', at: expect.any(Number) });
+    await lane.remove(await mine());
+    expect(await mine()).toEqual([]);
+    device.socket.close();
+  });
+});
+
+describe('watch over sockets', () => {
   it('renews presence, and writes it again after Redis lost it', async () => {
-    const device = await hello(one);
-    await redis.flush();
-    await expect.poll(() => general.get(deviceKeys(deviceId).link), { timeout: 30_000 }).not.toBeNull();
-    await systemClock.sleep(1300);
-    expect(await general.get(deviceKeys(deviceId).link)).not.toBeNull();
+    const fast = await world.gateway('gw-fast', { heartbeatMs: 1000 });
+    const device = await hello(fast.url, token);
+    await world.redis.flush();
+    await expect.poll(presence, WAIT).not.toBeNull();
     device.socket.close();
   });
 
   it('ends a device that answers no ping', async () => {
-    const device = await hello(one, { pong: false });
+    const fast = await world.gateway('gw-mute', { heartbeatMs: 300 });
+    const device = await hello(fast.url, token, { pong: false });
     expect(await device.closed()).toBe(LINK_CLOSE.heartbeat);
+    await expect.poll(presence, WAIT).toBeNull();
   });
 
+  it('finds a half-open socket: nothing comes, nothing is refused; the device comes back on another one', async () => {
+    const fast = await world.gateway('gw-half', { heartbeatMs: 300 });
+    const pipes: Socket[] = [];
+    const proxy = createServer((near) => {
+      const far = connect(fast.port, '127.0.0.1');
+      pipes.push(near, far);
+      near.pipe(far).pipe(near);
+      for (const socket of [near, far]) socket.on('error', () => {});
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const { port } = proxy.address() as { port: number };
+    const gone: number[] = [];
+    const client = linkClient({
+      urls: [`ws://127.0.0.1:${port}/link`],
+      token,
+      backoff: { baseMs: 50, capMs: 200 },
+      onGone: ({ code }) => void gone.push(code),
+    });
+    await until(
+      () => 'no welcome',
+      () => client.online || undefined,
+    );
+    const first = await presence();
+    for (const pipe of pipes) pipe.unpipe().pause();
+    // both ends find out by themselves, and the newer socket is the device's
+    await expect.poll(() => gone.length, WAIT).toBeGreaterThan(0);
+    await expect
+      .poll(async () => {
+        const now = await presence();
+        return now !== null && JSON.stringify(now) !== JSON.stringify(first);
+      }, WAIT)
+      .toBe(true);
+    await expect.poll(() => fast.link.devices(), WAIT).toBe(1);
+    client.stop();
+    for (const pipe of pipes) pipe.destroy();
+    proxy.close();
+  });
+
+  it('a socket that never says hello is closed', async () => {
+    const strict = await world.gateway('gw-strict', { helloMs: 100 });
+    const silent = [dial(strict.url), dial(strict.url)];
+    for (const one of silent) expect(await one.closed()).toBe(LINK_CLOSE.helloTimeout);
+    await expect(dial(strict.url, { protocol: 'other' }).refused()).resolves.toMatch(/400/);
+  });
+});
+
+describe('bad frames, and old ones', () => {
+  const ack = { type: 'ack', id: '01a1fc14-13ac-793b-ace1-10d7ff6dcdcf', epoch: 1, status: 'sent' };
   it.each([
     ['invalid JSON', '{', LINK_CLOSE.protocol, 'INVALID_JSON'],
+    ['no object', '[]', LINK_CLOSE.protocol, 'EXPECTED_OBJECT'],
     ['unknown type', { type: 'nonsense' }, LINK_CLOSE.protocol, 'UNKNOWN_TYPE'],
-    ['ack without an id', { type: 'ack', epoch: 1, status: 'sent' }, LINK_CLOSE.protocol, 'EXPECTED_ID'],
-    ['unknown status', { type: 'ack', id: 'x', epoch: 1, status: 'eaten' }, LINK_CLOSE.protocol, 'EXPECTED_STATUS'],
-    ['a second hello', { type: 'hello', token: 'x' }, LINK_CLOSE.protocol, 'HELLO_TWICE'],
+    ['ack without an id', { ...ack, id: undefined }, LINK_CLOSE.protocol, 'EXPECTED_ID'],
+    ['ack of what is no message id', { ...ack, id: 'm1' }, LINK_CLOSE.protocol, 'EXPECTED_ID'],
+    ['unknown status', { ...ack, status: 'eaten' }, LINK_CLOSE.protocol, 'EXPECTED_STATUS'],
+    ['an epoch that nobody told it', { ...ack, epoch: 4 }, LINK_CLOSE.protocol, 'EPOCH_AHEAD'],
+    ['a hello said again', { type: 'hello', token: 'x' }, LINK_CLOSE.protocol, 'HELLO_TWICE'],
     ['too large a frame', { type: 'inbound', id: 'x', from: 'y', body: 'z'.repeat(70_000) }, LINK_CLOSE.tooLarge, 'FRAME_TOO_LARGE'],
-  ])('bad frame: %s', async (_name, frame, code, reason) => {
-    const device = await hello(one);
+    ['a binary frame', Buffer.from(JSON.stringify(ack)), LINK_CLOSE.unsupported, 'TEXT_EXPECTED'],
+  ])('%s', async (_name, frame, code, reason) => {
+    const device = await hello(one.url, token);
     device.say(frame);
     expect(await device.closed()).toBe(code);
     expect(device.frames.at(-1)).toEqual({ type: 'bye', reason });
   });
 
-  it('nothing goes before the hello, and the hello does not wait', async () => {
-    const early = dial(one);
+  it('nothing goes before the hello', async () => {
+    const early = dial(one.url);
     await early.open();
     early.say({ type: 'inbound', id: 'x', from: 'y', body: 'z' });
     expect(await early.closed()).toBe(LINK_CLOSE.unauthorized);
-    const silent = dial(one);
-    expect(await silent.closed()).toBe(LINK_CLOSE.helloTimeout);
-    await expect(dial(one, { protocol: 'other' }).refused()).resolves.toMatch(/400/);
   });
 
+  it('frames that were under way when the socket was replaced count for nothing', async () => {
+    const old = await hello(one.url, token);
+    const [m1, m2] = [uuidV7(11), uuidV7(12)];
+    const next = await hello(one.url, token);
+    // told of its end or not, what the old socket says is not heard
+    if (old.socket.readyState === old.socket.OPEN) old.say({ ...ack, id: m1 });
+    next.say({ ...ack, id: m2 });
+    await expect
+      .poll(() => world.toNode.flatMap((message) => (message.kind === 'link.ack' && message.deviceId === deviceId ? message.id : [])), WAIT)
+      .toEqual([m2]);
+    next.socket.close();
+  });
+});
+
+describe('who may not come in', () => {
   it('unknown tokens are refused, and an address that tries too many is told to wait', async () => {
-    const wrong = dial(two);
+    const own = await world.gateway('gw-tokens');
+    const wrong = dial(own.url);
     await wrong.open();
     wrong.say({ type: 'hello', token: 'flt_wrong' });
     expect(await wrong.closed()).toBe(LINK_CLOSE.unauthorized);
     expect(wrong.frames).toEqual([{ type: 'bye', reason: 'UNKNOWN_TOKEN' }]);
-    const many = Array.from({ length: 110 }, () => dial(two));
+    const many = Array.from({ length: 150 }, () => dial(own.url));
     await Promise.all(
       many.map(async (device) => {
         await device.open();
@@ -234,13 +246,112 @@ describe('device link', () => {
         await device.closed();
       }),
     );
-    await expect(dial(two).refused()).resolves.toMatch(/429/);
+    await expect(dial(own.url).refused()).resolves.toMatch(/429/);
   });
 
-  it('describes itself: every frame type of the code stands in the document', () => {
-    const document = asyncapiDocument() as unknown as { channels: { link: { messages: Record<string, unknown> } } };
-    expect(Object.keys(document.channels.link.messages).sort()).toEqual(
-      ['ack', 'bye', 'hello', 'inbound', 'ok', 'ping', 'pong', 'send', 'welcome'].sort(),
+  it('a device that takes itself for another, and one that is deleted, have a code of their own', async () => {
+    const other = await world.device();
+    const wrong = dial(one.url);
+    await wrong.open();
+    wrong.say({ type: 'hello', token, deviceId: other.deviceId });
+    expect(await wrong.closed()).toBe(LINK_CLOSE.unknownDevice);
+    expect(wrong.frames).toEqual([{ type: 'bye', reason: 'UNKNOWN_DEVICE' }]);
+    await deleteDevice(world.database.sql, world.tenantId, deviceId);
+    const gone = dial(one.url);
+    await gone.open();
+    gone.say({ type: 'hello', token });
+    expect(await gone.closed()).toBe(LINK_CLOSE.unknownDevice);
+    expect(gone.frames).toEqual([{ type: 'bye', reason: 'DEVICE_DELETED' }]);
+  });
+
+  it('a token that was replaced ends the socket that used it, by word', async () => {
+    const device = await hello(one.url, token);
+    const fresh = newLinkToken();
+    await setLinkToken(world.database.sql, world.tenantId, deviceId, hashOf(fresh));
+    createLinkCloser(world.general, telemetry)(deviceId, 'TOKEN_REVOKED');
+    expect(await device.closed()).toBe(LINK_CLOSE.revoked);
+    const again = dial(one.url);
+    await again.open();
+    again.say({ type: 'hello', token });
+    expect(await again.closed()).toBe(LINK_CLOSE.unauthorized);
+    (await hello(one.url, fresh)).socket.close();
+  });
+
+  it('and without a word too; so does the deletion of a device', async () => {
+    const watchful = await world.gateway('gw-watch', { heartbeatMs: 300 });
+    const device = await hello(watchful.url, token);
+    const doomed = await world.device();
+    const dying = await hello(watchful.url, doomed.token);
+    const unharmed = await hello(watchful.url, (await world.device()).token);
+    await setLinkToken(world.database.sql, world.tenantId, deviceId, null);
+    await deleteDevice(world.database.sql, world.tenantId, doomed.deviceId);
+    expect(await device.closed()).toBe(LINK_CLOSE.revoked);
+    expect(await dying.closed()).toBe(LINK_CLOSE.unknownDevice);
+    expect(unharmed.frames.filter((frame) => frame['type'] === 'bye')).toEqual([]);
+    unharmed.socket.close();
+  });
+});
+
+describe('limits', () => {
+  it('a device that connects again and again is told when to come back, and its socket stays', async () => {
+    const sockets = [];
+    let refused: Awaited<ReturnType<typeof dial>> | undefined;
+    for (let at = 0; at < 40 && refused === undefined; at++) {
+      const device = dial(one.url);
+      await device.open();
+      device.say({ type: 'hello', token });
+      await until(
+        () => 'no answer',
+        () => device.frames[0],
+      );
+      if (device.frames[0]?.['type'] === 'bye') refused = device;
+      else sockets.push(device);
+    }
+    expect(refused?.frames[0]).toEqual({ type: 'bye', reason: 'TOO_MANY_CONNECTS', retryAfterMs: expect.any(Number) });
+    expect(await refused?.closed()).toBe(LINK_CLOSE.rate);
+    expect(sockets.length).toBeGreaterThanOrEqual(10);
+    await world.tell('gw-1', [send(uuidV7(6), 4)]);
+    await sockets.at(-1)?.frame('send');
+  });
+
+  it('a device that floods is cut off, also over several sockets; others are not', async () => {
+    const own = await world.gateway('gw-flood', { framesPerSecond: 2 });
+    const calm = await hello(own.url, (await world.device()).token);
+    const flood = async () => {
+      const device = await hello(own.url, token);
+      for (let at = 0; at < 200; at++) device.say({ type: 'pong' });
+      return device;
+    };
+    const first = await flood();
+    expect(await first.closed()).toBe(LINK_CLOSE.rate);
+    expect(first.frames.at(-1)).toEqual({ type: 'bye', reason: 'TOO_MANY_FRAMES', retryAfterMs: expect.any(Number) });
+    expect(await (await flood()).closed()).toBe(LINK_CLOSE.rate);
+    calm.say({ type: 'inbound', id: 'calm', from: '+1', body: 'x' });
+    await calm.frame('ok');
+    calm.socket.close();
+  });
+
+  it('hellos stand in line; above its length devices are sent away, each with a time of its own', async () => {
+    const own = await world.gateway('gw-storm', { hellosPerSecond: 2 });
+    const devices = await Promise.all(Array.from({ length: 30 }, () => world.device()));
+    const sockets = devices.map(() => dial(own.url));
+    await Promise.all(sockets.map((socket) => socket.open()));
+    sockets.forEach((socket, index) => {
+      socket.say({ type: 'hello', token: devices[index]?.token });
+    });
+    const firsts = await Promise.all(
+      sockets.map((socket) =>
+        until(
+          () => 'no answer',
+          () => socket.frames[0],
+        ),
+      ),
     );
+    const sent = firsts.filter((frame) => frame['type'] === 'bye');
+    expect(firsts.filter((frame) => frame['type'] === 'welcome').length).toBeGreaterThanOrEqual(10);
+    expect(sent.length).toBeGreaterThanOrEqual(10);
+    for (const frame of sent) expect(frame).toMatchObject({ reason: 'BUSY', retryAfterMs: expect.any(Number) });
+    expect(new Set(sent.map((frame) => frame['retryAfterMs'])).size).toBeGreaterThan(1);
+    for (const socket of sockets) socket.socket.close();
   });
 });

@@ -13,17 +13,20 @@ export interface Place {
 
 /** The presence keys of link sockets. The newest `claim` wins; renewing and dropping touch a key only while it is the socket's own. */
 export interface Presence {
-  /** writes the place and answers with the one it replaces */
-  claim(deviceId: string, place: Place): Promise<Place | null>;
-  /** renews many; answers the devices whose place is another socket's by now */
-  renew(places: readonly { readonly deviceId: string; readonly place: Place }[]): Promise<readonly string[]>;
+  /** writes places and answers with those they replace, in order. `ring`: tell by doorbell, because no owner is known */
+  claim(
+    claims: readonly { readonly deviceId: string; readonly place: Place; readonly ring: boolean }[],
+  ): Promise<readonly (Place | null)[]>;
+  /** renews many; answers the indexes of those whose place is another socket's by now */
+  renew(places: readonly { readonly deviceId: string; readonly place: Place }[]): Promise<readonly number[]>;
   drop(deviceId: string, place: Place): Promise<void>;
-  /** drops a place that names this gateway but no socket of it (left by a process before) */
-  dropForeign(deviceId: string, gateway: string): Promise<void>;
+  /** drops the place as it stands if `stale` says so (a socket that a process before left behind) */
+  dropIf(deviceId: string, stale: (place: Place) => boolean): Promise<void>;
 }
 
 const textOf = (place: Place): string => JSON.stringify({ gateway: place.gateway, socket: place.socket });
-function placeOf(text: string | null): Place | null {
+/** a presence as it stands in Redis */
+export function placeOf(text: string | null): Place | null {
   if (text === null) return null;
   const { gateway, socket } = JSON.parse(text) as Partial<Place>;
   return gateway === undefined || socket === undefined ? null : { gateway, socket };
@@ -38,35 +41,45 @@ export function createPresence(redis: Redis, ttlMs: number): Presence {
     if (dropped === 1) await ring(deviceId);
   };
   return {
-    async claim(deviceId, place) {
-      const before = await redis.set(deviceKeys(deviceId).link, textOf(place), 'PX', ttlMs, 'GET');
-      await ring(deviceId);
-      return placeOf(before);
+    async claim(claims) {
+      const pipeline = redis.pipeline();
+      for (const { deviceId, place } of claims) pipeline.set(deviceKeys(deviceId).link, textOf(place), 'PX', ttlMs, 'GET');
+      for (const { deviceId, ring: wanted } of claims) {
+        if (wanted) pipeline.publish(partitionKeys(partitionOf(deviceId)).bell, BELL.link + deviceId);
+      }
+      const replies = (await pipeline.exec()) ?? [];
+      return claims.map((_, index) => {
+        const [error, before] = replies[index] ?? [new Error('the pipeline answered too little'), null];
+        if (error !== null) throw error;
+        return placeOf(before as string | null);
+      });
     },
     async renew(places) {
-      const byPartition = new Map<number, { deviceId: string; place: Place }[]>();
-      for (const entry of places) {
-        const partition = partitionOf(entry.deviceId);
+      const byPartition = new Map<number, number[]>();
+      places.forEach(({ deviceId }, index) => {
+        const partition = partitionOf(deviceId);
         const list = byPartition.get(partition);
-        if (list === undefined) byPartition.set(partition, [entry]);
-        else list.push(entry);
-      }
-      const lost: string[] = [];
+        if (list === undefined) byPartition.set(partition, [index]);
+        else list.push(index);
+      });
+      const lost: number[] = [];
       await Promise.all(
-        [...byPartition.values()].map(async (entries) => {
-          const keys = entries.map((entry) => deviceKeys(entry.deviceId).link);
-          const answers = await RENEW.run(redis, keys, [ttlMs, ...entries.map((entry) => textOf(entry.place))]);
-          entries.forEach((entry, at) => {
-            if (Array.isArray(answers) && answers[at] === 0) lost.push(entry.deviceId);
+        [...byPartition.values()].map(async (indexes) => {
+          const entries = indexes.flatMap((index) => places[index] ?? []);
+          const keys = entries.map(({ deviceId }) => deviceKeys(deviceId).link);
+          const answers = await RENEW.run(redis, keys, [ttlMs, ...entries.map(({ place }) => textOf(place))]);
+          indexes.forEach((index, at) => {
+            if (Array.isArray(answers) && answers[at] === 0) lost.push(index);
           });
         }),
       );
       return lost;
     },
     drop: (deviceId, place) => drop(deviceId, textOf(place)),
-    async dropForeign(deviceId, gateway) {
+    async dropIf(deviceId, stale) {
       const text = await redis.get(deviceKeys(deviceId).link);
-      if (text !== null && placeOf(text)?.gateway === gateway) await drop(deviceId, text);
+      const place = placeOf(text);
+      if (text !== null && place !== null && stale(place)) await drop(deviceId, text);
     },
   };
 }

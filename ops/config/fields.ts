@@ -155,6 +155,22 @@ export const FIELDS = {
     fallback: '50',
     unit: 'ms',
   }),
+  LINK_HEARTBEAT_MS: field({
+    meaning: 'time between pings to a link device; after two and a half without an answer its socket is closed',
+    parse: whole(200, 120000),
+    fallback: '10000',
+    unit: 'ms',
+  }),
+  LINK_HELLOS_PER_SECOND: field({
+    meaning: 'link devices let in per second; five seconds’ worth wait in line, the rest is told when to come back',
+    parse: whole(1, 100000),
+    fallback: '2000',
+  }),
+  LINK_FRAMES_PER_SECOND: field({
+    meaning: 'frames a link device may send per second, ten seconds’ worth at once',
+    parse: whole(1, 100000),
+    fallback: '200',
+  }),
   LEDGER_AHEAD_DAYS: field({ meaning: 'daily ledger partitions made ahead', parse: whole(1, 60), fallback: '7', unit: 'days' }),
   LEDGER_RETENTION_DAYS: field({
     meaning: 'ledger partitions older than this are dropped once all in them has ended',

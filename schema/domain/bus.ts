@@ -1,3 +1,5 @@
+import type { LinkAckStatus } from '../link/index.ts';
+
 /**
  * Messages between processes over Redis pub/sub (lossy: every one of them is repaired by a timeout, a re-send of the same id or a sweep).
  * One published text is a JSON array of these, so that a tick costs one PUBLISH.
@@ -14,7 +16,12 @@ export type ToGateway =
       readonly to: string;
       readonly body: string;
     }
-  | { readonly kind: 'link.close'; readonly deviceId: string; readonly reason: string };
+  /** the ledger has this ack, or it no longer says anything: the device need not repeat it */
+  | { readonly kind: 'link.ok'; readonly deviceId: string; readonly id: string; readonly status: LinkAckStatus }
+  /** who owns the device from this epoch on: acks go there */
+  | { readonly kind: 'link.owner'; readonly deviceId: string; readonly node: string; readonly epoch: number }
+  /** `socket`: only that one; a newer one of the same device stays */
+  | { readonly kind: 'link.close'; readonly deviceId: string; readonly reason: string; readonly socket?: string };
 
 /** Gateway -> node, or node -> node: frames from link sockets, directed lease transfers, and bells about what operators want. */
 export type ToNode =
@@ -37,6 +44,3 @@ export type ToNode =
       readonly from: string;
       readonly leases: readonly { readonly deviceId: string; readonly token: string; readonly epoch: number }[];
     };
-
-export type LinkAckStatus = 'sent' | 'delivered' | 'read' | 'failed' | 'rejected';
-export const LINK_ACK_STATUSES: readonly LinkAckStatus[] = ['sent', 'delivered', 'read', 'failed', 'rejected'];

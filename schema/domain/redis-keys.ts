@@ -24,6 +24,8 @@ export interface PartitionKeys {
   readonly generation: string;
   /** ZSET of devices with work, score = unix ms of the oldest wait. */
   readonly ready: string;
+  /** hash: what link devices said and the ledger does not have yet, `<device>:<message>:<status>` -> JSON [epoch, wall ms, error]. */
+  readonly acks: string;
   /** pub/sub channel, lossy: see BELL_* below. */
   readonly bell: string;
 }
@@ -44,7 +46,7 @@ const PREFIX = 'fl';
 
 export function partitionKeys(partition: number): PartitionKeys {
   const base = `${PREFIX}:${tagOf(partition)}`;
-  return { generation: `${base}:generation`, ready: `${base}:ready`, bell: `${base}:bell` };
+  return { generation: `${base}:generation`, ready: `${base}:ready`, acks: `${base}:acks`, bell: `${base}:bell` };
 }
 
 export function deviceKeys(deviceId: string): DeviceKeys {

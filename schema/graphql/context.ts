@@ -132,6 +132,12 @@ export interface DeviceCommands {
   /** answers once the owner says so too, or after a moment */
   setPaused(tenantId: string, deviceId: string, paused: boolean, reason: string | null): Promise<DeviceRow | null>;
   release(tenantId: string, deviceId: string): Promise<DeviceRow | null>;
+  /** a new link token (the old one stops working, its socket is closed), or none at all */
+  setLinkToken(
+    tenantId: string,
+    deviceId: string,
+    wanted: boolean,
+  ): Promise<{ readonly device: DeviceRow; readonly linkToken: string | null } | 'NOT_A_LINK' | null>;
 }
 /** The ends of devices. */
 export interface DeviceEnds {

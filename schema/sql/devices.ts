@@ -8,7 +8,6 @@ const LOAD_DEVICES = sqlFile('load-devices');
 const TENANT_DEVICES = sqlFile('tenant-devices');
 const DEVICES_PAGE = sqlFile('devices-page');
 const CHANGED_DEVICES = sqlFile('changed-devices');
-const BY_LINK_TOKEN = sqlFile('device-by-link-token');
 const ALL_DEVICES = sqlFile('all-devices');
 const CREATE_DEVICES = sqlFile('create-devices');
 const UPDATE_DEVICE = sqlFile('update-device');
@@ -93,11 +92,6 @@ export async function devicesPage(sql: SqlRunner, tenantId: string, after: strin
 /** Devices whose row changed at or after `sinceWallMs` by the database's clock, deleted ones too. Overlap calls by some seconds. */
 export async function changedDevices(sql: SqlRunner, sinceWallMs: number): Promise<readonly DeviceRow[]> {
   return await many(sql, CHANGED_DEVICES, [sinceWallMs]);
-}
-
-/** The device that a link token (its SHA-256) belongs to, or null. */
-export async function deviceByLinkToken(sql: SqlRunner, hash: Uint8Array): Promise<DeviceRow | null> {
-  return await one(sql, BY_LINK_TOKEN, [bytea(hash)]);
 }
 
 /** The node that a device is to be on, if somebody said so (moveDevice); kept in its settings as `node`. */

@@ -9,6 +9,7 @@ export * from './history.ts';
 export { intent } from './intent.ts';
 export * from './lanes.ts';
 export * from './leads.ts';
+export * from './link.ts';
 export * from './messages.ts';
 export * from './ownership.ts';
 export * from './partitions.ts';

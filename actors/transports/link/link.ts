@@ -1,7 +1,9 @@
 import type { Clock } from '../../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../../ops/telemetry/index.ts';
 import { deviceKeys, gatewayChannel, type ToGateway, type ToNode } from '../../../schema/domain/index.ts';
+import type { ControlLane } from '../../mailbox/index.ts';
 import type { Connection, OutboundMessage, SendOutcome, Transport, TransportDevice, TransportEvents } from '../port.ts';
+import { createAckFlow } from './acks.ts';
 
 /**
  * The link transport of a node: devices that dial in at a gateway's `/link`. Owns, per connected device, where its socket is and
@@ -12,6 +14,7 @@ import type { Connection, OutboundMessage, SendOutcome, Transport, TransportDevi
  * I3  A session whose signal is aborted, or that was closed, says nothing more.
  * I4  Presence in Redis decides where the socket is; `link.up` and `link.down` only say it sooner. A look at least every `lookMs`
  *     repairs lost ones.
+ * I5  An ack is confirmed to the device only once the ledger has judged it (acks.ts).
  */
 export interface LinkBus {
   on<K extends ToNode['kind']>(kind: K, handler: (message: Extract<ToNode, { kind: K }>) => void): () => void;
@@ -25,6 +28,7 @@ export interface LinkDeps {
   readonly bus: LinkBus;
   /** text of a Redis key, null when there is none */
   get(key: string): Promise<string | null>;
+  readonly control: Pick<ControlLane, 'read' | 'remove'>;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
@@ -76,6 +80,10 @@ export function createLinkTransport(deps: LinkDeps, options: { readonly lookMs?:
     const same = before?.gateway === at?.gateway && before?.socket === at?.socket;
     if (same && !first) return;
     if (before !== undefined && !same) settleAll(session, 'SOCKET_GONE');
+    if (at !== undefined) {
+      const { id: deviceId, node, epoch } = session.device;
+      bus.publish(gatewayChannel(at.gateway), [{ kind: 'link.owner', deviceId, node, epoch }]);
+    }
     if (at === undefined) session.events.state({ state: 'OFFLINE', reason });
     else if (before === undefined) session.events.state({ state: 'ONLINE', reason: null });
   };
@@ -92,7 +100,10 @@ export function createLinkTransport(deps: LinkDeps, options: { readonly lookMs?:
   };
   const sweep = (): void => {
     cancelSweep = undefined;
-    for (const session of sessions.values()) void look(session);
+    for (const session of sessions.values()) {
+      void look(session);
+      acks.look(session.device.id);
+    }
     armSweep();
   };
   const armSweep = (): void => {
@@ -105,25 +116,42 @@ export function createLinkTransport(deps: LinkDeps, options: { readonly lookMs?:
     if (sessions.get(session.device.id) === session) sessions.delete(session.device.id);
   };
 
-  const onAck = (ack: Extract<ToNode, { kind: 'link.ack' }>): void => {
+  const onAck = (ack: Omit<Extract<ToNode, { kind: 'link.ack' }>, 'kind'>): boolean => {
     const session = sessions.get(ack.deviceId);
-    if (session === undefined) return;
+    if (session === undefined) return false;
+    const { deviceId, id, status } = ack;
     const at = clock.wall();
-    const settle = session.waiting.get(ack.id);
-    if (ack.status === 'failed' || ack.status === 'rejected') {
-      // a refusal of another owner's attempt says nothing about this one
-      if (ack.epoch !== session.device.epoch) return;
-      const retry = ack.status === 'failed';
-      settle?.({ kind: 'rejected', retry, code: retry ? 'LINK_FAILED' : 'LINK_REJECTED', detail: ack.error ?? 'refused by the device' });
-      return;
+    const settle = session.waiting.get(id);
+    // I5
+    const settled = (): void => acks.settled({ deviceId, messageId: id, status }, session.at?.gateway);
+    if (status === 'failed' || status === 'rejected') {
+      const retry = status === 'failed';
+      // a refusal of another owner's attempt, or one that nobody waits for, says nothing about the present attempt
+      if (ack.epoch !== session.device.epoch || settle === undefined) settled();
+      else
+        settle({
+          kind: 'rejected',
+          retry,
+          code: retry ? 'LINK_FAILED' : 'LINK_REJECTED',
+          detail: ack.error ?? 'refused by the device',
+          settled,
+        });
+      return true;
     }
-    settle?.({ kind: 'sent', at });
-    if (settle === undefined || ack.status !== 'sent') {
-      session.events.receipt({ messageId: ack.id, state: PROOF[ack.status], at });
-    }
+    const whole = settle !== undefined && status === 'sent';
+    settle?.(whole ? { kind: 'sent', at, settled } : { kind: 'sent', at });
+    if (!whole) session.events.receipt({ messageId: id, state: PROOF[status], at, settled });
+    return true;
   };
+  const acks = createAckFlow({
+    control: deps.control,
+    publish: (channel, messages) => bus.publish(channel, messages),
+    found: ({ messageId, ...ack }) => onAck({ ...ack, id: messageId }),
+    clock,
+    telemetry,
+  });
   const removers = [
-    bus.on('link.ack', onAck),
+    bus.on('link.ack', (ack) => void onAck(ack)),
     bus.on('link.up', ({ deviceId, gateway, socket }) => {
       const session = sessions.get(deviceId);
       if (session === undefined) return;
@@ -175,6 +203,7 @@ export function createLinkTransport(deps: LinkDeps, options: { readonly lookMs?:
           if (session.closed) return;
           events.state({ state: 'CONNECTING', reason: null });
           void look(session);
+          acks.look(device.id);
         });
         armSweep();
       }
@@ -194,6 +223,7 @@ export function createLinkTransport(deps: LinkDeps, options: { readonly lookMs?:
     close() {
       ended = true;
       cancelSweep?.();
+      acks.close();
       for (const remove of removers) remove();
       for (const session of [...sessions.values()]) close(session, 'CLOSED');
       return Promise.resolve();

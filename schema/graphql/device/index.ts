@@ -1,4 +1,5 @@
 import type { Kit } from '../builder.ts';
+import { addLinkTokenMutations } from './link-tokens.ts';
 import { addDeviceMutations } from './mutations.ts';
 import { addDeviceQueries } from './queries.ts';
 import { addDeviceType } from './type.ts';
@@ -9,4 +10,5 @@ export function addDevice(kit: Kit): void {
   addDeviceType(kit);
   addDeviceQueries(kit);
   addDeviceMutations(kit);
+  addLinkTokenMutations(kit);
 }

@@ -1,0 +1,1 @@
+export { optOutsOf, saysStop } from './opt-out.ts';
