@@ -1,8 +1,11 @@
 import { parseArgs } from 'node:util';
 import { finish, type RunResult, table } from '../../ops/report/index.ts';
 
-/** `npm run bench -- <name> [--json FILE]`: each bench starts the servers it needs, prints a table and, last, one JSON line. */
-export type Bench = (say: (line: string) => void) => Promise<RunResult>;
+/**
+ * `npm run bench -- <name> [part ...] [--json FILE]`: each bench starts the servers it needs, prints a table and, last, one JSON line. `parts`: only
+ * these, none = all; a bench without parts takes none.
+ */
+export type Bench = (say: (line: string) => void, parts: readonly string[]) => Promise<RunResult>;
 
 /** Loaded when asked for: a bench may need what others do not. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
@@ -12,11 +15,11 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
 const load = BENCHES[positionals[0] ?? ''];
-if (load === undefined || positionals.length > 1) {
-  process.stderr.write(`usage: npm run bench -- <${Object.keys(BENCHES).join('|')}> [--json FILE]\n`);
+if (load === undefined) {
+  process.stderr.write(`usage: npm run bench -- <${Object.keys(BENCHES).join('|')}> [part ...] [--json FILE]\n`);
   process.exit(2);
 }
-const result = await (await load())(say);
+const result = await (await load())(say, positionals.slice(1));
 say(
   table([
     ['figure', 'value', 'target'],
