@@ -5,7 +5,7 @@ import { namedBy, readReleased } from './let-go.ts';
 import { byPartition, chunks, eachLimited } from './pool.ts';
 import type { GrantReason, OwnedDevice } from './port.ts';
 import type { Lease } from './redlock.ts';
-import { renew } from './renew.ts';
+import { type RenewOrder, renew } from './renew.ts';
 import { fenceScript, MOST_PER_CALL } from './scripts.ts';
 import type { OwnerRow, Transfer } from './types.ts';
 
@@ -141,20 +141,22 @@ export function createClaims(core: Core): Claims {
         await exclusively([...tokens.keys()].slice(0, room), async (free) => {
           const candidates: Candidate[] = [];
           const leases = free.flatMap((id) => tokens.get(id) ?? []);
-          await eachLimited([...byPartition(leases, (lease) => partitionOf(lease.deviceId))], 16, async ([partition, group]) => {
-            const generation = generations.get(partition) ?? (await generations.establish(partition, ''));
-            const outcome = await renew({ redis: deps.redis, locks, ttlMs: options.ttlMs }, partition, generation, group);
-            if ('lost' in outcome) return core.partitionLost(partition, outcome.lost, generation);
-            for (const renewal of outcome.renewals) {
-              const lease = tokens.get(renewal.deviceId);
-              if (renewal.verdict !== 'kept' || lease === undefined) continue;
-              refused.delete(renewal.deviceId);
-              const { deadline, wallDeadline } = renewal;
-              candidates.push({
-                lease: { deviceId: lease.deviceId, token: lease.token, deadline, wallDeadline },
-                epoch: lease.epoch,
-                reason: 'graceful',
-              });
+          const orders: RenewOrder[] = [];
+          await eachLimited([...byPartition(leases, (lease) => partitionOf(lease.deviceId))], 16, async ([partition, items]) => {
+            orders.push({ partition, generation: generations.get(partition) ?? (await generations.establish(partition, '')), items });
+          });
+          const outcomes = await renew({ redis: deps.redis, locks, ttlMs: options.ttlMs }, orders);
+          outcomes.forEach((outcome, i) => {
+            const { partition = -1, generation } = orders[i] ?? {};
+            if ('lost' in outcome) {
+              core.partitionLost(partition, outcome.lost, generation);
+              return;
+            }
+            for (const { deviceId, verdict, deadline, wallDeadline } of outcome.renewals) {
+              const lease = tokens.get(deviceId);
+              if (verdict !== 'kept' || lease === undefined) continue;
+              refused.delete(deviceId);
+              candidates.push({ lease: { deviceId, token: lease.token, deadline, wallDeadline }, epoch: lease.epoch, reason: 'graceful' });
             }
           });
           if (candidates.length > 0) await finish(candidates);

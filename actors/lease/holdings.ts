@@ -28,6 +28,8 @@ export interface Holdings {
   get(deviceId: string): Held | undefined;
   all(): IterableIterator<Held>;
   inPartition(partition: number): readonly Held[];
+  /** how many devices of the partition are ours */
+  countIn(partition: number): number;
   /** partitions with at least one device of ours */
   partitions(): IterableIterator<number>;
   grant(lease: Lease, epoch: number, reason: GrantReason, crashes: number): OwnedDevice;
@@ -52,6 +54,8 @@ export function createHoldings(deps: { readonly clock: Clock; readonly telemetry
   const owned = new Map<string, OwnedDevice>();
   const partitions = new Map<number, Map<string, Entry>>();
   const before = new Map<string, number>();
+  /** no entry's deadline is before this one: deadlines only move on (I2) */
+  let soonest = Number.POSITIVE_INFINITY;
 
   const lose: Holdings['lose'] = (deviceId, cause) => {
     const entry = entries.get(deviceId);
@@ -73,6 +77,7 @@ export function createHoldings(deps: { readonly clock: Clock; readonly telemetry
     get: (deviceId) => entries.get(deviceId),
     all: () => entries.values(),
     inPartition: (partition) => [...(partitions.get(partition)?.values() ?? [])],
+    countIn: (partition) => partitions.get(partition)?.size ?? 0,
     partitions: () => partitions.keys(),
     grant(lease, epoch, reason, crashes) {
       lose(lease.deviceId, 'FENCED');
@@ -100,6 +105,7 @@ export function createHoldings(deps: { readonly clock: Clock; readonly telemetry
         settling: false,
         controller,
       };
+      soonest = Math.min(soonest, lease.deadline);
       entries.set(lease.deviceId, entry);
       owned.set(lease.deviceId, device);
       const group = partitions.get(partition);
@@ -119,10 +125,14 @@ export function createHoldings(deps: { readonly clock: Clock; readonly telemetry
     expire() {
       const now = clock.monotonic();
       const lost: Held[] = [];
+      if (withinDeadline(now, soonest, marginMs)) return lost;
+      soonest = Number.POSITIVE_INFINITY;
       for (const entry of entries.values()) {
-        if (withinDeadline(now, entry.deadline, marginMs)) continue;
-        lose(entry.device.deviceId, 'EXPIRED');
-        lost.push(entry);
+        if (withinDeadline(now, entry.deadline, marginMs)) soonest = Math.min(soonest, entry.deadline);
+        else {
+          lose(entry.device.deviceId, 'EXPIRED');
+          lost.push(entry);
+        }
       }
       return lost;
     },

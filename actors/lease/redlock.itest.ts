@@ -136,7 +136,8 @@ describe('redlock behind guards', () => {
       await Promise.all(more.map((server) => server.stop()));
       const [lease] = await locks.acquire([id]);
       const item = { deviceId: id, token: lease?.token ?? '', epoch: 1 };
-      const ask = () => renew({ redis: main, locks, ttlMs: TTL }, partitionOf(id), generation, [item]);
+      const ask = async () =>
+        (await renew({ redis: main, locks, ttlMs: TTL }, [{ partition: partitionOf(id), generation, items: [item] }]))[0];
       expect(await ask()).toMatchObject({ renewals: [{ deviceId: id, verdict: 'kept' }] });
       await servers[2]?.stop();
       expect(await ask()).toMatchObject({ renewals: [{ verdict: 'unknown' }] });
@@ -158,7 +159,7 @@ describe('redlock behind guards', () => {
     await main.set(deviceKeys(id).fence, '1');
     const [lease] = await locks.acquire([id]);
     const item = { deviceId: id, token: lease?.token ?? '', epoch: 1 };
-    const ask = () => renew({ redis: main, locks, ttlMs: TTL }, partition, generation, [item]);
+    const ask = async () => (await renew({ redis: main, locks, ttlMs: TTL }, [{ partition, generation, items: [item] }]))[0];
     await two.del(deviceKeys(id).lease);
     expect(await ask()).toMatchObject({ renewals: [{ deviceId: id, verdict: 'kept' }] });
     expect(await value(two, id)).toBe(item.token);
@@ -177,13 +178,36 @@ describe('redlock behind guards', () => {
     expect(await ask()).toEqual({ lost: 'CHANGED' });
   });
 
+  it('renews several partitions in one round trip, more leases than one call takes, and tells their outcomes apart', async () => {
+    const [main] = clients;
+    if (main === undefined) throw new Error('no server');
+    const locks = createLocks([main], options, systemClock);
+    const known = device();
+    const lost = Array.from({ length: 50 }, device).find((id) => partitionOf(id) !== partitionOf(known)) ?? '';
+    const generation = await generationScript(main, partitionOf(known), 'g', '');
+    await main.set(deviceKeys(known).fence, '1');
+    await main.set(deviceKeys(known).lease, 'mine', 'PX', 60_000);
+    const held = { deviceId: known, token: 'mine', epoch: 1 };
+    const foreign = { ...held, token: 'not it' };
+    const [first, second, none] = await renew({ redis: main, locks, ttlMs: TTL }, [
+      { partition: partitionOf(known), generation, items: [...Array.from({ length: 300 }, () => foreign), held] },
+      { partition: partitionOf(lost), generation: 'g', items: [{ deviceId: lost, token: 't', epoch: 1 }] },
+    ]);
+    const verdicts = first !== undefined && 'renewals' in first ? first.renewals.map((renewal) => renewal.verdict) : [];
+    expect(verdicts).toEqual([...Array.from({ length: 300 }, () => 'lost'), 'kept']);
+    expect(second).toEqual({ lost: 'MISSING' });
+    expect(none).toBeUndefined();
+    expect(await main.pttl(deviceKeys(known).lease)).toBeLessThanOrEqual(TTL);
+  });
+
   it('a renewal without an answer is unknown and extends nothing', async () => {
     const [main] = clients;
     if (main === undefined) throw new Error('no server');
     const locks = createLocks([main], options, systemClock);
     const id = device();
     main.disconnect();
-    const outcome = await renew({ redis: main, locks, ttlMs: TTL }, partitionOf(id), 'g', [{ deviceId: id, token: 't', epoch: 1 }]);
+    const items = [{ deviceId: id, token: 't', epoch: 1 }];
+    const [outcome] = await renew({ redis: main, locks, ttlMs: TTL }, [{ partition: partitionOf(id), generation: 'g', items }]);
     expect(outcome).toMatchObject({ renewals: [{ verdict: 'unknown' }] });
   });
 

@@ -1,10 +1,10 @@
 import type { Redis } from '../../ops/connect/index.ts';
 import { chunks } from './pool.ts';
 import type { Deadlines, Locks } from './redlock.ts';
-import { type Answers, type Lost, type LostCause, MOST_PER_CALL, type RenewItem, renewScript } from './scripts.ts';
+import { type Answers, type Lost, type LostCause, MOST_PER_CALL, type RenewCall, type RenewItem, renewScript } from './scripts.ts';
 
 /**
- * One renewal of some leases of one partition, on all servers concerned. Holds no state.
+ * One renewal of leases, on all servers concerned. Holds no state.
  * Verdicts per device: `kept` (a quorum extended it: the deadlines count from before the call), `lost` (no quorum is possible any more),
  * `fenced` (a higher epoch is installed), `unknown` (no answer: nothing is extended).
  */
@@ -22,49 +22,60 @@ export interface RenewDeps {
   readonly ttlMs: number;
 }
 
-/** Never throws. `generation` is the one believed in. */
-export async function renew(deps: RenewDeps, partition: number, generation: string, items: readonly RenewItem[]): Promise<RenewOutcome> {
-  const renewals: Renewal[] = [];
-  for (const batch of chunks(items, MOST_PER_CALL)) {
-    const sent = deps.locks.now();
-    const { check, votes } = await ask(deps, partition, generation, batch);
-    if (check !== undefined && 'lost' in check) return check;
-    const deadlines = deps.locks.deadlines(sent);
-    batch.forEach((item, i) => {
+export interface RenewOrder {
+  readonly partition: number;
+  /** the one believed in */
+  readonly generation: string;
+  readonly items: readonly RenewItem[];
+}
+
+/** Renews all of it in one round trip per server; the outcomes stand in the order asked. Never throws. */
+export async function renew(deps: RenewDeps, orders: readonly RenewOrder[]): Promise<RenewOutcome[]> {
+  const { locks } = deps;
+  const calls = orders.flatMap((order, at) => chunks(order.items, MOST_PER_CALL).map((items) => ({ ...order, items, at })));
+  const sent = locks.now();
+  const { checks, votes } = await ask(deps, calls);
+  const { deadline, wallDeadline } = deps.locks.deadlines(sent);
+  const outcomes: ({ readonly lost: LostCause } | { readonly renewals: Renewal[] })[] = orders.map(() => ({ renewals: [] }));
+  calls.forEach(({ items, at }, call) => {
+    const outcome = outcomes[at];
+    const check = checks[call];
+    if (outcome === undefined || 'lost' in outcome) return;
+    if (check !== undefined && 'lost' in check) {
+      outcomes[at] = check;
+      return;
+    }
+    const letters = votes.map((master) => lettersOf(master[call]));
+    items.forEach(({ deviceId }, i) => {
       const verdict = judge(
         check?.letters[i],
-        votes.map((vote) => vote?.letters[i]),
-        deps.locks.quorum,
+        letters.map((vote) => vote?.[i]),
+        locks.quorum,
       );
-      renewals.push({ deviceId: item.deviceId, verdict, ...deadlines });
+      outcome.renewals.push({ deviceId, verdict, deadline, wallDeadline });
     });
-  }
-  return { renewals };
+  });
+  return outcomes;
 }
 
-/** `check`: what the server of generations and fences says; `votes`: what each lock master says (undefined = no answer). */
+type Reply = Answers | Lost | undefined;
+const lettersOf = (reply: Reply): string | undefined => (reply !== undefined && 'letters' in reply ? reply.letters : undefined);
+
+/** `checks`: what the server of generations and fences says, per call; `votes`: what each lock master says (undefined = no answer). */
 async function ask(
-  deps: RenewDeps,
-  partition: number,
-  generation: string,
-  batch: readonly RenewItem[],
-): Promise<{ readonly check: Answers | Lost | undefined; readonly votes: readonly (Answers | undefined)[] }> {
-  const { redis, locks, ttlMs } = deps;
+  { redis, locks, ttlMs }: RenewDeps,
+  calls: readonly RenewCall[],
+): Promise<{ readonly checks: readonly Reply[]; readonly votes: readonly (readonly Reply[])[] }> {
   if (locks.masters.length === 1 && locks.masters[0] === redis) {
-    const both = await silent(renewScript(redis, partition, batch, { generation, ttlMs, putBack: false }));
-    return { check: both, votes: [both !== undefined && 'letters' in both ? both : undefined] };
+    const both = await renewScript(redis, calls, { ttlMs, putBack: false });
+    return { checks: both, votes: [both] };
   }
-  const [check, ...votes] = await Promise.all([
-    silent(renewScript(redis, partition, batch, { generation, ttlMs: 0, putBack: false })),
-    ...locks.masters.map((master) =>
-      silent(renewScript(master, partition, batch, { generation: '', ttlMs, putBack: locks.masters.length > 1 })),
-    ),
+  const blind = calls.map((call) => ({ ...call, generation: '' }));
+  const [checks, ...votes] = await Promise.all([
+    renewScript(redis, calls, { ttlMs: 0, putBack: false }),
+    ...locks.masters.map((master) => renewScript(master, blind, { ttlMs, putBack: locks.masters.length > 1 })),
   ]);
-  return { check, votes: votes.map((vote) => (vote !== undefined && 'letters' in vote ? vote : undefined)) };
-}
-
-function silent<T>(answer: Promise<T>): Promise<T | undefined> {
-  return answer.catch(() => undefined);
+  return { checks, votes };
 }
 
 /** Counts the votes of one device. A lease that a master had forgotten and got back ('r') is no vote for it. */

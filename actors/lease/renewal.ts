@@ -1,11 +1,10 @@
 import { PARTITIONS } from '../../schema/domain/index.ts';
 import type { Core } from './core.ts';
 import type { Held } from './holdings.ts';
-import { eachLimited } from './pool.ts';
-import { renew } from './renew.ts';
+import { type RenewOutcome, renew } from './renew.ts';
 
 /**
- * The renewal wheel: each partition with devices of ours is renewed once per interval, spread over it; one tick serves all that are due.
+ * The renewal wheel: each partition with devices of ours is renewed once per interval, spread over it; one tick serves all that are due, in few round trips.
  * Owns: when each partition is due, and the watch on the two clocks. Called by ownership's tick loop.
  *
  * I1 A partition has one renewal under way at most.
@@ -19,6 +18,9 @@ export interface RenewalWheel {
   /** renews the partition with the next tick */
   soon(partition: number): void;
 }
+
+/** Leases in one round trip: some milliseconds of the server. */
+const MOST_AT_ONCE = 2000;
 
 export function createRenewalWheel(core: Core): RenewalWheel {
   const { deps, options, holdings, generations } = core;
@@ -45,38 +47,67 @@ export function createRenewalWheel(core: Core): RenewalWheel {
       if (at === undefined) dueAt.set(partition, now + (options.renewMs * partition) / PARTITIONS);
       else if (at <= now && !underway.has(partition)) partitions.push(partition);
     }
-    for (const partition of dueAt.keys()) if (holdings.inPartition(partition).length === 0) dueAt.delete(partition);
+    for (const partition of dueAt.keys()) if (holdings.countIn(partition) === 0) dueAt.delete(partition);
     return partitions;
   };
 
-  const renewPartition = async (partition: number): Promise<void> => {
-    try {
+  /** takes in what came of one partition's renewal; resolves with what has ended by it */
+  const take = (partition: number, generation: string, held: readonly Held[], outcome: RenewOutcome): Held[] => {
+    const ended: Held[] = [];
+    if ('lost' in outcome) {
+      core.partitionLost(partition, outcome.lost, generation);
+      return ended;
+    }
+    let unknown = false;
+    outcome.renewals.forEach((renewal, i) => {
+      const one = held[i];
+      // it may have been lost, or lost and granted anew, while the call was under way
+      if (one === undefined || holdings.get(renewal.deviceId)?.token !== one.token) return;
+      if (renewal.verdict === 'kept') holdings.extend(renewal.deviceId, one.token, renewal);
+      else if (renewal.verdict === 'unknown') unknown = true;
+      else {
+        if (renewal.verdict === 'fenced') telemetry.count('fenced', 1, { where: 'renew' });
+        const lost = holdings.lose(renewal.deviceId, renewal.verdict === 'fenced' ? 'FENCED' : 'RENEW_LOST');
+        if (lost !== undefined) ended.push(lost);
+      }
+    });
+    dueAt.set(partition, clock.monotonic() + (unknown ? options.renewMs / 4 : options.renewMs));
+    return ended;
+  };
+
+  const renewAll = async (partitions: readonly number[]): Promise<void> => {
+    const groups = partitions.flatMap((partition) => {
       const held = holdings.inPartition(partition);
       const generation = generations.get(partition);
       // no generation: the partition is being rebuilt, and what was held in it has ended
-      if (held.length === 0 || generation === undefined) return;
-      const items = held.map((one) => ({ deviceId: one.device.deviceId, token: one.token, epoch: one.device.epoch }));
-      const outcome = await renew({ redis: deps.redis, locks: core.locks, ttlMs: options.ttlMs }, partition, generation, items);
-      if ('lost' in outcome) return core.partitionLost(partition, outcome.lost, generation);
-      let unknown = false;
-      const ended: Held[] = [];
-      outcome.renewals.forEach((renewal, i) => {
-        const one = held[i];
-        // it may have been lost, or lost and granted anew, while the call was under way
-        if (one === undefined || holdings.get(renewal.deviceId)?.token !== one.token) return;
-        if (renewal.verdict === 'kept') holdings.extend(renewal.deviceId, one.token, renewal);
-        else if (renewal.verdict === 'unknown') unknown = true;
-        else {
-          if (renewal.verdict === 'fenced') telemetry.count('fenced', 1, { where: 'renew' });
-          const lost = holdings.lose(renewal.deviceId, renewal.verdict === 'fenced' ? 'FENCED' : 'RENEW_LOST');
-          if (lost !== undefined) ended.push(lost);
-        }
-      });
-      dueAt.set(partition, clock.monotonic() + (unknown ? options.renewMs / 4 : options.renewMs));
-      if (ended.length > 0) await core.letGo(ended, false);
-    } finally {
-      underway.delete(partition);
+      if (held.length === 0 || generation === undefined) return [];
+      const items = held.map(({ device: { deviceId, epoch }, token }) => ({ deviceId, token, epoch }));
+      return [{ partition, generation, held, items }];
+    });
+    if (groups.length === 0) return;
+    const outcomes = await renew({ redis: deps.redis, locks: core.locks, ttlMs: options.ttlMs }, groups);
+    const ended = outcomes.flatMap((outcome, i) => {
+      const group = groups[i];
+      return group === undefined ? [] : take(group.partition, group.generation, group.held, outcome);
+    });
+    // not waited for: what is gone must not keep the rest from its next renewal
+    if (ended.length > 0) void core.letGo(ended, false);
+  };
+
+  /** so many devices that one round trip stays short: a large fleet's tick goes out in several */
+  const rounds = (partitions: readonly number[]): number[][] => {
+    const parts: number[][] = [];
+    let size = Number.POSITIVE_INFINITY;
+    for (const partition of partitions) {
+      const count = holdings.countIn(partition);
+      if (size + count > MOST_AT_ONCE) {
+        parts.push([]);
+        size = 0;
+      }
+      parts.at(-1)?.push(partition);
+      size += count;
     }
+    return parts;
   };
 
   return {
@@ -88,13 +119,16 @@ export function createRenewalWheel(core: Core): RenewalWheel {
       const partitions = due(start);
       if (partitions.length === 0) return;
       for (const partition of partitions) underway.add(partition);
-      eachLimited(partitions, 32, renewPartition).then(
-        () => telemetry.record('lease.renew.duration', (clock.monotonic() - start) / 1000),
-        (error: unknown) => {
-          for (const partition of partitions) underway.delete(partition);
-          telemetry.log.error('lease.renew.failed', {}, error);
-        },
-      );
+      for (const round of rounds(partitions)) {
+        renewAll(round)
+          .then(
+            () => telemetry.record('lease.renew.duration', (clock.monotonic() - start) / 1000),
+            (error: unknown) => telemetry.log.error('lease.renew.failed', {}, error),
+          )
+          .finally(() => {
+            for (const partition of round) underway.delete(partition);
+          });
+      }
     },
     soon: (partition) => void dueAt.set(partition, 0),
   };

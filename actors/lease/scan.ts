@@ -8,7 +8,7 @@ import { namedBy, readReleased } from './let-go.ts';
  * Looks for devices without a lease and claims those that should be here; looks at every partition's generation on the way.
  * Owns: the plan (which node each device should be on), the claim budget, who has waited how long. Called by ownership's scan loop.
  *
- * I1 One pipelined read per scan; a device that has a lease is never touched, whoever holds it.
+ * I1 One pipelined read per scan (what is ours costs one look at its partition's generation); a device that has a lease is never touched, whoever holds it.
  * I2 A missing generation is set by whoever sees it first; one that differs from the belief is a loss.
  * I3 While a generation is younger than one TTL only the node named in Postgres claims, whatever the plan says.
  */
@@ -30,6 +30,9 @@ interface Reading {
 
 /** After the host gave a device up, others go first for this long. Guess. */
 const REST_MS = 5000;
+
+/** Shared by the partitions in which nothing is to be looked at; never written to. */
+const NONE: string[] = [];
 
 export function createScan(core: Core, directory: Directory, claims: Claims): Scan {
   const { deps, options, holdings, generations } = core;
@@ -54,30 +57,39 @@ export function createScan(core: Core, directory: Directory, claims: Claims): Sc
   const hints = () => core.locks.masters.find((master) => master.status === 'ready') ?? deps.redis;
 
   const read = async (): Promise<Reading> => {
-    const asked: { readonly partition: number; readonly believed: string | undefined; readonly ids: readonly string[] }[] = [];
+    const asked: { readonly partition: number; readonly believed: string | undefined; readonly ids: string[] }[] = [];
     const now = deps.clock.monotonic();
     for (const [id, until] of resting) if (until <= now) resting.delete(id);
-    const first = deps.redis.pipeline().time();
     const leases = hints().pipeline();
+    let questions = 0;
     for (let partition = 0; partition < PARTITIONS; partition++) {
       const all = directory.inPartition(partition);
       if (all.size === 0) continue;
-      const ids = [...all].filter((id) => !holdings.owned.has(id) && !core.busy.has(id) && !resting.has(id));
+      let ids = NONE;
+      for (const id of all) {
+        if (holdings.owned.has(id) || core.busy.has(id) || resting.has(id)) continue;
+        if (ids === NONE) ids = [];
+        ids.push(id);
+      }
       asked.push({ partition, believed: generations.get(partition), ids });
-      first.get(partitionKeys(partition).generation);
-      if (ids.length > 0) leases.mget(...ids.map((id) => deviceKeys(id).lease));
+      if (ids.length === 0) continue;
+      leases.mget(...ids.map((id) => deviceKeys(id).lease));
+      questions++;
     }
-    const [general, held] = await Promise.all([first.exec(), leases.exec()]);
-    const values = (general ?? []).map(([error, value]) => {
+    const first = deps.redis.pipeline().time();
+    if (asked.length > 0) first.mget(...asked.map(({ partition }) => partitionKeys(partition).generation));
+    const [general, held] = await Promise.all([first.exec(), questions === 0 ? null : leases.exec()]);
+    const [time, stored] = (general ?? []).map(([error, value]) => {
       if (error !== null) throw error;
       return value;
     });
-    const [seconds, micros] = values[0] as [string, string];
+    const [seconds, micros] = time as [string, string];
+    const values = (stored ?? []) as readonly (string | null)[];
     const absent: string[] = [];
     const missing: number[] = [];
     let reply = 0;
     asked.forEach(({ partition, believed, ids }, i) => {
-      const stored = (values[i + 1] ?? null) as string | null;
+      const stored = values[i] ?? null;
       const seen = generations.observe(partition, stored, believed);
       if (seen === 'missing') missing.push(partition);
       else if (seen === 'lost-missing') core.partitionLost(partition, 'MISSING', believed);

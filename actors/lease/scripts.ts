@@ -32,21 +32,31 @@ function parse(reply: unknown): Lost | Answers {
   return text.startsWith('LOST_') ? { lost: text.slice(5) as LostCause } : { letters: text };
 }
 
-/** renew.lua; `generation` '' = not checked on this server, `ttlMs` 0 = leases not touched on this server. */
+/** The renewal of some leases of one partition. */
+export interface RenewCall {
+  readonly partition: number;
+  /** the one believed in; '' = not checked on this server */
+  readonly generation: string;
+  /** at most MOST_PER_CALL */
+  readonly items: readonly RenewItem[];
+}
+
+/** renew.lua, once per call, all in one round trip. `ttlMs` 0 = leases not touched on this server. undefined = no answer. Never throws. */
 export async function renewScript(
   redis: Redis,
-  partition: number,
-  items: readonly RenewItem[],
-  options: { readonly generation: string; readonly ttlMs: number; readonly putBack: boolean },
-): Promise<Lost | Answers> {
-  const keys = [partitionKeys(partition).generation];
-  const args: (string | number)[] = [options.generation, options.ttlMs, options.putBack ? '1' : '0'];
-  for (const item of items) {
-    const device = deviceKeys(item.deviceId);
-    keys.push(device.lease, device.fence);
-    args.push(item.token, item.epoch);
-  }
-  return parse(await RENEW.run(redis, keys, args));
+  calls: readonly RenewCall[],
+  options: { readonly ttlMs: number; readonly putBack: boolean },
+): Promise<(Lost | Answers | undefined)[]> {
+  const sent = calls.map(({ partition, generation, items }) => {
+    const args: (string | number)[] = [generation, options.ttlMs, options.putBack ? '1' : '0'];
+    for (const item of items) args.push(item.deviceId, item.token, item.epoch);
+    return { keys: [partitionKeys(partition).generation], args };
+  });
+  const replies = await RENEW.runAll(redis, sent).catch(() => []);
+  return calls.map((_call, i) => {
+    const reply = replies[i];
+    return reply === undefined || reply instanceof Error ? undefined : parse(reply);
+  });
 }
 
 /** fence.lua: letters k installed, f refused because a higher fence stands. */

@@ -4,6 +4,7 @@ import type { DeviceRow, RefillEntry } from '../../schema/sql/index.ts';
 import type { Actor, OwnerRef } from '../device/index.ts';
 import type { OwnedDevice } from '../lease/port.ts';
 import type { Mailbox } from '../mailbox/index.ts';
+import { createChangeCursor } from '../placement/index.ts';
 import type { Gate } from './gate.ts';
 import { createSweeps } from './repeat.ts';
 import type { Statements } from './statements.ts';
@@ -46,7 +47,8 @@ export interface SweepDeps {
 export function startSweeps(deps: SweepDeps): () => Promise<void> {
   const { gates, slots, statements, traffic } = deps;
   const sweeps = createSweeps({ clock: deps.clock, dice: deps.dice, log: deps.telemetry.log });
-  let changedSince = deps.clock.wall() - OVERLAP_MS;
+  const changes = createChangeCursor(deps.clock, OVERLAP_MS);
+  changes.restart(deps.clock.wall());
 
   const ready = sweeps.every('ready', deps.options.sweepMs, async () => {
     if (!gates.mailbox.open) return;
@@ -69,11 +71,9 @@ export function startSweeps(deps: SweepDeps): () => Promise<void> {
   });
   sweeps.every('changed', CHANGED_MS, async () => {
     if (!gates.ledger.open) return;
-    const rows = await statements.device.changedDevices(changedSince);
-    for (const row of rows) {
-      deps.accept(row);
-      changedSince = Math.max(changedSince, row.changedAt - OVERLAP_MS);
-    }
+    const rows = await statements.device.changedDevices(changes.since());
+    for (const row of rows) deps.accept(row);
+    changes.answered(rows.map((row) => row.changedAt));
   });
   sweeps.every('promote', PROMOTE_MS, async () => {
     if (!gates.ledger.open) return;

@@ -1,5 +1,6 @@
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import { PARTITIONS, partitionOf } from '../../schema/domain/index.ts';
+import { createChangeCursor } from './changes.ts';
 
 export interface DirectorySource {
   devices(): Promise<readonly { readonly deviceId: string; readonly pin: string | null }[]>;
@@ -32,11 +33,11 @@ const OVERLAP_MS = 5000;
 const CLOCKS_APART_MS = 60_000;
 const NONE: ReadonlySet<string> = new Set();
 
-export function createDirectory(source: DirectorySource, clock: Pick<Clock, 'wall'>): Directory {
+export function createDirectory(source: DirectorySource, clock: Pick<Clock, 'wall' | 'monotonic'>): Directory {
   let partitions: Set<string>[] = [];
   let size = 0;
   let version = 0;
-  let latest = 0;
+  const cursor = createChangeCursor(clock, OVERLAP_MS);
   const pins = new Map<string, string>();
   const pinTo = (deviceId: string, node: string | null): void => {
     if ((pins.get(deviceId) ?? null) === node) return;
@@ -78,16 +79,16 @@ export function createDirectory(source: DirectorySource, clock: Pick<Clock, 'wal
       size = 0;
       pins.clear();
       for (const { deviceId, pin } of devices) add(deviceId, pin);
-      latest = since;
+      cursor.restart(since);
       version++;
     },
     async refresh() {
-      const changes = await source.changed(Math.max(0, latest - OVERLAP_MS));
+      const changes = await source.changed(cursor.since());
       for (const change of changes) {
         if (change.gone) remove(change.deviceId);
         else add(change.deviceId, change.pin);
-        latest = Math.max(latest, change.changedAt);
       }
+      cursor.answered(changes.map((change) => change.changedAt));
     },
   };
 }

@@ -1,3 +1,4 @@
+export { type ChangeCursor, createChangeCursor } from './changes.ts';
 export { createDirectory, type Directory, type DirectorySource } from './directory.ts';
 export { nextRamp, RAMP_CAP, RAMP_START, type Ramp, startRamp } from './ramp.ts';
 export { type Loaded, movesFor } from './rebalance.ts';

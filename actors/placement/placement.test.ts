@@ -191,7 +191,7 @@ describe('directory', () => {
           return changes;
         },
       },
-      { wall: () => 1_000_000 },
+      { wall: () => 1_000_000, monotonic: () => 0 },
     );
     await directory.load();
     expect([...directory.ids()].sort()).toEqual(['a', 'b']);
