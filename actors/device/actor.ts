@@ -8,7 +8,7 @@ import { backoffMs, decide } from '../retry/index.ts';
 import type { SendOutcome } from '../transports/port.ts';
 import { createBreakers } from './breakers.ts';
 import { createLanes } from './lanes.ts';
-import { type DeviceEvent, explain, hindrance, initialFacts, step, type Trouble, type WaitCode } from './machine.ts';
+import { type DeviceEvent, type DeviceFacts, explain, hindrance, initialFacts, step, type Trouble, type WaitCode } from './machine.ts';
 import type { Actor, ActorOptions, ActorPorts, Line } from './ports.ts';
 import { recordOf } from './record.ts';
 import { aboutAttempt, resultOf } from './results.ts';
@@ -45,8 +45,8 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   let holdUntil = 0;
   let holdCode: WaitCode = 'PACE';
   let stale = true;
-  /** messages whose last intent got no answer: at most the heads of the three lanes */
-  const unsent = new Set<string>();
+  /** messages whose last intent got no answer: at most the heads of the three lanes; none until there is one */
+  let unsent: Set<string> | undefined;
   /** monotonic ms at which the running turn began */
   let turnSince: number | undefined;
   /** something happened since the last turn began: one more is due before the loop may rest */
@@ -58,7 +58,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
 
   const tell = (event: DeviceEvent): void => {
     const { facts: next, effects } = step(facts, event);
-    facts = next;
+    facts = actor.facts = next;
     for (const effect of effects) {
       if (effect === 'publish') {
         version += 1;
@@ -116,7 +116,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   /** One turn: true = take the next at once. */
   const turn = async (): Promise<boolean> => {
     if (!alive() || hindrance(facts) !== null) return false;
-    if (stale || lanes.unseen) return look();
+    if (stale || lanes.unseen()) return look();
     const now = clock.monotonic();
     if (now < holdUntil) return wait(holdUntil, holdCode);
     const head = lanes.pick(now);
@@ -162,7 +162,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     }
     if (answer.behind.length > 0) host.refill(self, answer.behind);
     lanes.show(answer.lanes);
-    return lanes.unseen ? idle() : true;
+    return lanes.unseen() ? idle() : true;
   };
   const idle = (): boolean => {
     lanes.forget();
@@ -204,7 +204,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     } catch (error) {
       span?.fail(error);
       span?.end();
-      unsent.add(head.messageId);
+      unsent = (unsent ?? new Set()).add(head.messageId);
       // the store answers, but refuses this very intent: a pause, or this loop never rests
       if (ledger.open) lanes.block(head.lane, clock.monotonic() + ASK_AGAIN_MS, 'RETRY_WAIT');
       return recover('LEDGER_DOWN', ledger);
@@ -216,7 +216,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       return refused(head, verdict);
     }
     const { message } = verdict;
-    unsent.delete(message.id);
+    unsent?.delete(message.id);
     const began = clock.monotonic();
     inFlight = { id: message.id, attempt: message.attempt, began };
     if (paceMs > 0) hold(began + paceMs, 'PACE');
@@ -311,7 +311,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       case 'UNKNOWN_OUTCOME':
         return unknown(head, verdict);
       case 'ENDED':
-        unsent.delete(head.messageId);
+        unsent?.delete(head.messageId);
         return drop(head);
       case 'UNPLANNED':
       case 'SUPPRESSED':
@@ -328,7 +328,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   /** Another attempt's outcome is open, so this message got no leave. */
   const unknown = async (head: MailboxHead, verdict: Extract<IntentVerdict, { verdict: 'UNKNOWN_OUTCOME' }>): Promise<boolean> => {
     const item = aboutAttempt(self, head.messageId, verdict.attempt, clock.wall());
-    if (verdict.state === 'SENDING' && unsent.delete(head.messageId)) {
+    if (verdict.state === 'SENDING' && unsent?.delete(head.messageId) === true) {
       // I5: that was our own intent without an answer; no send was made for it
       await settleMessage(head, { ...item, state: 'QUEUED', cause: 'NOT_SENT', dueAt: item.at });
     } else if (verdict.state !== 'UNKNOWN' && line?.resendsUnknown === true) {
@@ -351,11 +351,10 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     return true;
   };
 
-  return {
+  // a plain property: an accessor in a literal costs each actor a hidden class and a dictionary of its own (some 700 bytes)
+  const actor: Actor & { facts: DeviceFacts } = {
     deviceId: self.deviceId,
-    get facts() {
-      return facts;
-    },
+    facts,
     wake(why) {
       if (why === 'sweep' && (facts.turn.kind !== 'idle' || turnSince !== undefined)) {
         if (facts.trouble !== 'MAILBOX_LOST') return;
@@ -397,4 +396,5 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     turnSince: () => turnSince,
     attemptOf: (messageId) => (inFlight?.id === messageId ? inFlight.attempt : undefined),
   };
+  return actor;
 }

@@ -7,7 +7,7 @@ import type { WaitCode } from './machine.ts';
  */
 export interface Lanes {
   /** nothing is known of the mailbox, or it was empty */
-  readonly unseen: boolean;
+  unseen(): boolean;
   show(lanes: readonly (readonly MailboxHead[])[]): void;
   forget(): void;
   /** the head of the first lane (control, high, normal) whose head may go */
@@ -33,9 +33,7 @@ export function createLanes(): Lanes {
   const until = [0, 0, 0];
   const codes: WaitCode[] = ['RETRY_WAIT', 'RETRY_WAIT', 'RETRY_WAIT'];
   return {
-    get unseen() {
-      return lanes === NOTHING;
-    },
+    unseen: () => lanes === NOTHING,
     show(next) {
       lanes = next.some((lane) => lane.length > 0) ? (next as MailboxHead[][]) : NOTHING;
     },

@@ -56,7 +56,7 @@ export function createConnections(deps: { readonly loaders: TransportLoaders; re
           node: deps.node,
           phone: row.phone,
           settings: row.settings,
-          canAct: () => owned.canAct(),
+          canAct: owned.canAct,
         },
         events,
         owned.signal,
