@@ -127,7 +127,10 @@ export function createClaims(core: Core): Claims {
       let asked = 0;
       await exclusively(deviceIds, async (free) => {
         await eachLimited(chunks(free, ROUND), 2, async (batch) => {
-          if (core.phase === 'running') asked += await round(batch, namedOnly);
+          if (core.phase !== 'running') return;
+          // not `asked += await …`: two rounds run at a time, and the one would forget the other's
+          const tried = await round(batch, namedOnly);
+          asked += tried;
         });
       });
       return asked;

@@ -71,6 +71,26 @@ describe('holdings', () => {
     expect([...holdings.partitions()]).toEqual([]);
   });
 
+  it('finds what has ended among what was renewed, also what came later with an earlier end', () => {
+    const { clock, holdings } = make();
+    const add = (deviceId: string, deadline: number) =>
+      holdings.grant({ deviceId, token: deviceId, deadline, wallDeadline: clock.wall() + deadline }, 1, 'new', 0);
+    add('b', 3000);
+    holdings.extend(id, 't', { deadline: 2000, wallDeadline: clock.wall() + 2000 });
+    clock.forward(900);
+    // the first look past the earliest end: all were renewed meanwhile
+    expect(holdings.expire()).toEqual([]);
+    add('c', 1500);
+    clock.forward(500);
+    expect(holdings.expire().map((held) => held.token)).toEqual(['c']);
+    clock.forward(500);
+    expect(holdings.expire().map((held) => held.token)).toEqual(['t']);
+    clock.forward(999);
+    expect(holdings.expire()).toEqual([]);
+    clock.forward(1);
+    expect(holdings.expire().map((held) => held.token)).toEqual(['b']);
+  });
+
   it('moves a deadline forward only, and only for the same token', () => {
     const { clock, holdings, device } = make();
     const later = { deadline: 2000, wallDeadline: clock.wall() + 2000 };
