@@ -82,7 +82,7 @@ async function main(): Promise<void> {
   lifetime.add('live', () => live.close());
   const enqueuer = createEnqueuer({ redis: mailbox, telemetry }, { window: config.MAILBOX_WINDOW });
   const enqueue = (entries: Parameters<typeof enqueuer.enqueue>[0]): Promise<void> => enqueuer.enqueue(entries);
-  const ways = transportsOf(config, { sql, general, bus, telemetry });
+  const ways = transportsOf(config, { sql, general, bus, telemetry, subscribe: (channel, handler) => subscriptions.on(channel, handler) });
   const host = createHost(
     {
       redis: mailbox,
@@ -201,10 +201,12 @@ async function storesUp(sql: Sql, clients: readonly Redis[], telemetry: Telemetr
   }
 }
 
+type Subscribe = (channel: string, handler: (text: string) => void) => Promise<void>;
+
 /** Each transport is imported when the first device of its kind is granted: Baileys is heavy. */
 function transportsOf(
   config: NodeConfig,
-  deps: { readonly sql: Sql; readonly general: Redis; readonly bus: NodeBus; readonly telemetry: Telemetry },
+  deps: { readonly sql: Sql; readonly general: Redis; readonly bus: NodeBus; readonly telemetry: Telemetry; readonly subscribe: Subscribe },
 ): { readonly loaders: TransportLoaders; linkMoved(deviceId: string): void } {
   const { telemetry } = deps;
   const clock = systemClock;
@@ -238,7 +240,8 @@ function transportsOf(
         const { createSessionStore, loadKeyRing } = await import('./sessions/index.ts');
         const { createWhatsappTransport } = await import('./transports/whatsapp/index.ts');
         const sessions = createSessionStore({ sql: deps.sql, ring: loadKeyRing(config) });
-        return createWhatsappTransport({ sql: deps.sql, redis: deps.general, sessions, clock, dice: systemDice, telemetry, config });
+        const { sql, general: redis, subscribe } = deps;
+        return createWhatsappTransport({ sql, redis, subscribe, sessions, clock, dice: systemDice, telemetry, config });
       },
     },
   };

@@ -4,6 +4,7 @@ export * from './errors.ts';
 export * from './ids.ts';
 export * from './link-protocol.ts';
 export * from './live.ts';
+export * from './pairing.ts';
 export * from './partitions.ts';
 export * from './redis-keys.ts';
 export * from './states.ts';

@@ -73,8 +73,12 @@ export const gatewayChannel = (gatewayId: string): string => `${PREFIX}:gateway:
 /** pub/sub channel on which a tenant's id is said when its flows were started, stopped or got enrolments. Lossy: planners look by themselves too. */
 export const FLOWS_CHANNEL = `${PREFIX}:flows`;
 
-/** pub/sub channel of one device's pairing: QR codes and how it ended (JSON, actors/transports/whatsapp). */
+/** pub/sub channel of one device's pairing: each PairingRecord as JSON (domain/pairing.ts). */
 export const pairingChannel = (deviceId: string): string => `${PREFIX}:pairing:${deviceId}`;
+/** string with TTL: the last of them, for those who come to look later. */
+export const pairingKey = (deviceId: string): string => `${PREFIX}:pairing:${deviceId}:now`;
+/** pub/sub channel to all nodes: the id of a device that somebody wants to pair. Lossy: nodes look into the rows too. */
+export const PAIRING_ASKED_CHANNEL = `${PREFIX}:pairing-asked`;
 
 /** Keys of a tenant's two live streams; `{live:<tenant>}` keeps each tenant's together in one slot. */
 export interface LiveKeys {

@@ -1,5 +1,5 @@
 import { readAsset } from '../../ops/lifecycle/index.ts';
-import { partitionOf, type TransportKind } from '../domain/index.ts';
+import { type PairingRequest, partitionOf, type TransportKind } from '../domain/index.ts';
 import { arrayLiteral, bytea, column, type Parameter, query, type SqlRunner } from './statement.ts';
 import type { DeviceRow } from './types.ts';
 
@@ -15,6 +15,7 @@ const SET_PAUSED = sqlFile('set-paused');
 const SET_QUARANTINE = sqlFile('set-quarantine');
 const RELEASE_DEVICE = sqlFile('release-device');
 const SET_PAIRED = sqlFile('set-paired');
+const REQUEST_PAIRING = sqlFile('request-pairing');
 const SET_LINK_TOKEN = sqlFile('set-link-token');
 const DELETE_DEVICE = sqlFile('delete-device');
 const UNLINK_DEVICE = sqlFile('unlink-device');
@@ -170,6 +171,16 @@ export async function updateDevice(sql: SqlRunner, tenantId: string, deviceId: s
     patch.dailyCap ?? null,
     patch.settings === undefined ? null : JSON.stringify(patch.settings),
   ]);
+}
+
+/** Asks the owner to pair the device; null when there is no such WhatsApp device (of this tenant) or it is paired already. */
+export async function requestPairing(
+  sql: SqlRunner,
+  deviceId: string,
+  tenantId: string | null,
+  request: PairingRequest,
+): Promise<DeviceRow | null> {
+  return await one(sql, REQUEST_PAIRING, [deviceId, tenantId, JSON.stringify(request)]);
 }
 
 /** Pauses or resumes a device; null when there is none. */

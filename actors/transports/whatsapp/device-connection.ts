@@ -1,6 +1,6 @@
 import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
 import type { Log } from '../../../ops/telemetry/index.ts';
-import { FlotillaError, whatsappIdOf } from '../../../schema/domain/index.ts';
+import { FlotillaError, type PairingRequest, whatsappIdOf } from '../../../schema/domain/index.ts';
 import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
 import type { Connection, LinkState, TransportDevice, TransportEvents } from '../port.ts';
 import type { ConnectSlots } from './connect-slots.ts';
@@ -36,9 +36,14 @@ export interface ConnectionDeps {
   readonly slots: ConnectSlots;
   readonly library: () => Promise<LineFactory>;
   /** what every socket of the node has in common */
-  readonly line: Pick<LineOptions, 'server' | 'version' | 'keyWriteTries' | 'retryCounts' | 'recipientDevices'>;
+  readonly line: Pick<LineOptions, 'server' | 'version' | 'keyWriteTries' | 'retryCounts' | 'recipientDevices' | 'qrLifeMs'>;
+  /** QR codes shown before a pairing is over */
+  readonly mostCodes: number;
   readonly timing: Timing;
 }
+
+/** as long as the server keeps a pairing open: the first QR code's 60 s and five of 20 s */
+const CODE_LIFE_MS = 160_000;
 
 export function createDeviceConnection(
   deps: ConnectionDeps,
@@ -52,8 +57,9 @@ export function createDeviceConnection(
   let line: Line | undefined;
   let online = false;
   let linked = false;
-  /** a QR code was shown in the pairing under way */
-  let codeShown = false;
+  /** the pairing under way, and how many QR codes came in it */
+  let asked: PairingRequest | undefined;
+  let codes = 0;
   let session: DeviceSession | undefined;
   let creds: Record<string, unknown> = {};
   let unwatch = (): void => {};
@@ -105,10 +111,14 @@ export function createDeviceConnection(
     linked = false;
     say(state, reason);
     unwatch();
-    unwatch = desk.watch(device.id, () => run('whatsapp.pairing', pair));
+    unwatch = desk.watch(device.id, (request) => run('whatsapp.pairing', () => pair(request)));
+    // loaded while nobody waits for it: the first code is to be there within two seconds
+    deps.library().catch((error: unknown) => log.warn('whatsapp.library', {}, error));
   };
-  const pair = async (): Promise<void> => {
+  const pair = async (request: PairingRequest): Promise<void> => {
     unwatch();
+    asked = request;
+    codes = 0;
     await session?.erase();
     creds = (await deps.library()).freshCreds();
     await dial('PAIRING', 'CONNECTING');
@@ -160,17 +170,22 @@ export function createDeviceConnection(
       },
       qr(text, lifeMs) {
         release();
-        if (!present()) return;
-        codeShown = true;
-        say('PAIRING', 'SCAN_QR');
-        desk.publish(device.id, { kind: 'qr', text, lifeMs });
+        if (present()) showCode(text, lifeMs);
       },
       linked(jid) {
-        if (!present()) return;
-        if (device.phone !== null && phoneOf(jid) !== device.phone) return refuse('WRONG_NUMBER');
+        if (!present()) return false;
+        if (device.phone !== null && phoneOf(jid) !== device.phone) {
+          refuse('WRONG_NUMBER');
+          return false;
+        }
         linked = true;
         session?.saveCreds(creds);
         say('PAIRING', 'RESTARTING');
+        desk.publish(device.id, { kind: 'linking' });
+        return true;
+      },
+      passkeyDemanded() {
+        if (present() && !linked) refuse('PASSKEY_REQUIRED');
       },
       credsChanged() {
         if (present() && linked) session?.saveCreds(creds);
@@ -198,6 +213,31 @@ export function createDeviceConnection(
     }
   };
 
+  /** a QR code came: it is shown, or asked to be a code to type; an unwatched pairing does not go on for ever */
+  const showCode = (text: string, lifeMs: number): void => {
+    codes += 1;
+    const { mostCodes } = deps;
+    if (codes > mostCodes) {
+      refuse('PAIRING_EXPIRED');
+      return;
+    }
+    if (asked?.method !== 'code') {
+      say('PAIRING', 'SCAN_QR');
+      desk.publish(device.id, { kind: 'qr', text, lifeMs, number: codes, most: mostCodes });
+      return;
+    }
+    // the codes that follow only tell that the pairing is still open
+    if (codes > 1) return;
+    const { phone } = asked;
+    run('whatsapp.pairing', async () => {
+      const mine = generation;
+      const code = await line?.requestCode(phone ?? '');
+      if (over || mine !== generation || linked || code === undefined) return;
+      say('PAIRING', 'TYPE_CODE');
+      desk.publish(device.id, { kind: 'code', code, lifeMs: CODE_LIFE_MS });
+    });
+  };
+
   /** ends a pairing that came out wrong; nothing of it was stored */
   const refuse = (reason: string): void => {
     desk.publish(device.id, { kind: 'end', outcome: reason });
@@ -206,8 +246,7 @@ export function createDeviceConnection(
   };
 
   const closed = async (code: number | null): Promise<void> => {
-    const row = disconnectFor(code, linked, codeShown);
-    codeShown = false;
+    const row = disconnectFor(code, linked, codes > 0);
     drop();
     log.info('whatsapp.closed', { device: device.id, code, reason: row.reason });
     if (linked) await session?.flush();

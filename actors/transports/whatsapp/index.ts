@@ -1,3 +1,2 @@
-export type { PairingEvent } from './pairing-desk.ts';
 export { serverAddress } from './server-address.ts';
 export { createWhatsappTransport, type WhatsappTransportDeps, type WhatsappTransportOptions } from './transport.ts';

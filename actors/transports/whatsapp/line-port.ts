@@ -13,6 +13,8 @@ export interface Line {
   send(message: LineMessage, gate: () => boolean, leaving: () => void): Promise<LineAnswer>;
   /** closes without logging out; resolves when the socket is closed (a dead peer takes long). No connection events afterwards. */
   end(): Promise<void>;
+  /** asks for a code to type on the phone with this number (E.164), instead of a QR code; after the first `qr` only. @throws when the socket went */
+  requestCode(phone: string): Promise<string>;
 }
 
 export interface LineAnswer {
@@ -45,8 +47,10 @@ export interface LineEvents {
   closed(code: number | null): void;
   /** a QR code to show, alive for `lifeMs` */
   qr(text: string, lifeMs: number): void;
-  /** the phone accepted the pairing; the server asks for a restart next */
-  linked(jid: string): void;
+  /** the phone accepts the pairing as `jid`; false refuses it, then nothing is linked. The server asks for a restart next. */
+  linked(jid: string): boolean;
+  /** the account wants a passkey before it links a device: this library cannot give one */
+  passkeyDemanded(): void;
   /** `creds` changed; it has been changed in place */
   credsChanged(): void;
   /** the server's answer to a message; `error` null = taken */
@@ -68,6 +72,8 @@ export interface LineOptions {
   readonly retryCounts: BoundedMap;
   readonly recipientDevices: BoundedMap;
   findSent(wireId: string): Promise<SentMessage | null>;
+  /** life of every QR code, for tests; default: 60 s for the first, 20 s for the others */
+  readonly qrLifeMs: number | undefined;
 }
 
 export interface LineFactory {

@@ -51,6 +51,7 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
     syncFullHistory: false,
     emitOwnEvents: false,
     generateHighQualityLinkPreview: false,
+    ...(options.qrLifeMs === undefined ? {} : { qrTimeout: options.qrLifeMs }),
     transactionOpts: { maxCommitRetries: options.keyWriteTries.tries, delayBetweenTriesMs: options.keyWriteTries.delayMs },
     msgRetryCounterCache: options.retryCounts,
     userDevicesCache: options.recipientDevices,
@@ -76,6 +77,7 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
       sock.ev.removeAllListeners('connection.update');
       await sock.end(undefined);
     },
+    requestCode: (phone) => sock.requestPairingCode(phone.replace(/^\+/, '')),
   };
 };
 
@@ -113,8 +115,10 @@ function keyStore(session: DeviceSession): SignalKeyStore {
 function listen(sock: WASocket, events: LineEvents, options: LineOptions): void {
   let codes = 0;
   sock.ev.on('connection.update', (update) => {
-    if (update.qr !== undefined) events.qr(update.qr, codes++ === 0 ? FIRST_QR_MS : LATER_QR_MS);
-    if (update.isNewLogin === true) events.linked(ownJid(options));
+    if (update.qr !== undefined) events.qr(update.qr, options.qrLifeMs ?? (codes === 0 ? FIRST_QR_MS : LATER_QR_MS));
+    if (update.qr !== undefined) codes += 1;
+    // thrown into Baileys' handler before it confirms to the phone: a refused pairing is never completed
+    if (update.isNewLogin === true && !events.linked(ownJid(options))) throw new Error('this pairing is refused');
     if (update.connection === 'open') events.opened(ownJid(options));
     if (update.connection === 'close') {
       const error = update.lastDisconnect?.error as { output?: { statusCode?: unknown } } | undefined;
@@ -128,6 +132,7 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions): void 
     const { id, error } = node.attrs;
     if (id !== undefined) events.acknowledged(id, error ?? null);
   });
+  sock.ws.on('CB:notification,type:passkey_prologue_request', () => events.passkeyDemanded());
   sock.ev.on('messages.update', (updates) => {
     for (const { key, update } of updates) {
       const state = stateOf(update.status);

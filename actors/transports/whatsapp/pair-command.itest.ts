@@ -56,8 +56,8 @@ describe('npm run pair', () => {
     }
     // the node that owns the device
     desk.watch(id, () => {
-      desk.publish(id, { kind: 'qr', text: 'first', lifeMs: 60_000 });
-      desk.publish(id, { kind: 'qr', text: 'second', lifeMs: 20_000 });
+      desk.publish(id, { kind: 'qr', text: 'first', lifeMs: 60_000, number: 1, most: 6 });
+      desk.publish(id, { kind: 'qr', text: 'second', lifeMs: 20_000, number: 2, most: 6 });
       desk.opened(id, '4917012345678:3@s.whatsapp.net');
     });
     expect(await done).toBe(true);

@@ -1,8 +1,16 @@
 import type { Redis, Sql } from '../../../ops/connect/index.ts';
 import { type Clock, readAsset } from '../../../ops/lifecycle/index.ts';
-import { BELL, pairingChannel, partitionKeys, partitionOf, uuidV7 } from '../../../schema/domain/index.ts';
-import { createDevice, loadTenants } from '../../../schema/sql/index.ts';
-import type { PairingEvent } from './pairing-desk.ts';
+import {
+  BELL,
+  PAIRING_ASKED_CHANNEL,
+  type PairingEvent,
+  type PairingRecord,
+  pairingChannel,
+  partitionKeys,
+  partitionOf,
+  uuidV7,
+} from '../../../schema/domain/index.ts';
+import { createDevice, loadTenants, requestPairing } from '../../../schema/sql/index.ts';
 
 /** A mistake of the caller or a missing part: told in one sentence, exit code 1. */
 export class PairProblem extends Error {}
@@ -20,6 +28,8 @@ export interface PairDeps {
   readonly live: boolean;
   /** the code as lines of text */
   readonly draw: (text: string) => string;
+  /** keeps the code as a picture; without it none is made */
+  readonly keepPng?: (text: string) => string;
 }
 
 export interface PairOptions {
@@ -28,6 +38,8 @@ export interface PairOptions {
   readonly create: boolean;
   /** of a device that is created; may be left out when there is one tenant only */
   readonly tenant: string | undefined;
+  /** E.164: a code to type on that phone is asked for instead of QR codes */
+  readonly codeFor?: string | undefined;
   /** how long to wait until a node takes the request */
   readonly takenWithinMs?: number;
 }
@@ -43,7 +55,6 @@ interface DeviceFound {
 }
 
 const findDevice = readAsset(import.meta.url, './find-device.sql');
-const requestPairing = readAsset(import.meta.url, './request-pairing.sql');
 const TAKEN_WITHIN_MS = 20_000;
 
 /**
@@ -64,9 +75,11 @@ export async function pair(deps: PairDeps, options: PairOptions): Promise<boolea
   const events = listen(deps, channel);
   await deps.subscriber.subscribe(channel);
   try {
-    const rows = await deps.sql.unsafe(requestPairing, [device.id, Math.floor(deps.clock.wall())], { prepare: true });
-    if (rows.length === 0) throw new PairProblem(`${device.name} is gone`);
+    const phone = options.codeFor ?? null;
+    const request = { requestedAt: Math.floor(deps.clock.wall()), method: phone === null ? 'qr' : 'code', phone } as const;
+    if ((await requestPairing(deps.sql, device.id, null, request)) === null) throw new PairProblem(`${device.name} is gone`);
     await deps.redis.publish(partitionKeys(partitionOf(device.id)).bell, `${BELL.changed}${device.id}`);
+    await deps.redis.publish(PAIRING_ASKED_CHANNEL, device.id);
     deps.write(`${device.name} (${device.id}): asked ${device.node ?? 'its node'} to start a pairing\n`);
     return await show(deps, events, options.takenWithinMs ?? TAKEN_WITHIN_MS, device);
   } finally {
@@ -117,7 +130,7 @@ function listen(deps: PairDeps, channel: string): Events {
   let wake = (): void => {};
   const onMessage = (from: string, text: string): void => {
     if (from !== channel) return;
-    queue.push(JSON.parse(text) as PairingEvent);
+    queue.push((JSON.parse(text) as PairingRecord).event);
     wake();
   };
   deps.subscriber.on('message', onMessage);
@@ -141,7 +154,6 @@ function listen(deps: PairDeps, channel: string): Events {
 async function show(deps: PairDeps, events: Events, takenWithinMs: number, device: DeviceFound): Promise<boolean> {
   const began = deps.clock.monotonic();
   let taken = false;
-  let codes = 0;
   let until = 0;
   for (;;) {
     const event = await events.next(1000);
@@ -152,20 +164,33 @@ async function show(deps: PairDeps, events: Events, takenWithinMs: number, devic
           `no node took the request within ${Math.round(takenWithinMs / 1000)} s: is a node running, and does it own ${device.name}? (npm start shows the nodes)`,
         );
       }
-      if (deps.live && until > now) deps.write(`\r  scan it within ${Math.ceil((until - now) / 1000)} s   `);
+      if (deps.live && until > now) deps.write(`\r  it lives for ${Math.ceil((until - now) / 1000)} s   `);
       continue;
     }
     taken = true;
     if (event.kind === 'started') deps.write('connecting to WhatsApp\n');
     else if (event.kind === 'qr') {
-      codes += 1;
       until = now + event.lifeMs;
       deps.write(`\n${deps.draw(event.text)}\n`);
-      deps.write(`  code ${codes}: on the phone open WhatsApp, Settings, Linked devices, Link a device\n`);
+      if (deps.keepPng !== undefined) deps.write(`  also as a picture: ${deps.keepPng(event.text)}\n`);
+      deps.write(`  code ${event.number} of ${event.most}: on the phone open WhatsApp, Settings, Linked devices, Link a device\n`);
       deps.write(`${deps.live ? '\r' : ''}  scan it within ${Math.ceil(event.lifeMs / 1000)} s${deps.live ? '   ' : '\n'}`);
+    } else if (event.kind === 'code') {
+      until = now + event.lifeMs;
+      deps.write(`\n  ${event.code.slice(0, 4)}-${event.code.slice(4)}\n`);
+      deps.write('  on the phone open WhatsApp, Settings, Linked devices, Link a device, Link with phone number instead\n');
+      deps.write(`${deps.live ? '\r' : ''}  type it within ${Math.ceil(event.lifeMs / 1000)} s${deps.live ? '   ' : '\n'}`);
+    } else if (event.kind === 'linking') {
+      until = 0;
+      deps.write('\n  the phone has accepted, the device logs in\n');
     } else {
       deps.write(`\n${event.outcome}\n`);
       if (event.outcome === 'PAIRING_EXPIRED') deps.write(`no code was scanned in time: run npm run pair -- ${device.name} again\n`);
+      if (event.outcome === 'WRONG_NUMBER') deps.write(`${device.name} belongs to ${device.phone}: another phone scanned the code\n`);
+      if (event.outcome === 'PASSKEY_REQUIRED')
+        deps.write(
+          'this account wants a passkey before it links a device; that cannot be given here: link it in a browser, or use another account\n',
+        );
       if (event.outcome === 'NETWORK')
         deps.write("WhatsApp's servers were not reached: check the node's way to the internet, then run this again\n");
       return event.outcome === 'PAIRED';

@@ -1,16 +1,19 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import qrcode from 'qrcode-terminal';
 import { loadConfig, type Settings } from '../../../ops/config/index.ts';
 import { connectPostgres, connectRedis, redisReady } from '../../../ops/connect/index.ts';
 import { createLifetime, systemClock } from '../../../ops/lifecycle/index.ts';
+import { qrPng } from '../../../schema/qr/index.ts';
 import { PairProblem, pair } from './pair-command.ts';
 
-/** `npm run pair -- <device> [--create] [--tenant NAME]`: links a phone to a WhatsApp device by QR codes in the terminal. */
-const USAGE = `usage: npm run pair -- <device name or id> [--create] [--tenant NAME]
+/** `npm run pair -- <device> [--create] [--tenant NAME] [--code PHONE] [--png FILE]`: links a phone to a WhatsApp device by QR codes in the terminal. */
+const USAGE = `usage: npm run pair -- <device name or id> [--create] [--tenant NAME] [--code PHONE] [--png FILE]
   --create        make the WhatsApp device when there is none of that name
-  --tenant NAME   whose device it is, when several tenants exist`;
+  --tenant NAME   whose device it is, when several tenants exist
+  --code PHONE    a code to type on the phone with this number (+4917...) instead of a QR code
+  --png FILE      each QR code also as a picture in this file`;
 
 interface Place {
   readonly databaseUrl: string;
@@ -46,9 +49,17 @@ function draw(text: string): string {
 async function run(): Promise<boolean> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { create: { type: 'boolean', default: false }, tenant: { type: 'string' }, help: { type: 'boolean', default: false } },
+    options: {
+      create: { type: 'boolean', default: false },
+      tenant: { type: 'string' },
+      code: { type: 'string' },
+      png: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
   });
   const [device] = positionals;
+  if (values.code !== undefined && !/^\+[1-9]\d{6,14}$/.test(values.code))
+    throw new PairProblem('--code: expected a phone number such as +491701234567');
   if (device === undefined || positionals.length > 1 || values.help) throw new PairProblem(USAGE);
   const { databaseUrl, redisUrl } = placeOf(loadConfig(process.env));
   const lifetime = createLifetime();
@@ -69,7 +80,17 @@ async function run(): Promise<boolean> {
     });
     const write = (text: string): void => void process.stdout.write(text);
     const deps = { sql, redis, subscriber, clock: systemClock, write, live: process.stdout.isTTY === true, draw };
-    return await pair(deps, { device, create: values.create, tenant: values.tenant });
+    const { png } = values;
+    const keepPng = (text: string): string => {
+      writeFileSync(png ?? '', qrPng(text), { mode: 0o600 });
+      return png ?? '';
+    };
+    return await pair(png === undefined ? deps : { ...deps, keepPng }, {
+      device,
+      create: values.create,
+      tenant: values.tenant,
+      codeFor: values.code,
+    });
   } finally {
     await lifetime.end();
   }

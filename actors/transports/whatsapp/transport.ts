@@ -16,7 +16,9 @@ import { createWireIds } from './wire-ids.ts';
 export interface WhatsappTransportDeps {
   readonly sql: Sql;
   /** role `general`: QR codes and bells are published with it */
-  readonly redis: Pick<Redis, 'publish'>;
+  readonly redis: Pick<Redis, 'publish' | 'set'>;
+  /** the node's subscriptions: a request to pair is heard at once; without them it is found within a second */
+  readonly subscribe?: (channel: string, handler: (text: string) => void) => Promise<void>;
   readonly sessions: SessionStore;
   readonly clock: Clock;
   readonly dice: Dice;
@@ -30,6 +32,10 @@ export interface WhatsappTransportOptions {
   readonly timing?: Partial<Timing>;
   /** sockets of this node that may be connecting at once; default 10 (guess) */
   readonly connectsAtOnce?: number;
+  /** QR codes shown before a pairing has expired; default 6, as many as WhatsApp offers */
+  readonly mostCodes?: number;
+  /** for tests: the life of every QR code */
+  readonly qrLifeMs?: number;
 }
 
 const MINUTE = 60_000;
@@ -51,7 +57,7 @@ const TIMING: Timing = {
 export function createWhatsappTransport(deps: WhatsappTransportDeps, options: WhatsappTransportOptions = {}): Transport {
   const { clock, dice, sessions, config } = deps;
   const { log } = deps.telemetry;
-  const desk = createPairingDesk({ sql: deps.sql, redis: deps.redis, clock, log });
+  const desk = createPairingDesk({ sql: deps.sql, redis: deps.redis, subscribe: deps.subscribe, clock, log });
   const connections = new Set<Connection>();
   let library: Promise<LineFactory> | undefined;
   const shared = {
@@ -73,7 +79,9 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
       keyWriteTries: { tries: 3, delayMs: Math.floor(config.LEASE_TTL_MS / 6) },
       retryCounts: createBoundedMap(clock, { maxEntries: 50_000, lifeMs: 120 * MINUTE }),
       recipientDevices: createBoundedMap(clock, { maxEntries: 50_000, lifeMs: 5 * MINUTE }),
+      qrLifeMs: options.qrLifeMs,
     },
+    mostCodes: options.mostCodes ?? 6,
     timing: { ...TIMING, ...options.timing },
   };
   return {

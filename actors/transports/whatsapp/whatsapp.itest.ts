@@ -41,7 +41,10 @@ const outbound = (body = 'hello'): OutboundMessage => ({ id: uuidV7(systemClock.
 const newStore = (): SessionStore =>
   createSessionStore({ sql: database.sql, ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) });
 function newTransport(to: { readonly url: string | undefined } = server): Transport {
-  const redis = { publish: async (channel: unknown, text: unknown) => published.push(`${String(channel)} ${String(text)}`) };
+  const redis = {
+    publish: async (channel: unknown, text: unknown) => published.push(`${String(channel)} ${String(text)}`),
+    set: async () => 'OK',
+  };
   return createWhatsappTransport(
     {
       sql: database.sql,

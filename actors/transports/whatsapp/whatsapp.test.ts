@@ -36,10 +36,13 @@ function createWorld(onOpen: (line: FakeLine) => void = () => {}): World {
     unsafe: async (text: string, [ids]: unknown[]) => {
       if (!text.includes("settings - 'pairing'")) return [];
       const found = (ids as string[]).filter((id) => requests.delete(id));
-      return found.map((id) => ({ id }));
+      return found.map((id) => ({ id, request: { requestedAt: 1 } }));
     },
   };
-  const redis = { publish: async (_channel: unknown, text: unknown) => published.push(JSON.parse(String(text)) as { kind: string }) };
+  const redis = {
+    publish: async (_channel: unknown, text: unknown) => published.push((JSON.parse(String(text)) as { event: { kind: string } }).event),
+    set: async () => 'OK',
+  };
   const transport = createWhatsappTransport(
     {
       sql: sql as never,
@@ -290,8 +293,9 @@ describe('pairing', () => {
     await until('PAIRED', () => world.published.some((event) => event.kind === 'end'));
     expect(world.published).toEqual([
       { kind: 'started' },
-      { kind: 'qr', text: 'code-1', lifeMs: 60_000 },
-      { kind: 'qr', text: 'code-2', lifeMs: 20_000 },
+      { kind: 'qr', text: 'code-1', lifeMs: 60_000, number: 1, most: 6 },
+      { kind: 'qr', text: 'code-2', lifeMs: 20_000, number: 2, most: 6 },
+      { kind: 'linking' },
       { kind: 'end', outcome: 'PAIRED' },
     ]);
     expect(states).toEqual([

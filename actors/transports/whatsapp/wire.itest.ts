@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { seededDice, systemClock } from '../../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../../ops/testing/index.ts';
-import { uuidV7, whatsappIdOf } from '../../../schema/domain/index.ts';
-import { createSessionStore, parseKeyRing } from '../../sessions/index.ts';
+import { type PairingEvent, uuidV7, whatsappIdOf } from '../../../schema/domain/index.ts';
+import { createSessionStore, parseKeyRing, type SessionStore } from '../../sessions/index.ts';
 import type { Connection, OutboundMessage, Transport, TransportDevice, TransportEvents } from '../port.ts';
 import { createWhatsappTransport } from './index.ts';
 import { startWhatsappServer, type WhatsappServer } from './testing/index.ts';
@@ -15,13 +15,7 @@ const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {}
 let database: TestDatabase;
 let server: WhatsappServer;
 let transport: Transport;
-let published: {
-  readonly kind: string;
-  readonly text?: string;
-  readonly lifeMs?: number;
-  readonly outcome?: string;
-  readonly code?: string;
-}[];
+let published: PairingEvent[];
 
 interface Watched {
   readonly device: TransportDevice;
@@ -32,19 +26,24 @@ interface Watched {
 }
 
 async function until(what: string, check: () => boolean): Promise<void> {
-  const end = systemClock.monotonic() + 20_000;
+  const end = systemClock.monotonic() + 45_000;
   while (!check()) {
     if (systemClock.monotonic() > end) throw new Error(`waited too long for: ${what}`);
     await systemClock.sleep(10);
   }
 }
+const newStore = (): SessionStore =>
+  createSessionStore({ sql: database.sql, ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) });
 const newTransport = (options: WhatsappTransportOptions = {}): Transport => {
-  const redis = { publish: async (_channel: unknown, text: unknown) => published.push(JSON.parse(String(text)) as never) };
+  const redis = {
+    publish: async (_channel: unknown, text: unknown) => published.push((JSON.parse(String(text)) as { event: never }).event),
+    set: async () => 'OK',
+  };
   return createWhatsappTransport(
     {
       sql: database.sql,
       redis: redis as never,
-      sessions: createSessionStore({ sql: database.sql, ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) }),
+      sessions: newStore(),
       clock: systemClock,
       dice: seededDice(1),
       telemetry: { log: quiet },
@@ -76,7 +75,7 @@ const askToPair = async (device: TransportDevice, more: object = {}): Promise<vo
   const pairing = { requestedAt: Math.floor(systemClock.wall()), ...more };
   await database.sql`update devices set settings = ${database.sql.json({ pairing })} where id = ${device.id}`;
 };
-const qrs = (): readonly string[] => published.flatMap((event) => (event.kind === 'qr' ? [event.text ?? ''] : []));
+const qrs = (): readonly string[] => published.flatMap((event) => (event.kind === 'qr' ? [event.text] : []));
 const online = (watched: Watched): Promise<void> => until('ONLINE', () => watched.states.at(-1) === 'ONLINE');
 async function paired(phone = PHONE): Promise<Watched> {
   const watched = connect(await newDevice());
@@ -123,6 +122,57 @@ describe('pairing', () => {
     await until('the answer', () => watched.inbound.length > 0);
     expect(watched.inbound).toEqual([`${FRIEND} STOP`]);
     expect(server.account(PHONE).unreadable).toEqual([]);
+  });
+
+  it('by a code that is typed on the phone', async () => {
+    const watched = connect(await newDevice());
+    await askToPair(watched.device, { method: 'code', phone: PHONE });
+    const codes = (): string[] => published.flatMap((event) => (event.kind === 'code' ? [event.code] : []));
+    await until('the code', () => codes().length > 0);
+    expect(qrs()).toEqual([]);
+    await expect(server.typeCode(PHONE, 'WRONGONE')).rejects.toThrow();
+    await server.typeCode(PHONE, codes()[0] ?? '');
+    await online(watched);
+    await until('PAIRED', () => published.at(-1)?.kind === 'end');
+    expect(published.map(({ kind }) => kind)).toEqual(['started', 'code', 'linking', 'end']);
+    expect((await watched.connection.send(outbound(), 15_000)).kind).toBe('sent');
+  });
+
+  it('codes turn, and after the last one the pairing has expired', async () => {
+    await transport.close();
+    transport = newTransport({ qrLifeMs: 100, mostCodes: 3 });
+    const watched = connect(await newDevice());
+    await askToPair(watched.device);
+    await until('the end', () => watched.states.at(-1) === 'UNPAIRED PAIRING_EXPIRED');
+    expect(new Set(qrs()).size).toBe(3);
+    expect(published.map((event) => (event.kind === 'qr' ? event.number : event.kind))).toEqual(['started', 1, 2, 3, 'end']);
+    await expect(server.scan(PHONE, qrs().at(-1) ?? '')).rejects.toThrow();
+    expect(await database.sql`select 1 from sessions where device_id = ${watched.device.id}`).toHaveLength(0);
+  });
+
+  it("another phone than the device's is refused before it has linked anything", async () => {
+    const watched = connect(await newDevice({ phone: FRIEND }));
+    await askToPair(watched.device);
+    await until('a QR code', () => qrs().length > 0);
+    await expect(server.scan(PHONE, qrs()[0] ?? '')).rejects.toThrow('went away');
+    await until('the end', () => watched.states.at(-1) === 'UNPAIRED WRONG_NUMBER');
+    expect(server.account(PHONE).companions.size).toBe(0);
+    expect(await database.sql`select 1 from sessions where device_id = ${watched.device.id}`).toHaveLength(0);
+    // the right phone may try again
+    const shown = qrs().length;
+    await askToPair(watched.device);
+    await until('another code', () => qrs().length > shown);
+    await server.scan(FRIEND, qrs().at(-1) ?? '');
+    await online(watched);
+  });
+
+  it('a demand for a passkey is said as what it is', async () => {
+    const watched = connect(await newDevice());
+    await askToPair(watched.device);
+    await until('a QR code', () => qrs().length > 0);
+    server.demandPasskey(qrs()[0] ?? '');
+    await until('the end', () => watched.states.at(-1) === 'UNPAIRED PASSKEY_REQUIRED');
+    expect(published.at(-1)).toEqual({ kind: 'end', outcome: 'PASSKEY_REQUIRED' });
   });
 });
 
@@ -206,8 +256,12 @@ describe('what the server may say', () => {
 
   it('what a contact wrote while the device was away comes when it is back, once', async () => {
     const first = await paired();
-    // a device that has not read its history holds everything back for 20 s at its next login (Baileys waits for it)
-    await until('the history', () => server.online().some(({ welcomed, pending }) => welcomed && pending.size === 0));
+    // a device that has not gone through its history holds everything back for 20 s at its next login (Baileys waits for it)
+    for (let done = false; !done; ) {
+      const { creds } = await newStore().open(first.device.id, 1);
+      done = Number((creds as { accountSyncCounter?: number }).accountSyncCounter) > 0;
+      await systemClock.sleep(20);
+    }
     await transport.close();
     await until('gone', () => server.online().length === 0);
     await server.say(FRIEND, PHONE, 'are you there?');

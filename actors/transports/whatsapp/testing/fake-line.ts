@@ -59,6 +59,7 @@ export function createFakeLibrary(onOpen: (line: FakeLine) => void = () => {}): 
           line.ended = true;
           return Promise.resolve();
         },
+        requestCode: async () => 'ABCD1234',
       };
     },
   };

@@ -1,4 +1,5 @@
 import { type BinaryNode, getBinaryNodeChild, getBinaryNodeChildBuffer, type proto, S_WHATSAPP_NET } from '@whiskeysockets/baileys';
+import { systemClock } from '../../../../../ops/lifecycle/index.ts';
 import { type Account, addCompanion, type Companion, seconds } from './account.ts';
 import type { Manners } from './delivery.ts';
 import { pairSuccess, readQr, type Signed, typeCode } from './linking.ts';
@@ -24,6 +25,7 @@ export interface Linking {
   readonly payload: proto.ClientPayload;
   code: { readonly jid: string; readonly ref: string; readonly wrapped: Uint8Array; typed?: (iq: BinaryNode) => void } | undefined;
   confirm: ((answer: BinaryNode) => void) | undefined;
+  failed: ((error: Error) => void) | undefined;
 }
 
 /** Links devices to accounts. Owns: the sockets that wait, and which QR codes are theirs. Called by server.ts. */
@@ -40,7 +42,7 @@ export function createLinker(deps: { account(phone: string): Account; readonly m
   const linkings = new Map<string, Linking>();
   let refs = 0;
   const offer: Linker['offer'] = (socket, payload, noiseKey) => {
-    const linking: Linking = { socket, noiseKey, payload, code: undefined, confirm: undefined };
+    const linking: Linking = { socket, noiseKey, payload, code: undefined, confirm: undefined, failed: undefined };
     const names = Array.from({ length: deps.manners.refs }, () => `ref-${++refs}-${noiseKey.slice(0, 8)}`);
     for (const name of names) linkings.set(name, linking);
     const content = names.map((name): BinaryNode => ({ tag: 'ref', attrs: {}, content: Buffer.from(name) }));
@@ -53,6 +55,7 @@ export function createLinker(deps: { account(phone: string): Account; readonly m
     const number = owner.nextDevice;
     const signed: Signed = pairSuccess(owner, { jid: `${owner.user}:${number}@s.whatsapp.net`, number, identity, secret });
     return new Promise((resolve, reject) => {
+      linking.failed = reject;
       linking.confirm = (answer) => {
         if (!signed.confirms(answer)) return reject(new Error('the device confirmed another identity'));
         const companion = addCompanion(owner, linking.noiseKey);
@@ -94,13 +97,17 @@ export function createLinker(deps: { account(phone: string): Account; readonly m
     stanza,
     gone(linking) {
       for (const [ref, one] of linkings) if (one === linking) linkings.delete(ref);
+      linking.failed?.(new Error('the device went away before it was linked'));
     },
     async scan(phone, qr) {
       const { linking, identity, secret } = linkingOf(qr);
       return complete(linking, phone, identity, secret);
     },
     async typeCode(phone, code) {
-      const linking = [...new Set(linkings.values())].find((one) => one.code?.jid.startsWith(phone.slice(1)));
+      const waits = (): Linking | undefined => [...linkings.values()].find((one) => one.code?.jid.startsWith(`${phone.slice(1)}@`));
+      // the device shows its code as soon as it has asked for it; the question may still be on its way
+      for (let tries = 0; waits() === undefined && tries < 1000; tries++) await systemClock.sleep(10);
+      const linking = waits();
       if (linking?.code === undefined) throw new Error(`no device waits for a code of ${phone}`);
       const { code: waiting } = linking;
       const typed = await typeCode(deps.account(phone), code, waiting);
