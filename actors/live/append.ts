@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { defineScript, type Redis } from '../../ops/connect/index.ts';
 import { readAsset } from '../../ops/lifecycle/index.ts';
-import { type DeviceRecord, liveKeys, type MessageEventRecord } from '../../schema/domain/index.ts';
+import { type DeviceRecord, isRemoved, liveKeys, type MessageEventRecord, type RemovedDevice } from '../../schema/domain/index.ts';
 
 export type LiveStreamName = 'devices' | 'messages';
 export interface StreamPosition {
@@ -19,6 +19,8 @@ const snapshotScript = defineScript(readAsset(import.meta.url, './live-snapshot.
 
 /** Batches kept for readers that missed some: at 20 batches a second about 100 s. */
 export const LOG_LENGTH = 2_000;
+/** A removed device is told apart from one nobody has spoken of for this long: far longer than any late word of an old owner. */
+const REMOVAL_LIFE_MS = 600_000;
 /** Random name of a stream's life. */
 export const newEpoch = (): string => randomBytes(9).toString('base64url');
 
@@ -31,7 +33,7 @@ export interface Append {
   /** events were dropped: readers must see a break */
   readonly reset: boolean;
   readonly records:
-    | { readonly stream: 'devices'; readonly list: readonly DeviceRecord[] }
+    | { readonly stream: 'devices'; readonly list: readonly (DeviceRecord | RemovedDevice)[] }
     | { readonly stream: 'messages'; readonly list: readonly MessageEventRecord[] };
 }
 
@@ -48,13 +50,18 @@ export async function append(redis: Redis, batch: Append): Promise<AppendResult>
     LOG_LENGTH,
     batch.reset ? '1' : '0',
     stream,
+    REMOVAL_LIFE_MS,
   ];
   if (batch.records.stream === 'devices') {
-    for (const record of batch.records.list) args.push(record.id, record.epoch, record.version, JSON.stringify(record));
+    for (const record of batch.records.list) {
+      if (isRemoved(record)) args.push(record.id, 'removed', 0, JSON.stringify(record));
+      else args.push(record.id, record.epoch, record.version, JSON.stringify(record));
+    }
   } else {
     for (const record of batch.records.list) args.push(JSON.stringify(record));
   }
-  const reply = await appendScript.run(redis, [keys.position, keys.log, stream === 'devices' ? keys.state : keys.log], args);
+  const own = stream === 'devices' ? [keys.state, keys.removed] : [keys.log, keys.log];
+  const reply = await appendScript.run(redis, [keys.position, keys.log, ...own], args);
   const [epoch, seq, created, counted] = reply as [string, string, number, number];
   return { epoch, seq: Number(seq), created: created === 1, counted };
 }
@@ -71,6 +78,7 @@ export async function snapshot(
   const records: DeviceRecord[] = [];
   for (let at = 3; at < reply.length; at += 2) {
     const text = reply[at] ?? '';
+    if (text === 'removed') continue;
     records.push(JSON.parse(text.slice(text.indexOf('{'))) as DeviceRecord);
   }
   return { position: { epoch: reply[0] ?? '', seq: Number(reply[1]) }, records };

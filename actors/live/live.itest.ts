@@ -3,7 +3,7 @@ import { connectRedis, type Redis } from '../../ops/connect/index.ts';
 import { createLifetime, type Lifetime, systemClock } from '../../ops/lifecycle/index.ts';
 import { createTelemetry } from '../../ops/telemetry/index.ts';
 import { startRedis, type TestRedis } from '../../ops/testing/index.ts';
-import { type DeviceRecord, type LiveBatch, liveKeys, type MessageEventRecord } from '../../schema/domain/index.ts';
+import { type DeviceRecord, type LiveBatch, liveKeys, type MessageEventRecord, type RemovedDevice } from '../../schema/domain/index.ts';
 import { append, type StreamPosition } from './append.ts';
 import { createLive, createLiveReader, type Live, type LiveReader, type LiveSink } from './index.ts';
 
@@ -99,6 +99,43 @@ describe('the live streams', () => {
     expect(await say([device('a', 2, 1, 'OFFLINE'), device('b', 1, 2)])).toMatchObject({ seq: 2, counted: 1 });
     expect(await say([device('a', 2, 10)])).toMatchObject({ seq: 3, counted: 1 });
     expect(await say([device('a', 2, 9)])).toMatchObject({ counted: 0 });
+  });
+  it('keeps a removed device removed: late words lose, snapshots leave it out, its trace ends after its life', async () => {
+    const live = writer();
+    const sink = collect<DeviceRecord>();
+    live.device(TENANT, device('a', 1, 1));
+    live.device(TENANT, device('b', 1, 1));
+    await live.flush();
+    await reader().open(TENANT, 'devices', sink as LiveSink<DeviceRecord | RemovedDevice> as typeof sink).ready;
+    live.removed(TENANT, 'a');
+    live.device(TENANT, device('a', 9, 1));
+    await live.flush();
+    live.device(TENANT, device('a', 10, 1));
+    await live.flush();
+    live.device(TENANT, device('b', 1, 2));
+    await live.flush();
+    await expect.poll(() => sink.position?.seq, { timeout: 15_000 }).toBe(3);
+    expect(sink.batches.map((batch) => batch.records)).toEqual([[{ id: 'a', removed: true }], [device('b', 1, 2)]]);
+    const later = collect<DeviceRecord>();
+    await reader().open(TENANT, 'devices', later as LiveSink<DeviceRecord | RemovedDevice> as typeof later).ready;
+    expect([...later.state.keys()]).toEqual(['b']);
+    const keys = liveKeys(TENANT, 'devices');
+    expect(await redis.hget(keys.state, 'a')).toBe('removed');
+    await redis.zadd(keys.removed, '1000', 'a');
+    live.device(TENANT, device('b', 1, 3));
+    await live.flush();
+    expect([await redis.hexists(keys.state, 'a'), await redis.zcard(keys.removed)]).toEqual([0, 0]);
+  });
+  it('numbers every message event of its own', async () => {
+    const say = (...ids: string[]): ReturnType<typeof append> =>
+      append(redis, { tenantId: TENANT, at: 1, seen: undefined, reset: false, records: { stream: 'messages', list: ids.map(event) } });
+    expect(await say('1', '2', '3')).toMatchObject({ seq: 3 });
+    expect(await say('4')).toMatchObject({ seq: 4 });
+    const sink = collect<MessageEventRecord>();
+    await reader().open(TENANT, 'messages', sink).ready;
+    expect(await say('5', '6')).toMatchObject({ seq: 6 });
+    await expect.poll(() => sink.position?.seq, { timeout: 15_000 }).toBe(6);
+    expect(sink.batches.map(({ from, seq }) => [from, seq])).toEqual([[4, 6]]);
   });
   it('starts a new epoch when the position is gone or behind what a writer has seen', async () => {
     const say = (seen: StreamPosition | undefined, id: string): ReturnType<typeof append> =>

@@ -1,7 +1,7 @@
 import type { Redis } from '../../ops/connect/index.ts';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
-import { type DeviceRecord, liveKeys, type MessageEventRecord } from '../../schema/domain/index.ts';
+import { type DeviceRecord, isRemoved, liveKeys, type MessageEventRecord, type RemovedDevice } from '../../schema/domain/index.ts';
 import { append, type LiveStreamName, type StreamPosition } from './append.ts';
 
 /**
@@ -16,6 +16,8 @@ import { append, type LiveStreamName, type StreamPosition } from './append.ts';
  */
 export interface Live {
   device(tenantId: string, record: DeviceRecord): void;
+  /** the device is gone for good: readers are told, and late words about it count no more */
+  removed(tenantId: string, deviceId: string): void;
   messages(tenantId: string, events: readonly MessageEventRecord[]): void;
   /** `hook` says every device record of the tenant again through `device` */
   resend(hook: (tenantId: string) => void): void;
@@ -45,14 +47,15 @@ const RETRY_CAP_MS = 1_000;
 
 interface Tenant {
   readonly id: string;
-  devices: Map<string, DeviceRecord>;
+  devices: Map<string, DeviceRecord | RemovedDevice>;
   events: MessageEventRecord[];
   dropped: boolean;
   readonly seen: Map<LiveStreamName, StreamPosition>;
   flushing: Promise<void> | undefined;
 }
 
-function newer(a: DeviceRecord, b: DeviceRecord): boolean {
+function newer(a: DeviceRecord | RemovedDevice, b: DeviceRecord | RemovedDevice): boolean {
+  if (isRemoved(a) || isRemoved(b)) return isRemoved(a);
   return a.epoch > b.epoch || (a.epoch === b.epoch && a.version > b.version);
 }
 
@@ -91,7 +94,7 @@ export function createLive(deps: LiveDeps, options: LiveOptions = {}): Live {
       hook(tenant.id);
     }
   };
-  const keepNewest = (tenant: Tenant, record: DeviceRecord): void => {
+  const keepNewest = (tenant: Tenant, record: DeviceRecord | RemovedDevice): void => {
     const known = tenant.devices.get(record.id);
     if (known === undefined || newer(record, known)) tenant.devices.set(record.id, record);
   };
@@ -190,6 +193,11 @@ export function createLive(deps: LiveDeps, options: LiveOptions = {}): Live {
     device(tenantId, record) {
       if (closed) return;
       keepNewest(tenantOf(tenantId), record);
+      arm(tickMs);
+    },
+    removed(tenantId, deviceId) {
+      if (closed) return;
+      keepNewest(tenantOf(tenantId), { id: deviceId, removed: true });
       arm(tickMs);
     },
     messages(tenantId, events) {

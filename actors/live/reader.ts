@@ -1,7 +1,7 @@
 import type { Redis } from '../../ops/connect/index.ts';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
-import { type DeviceRecord, type LiveBatch, liveKeys, type MessageEventRecord } from '../../schema/domain/index.ts';
+import { type DeviceRecord, type LiveBatch, liveKeys, type MessageEventRecord, type RemovedDevice } from '../../schema/domain/index.ts';
 import { type LiveStreamName, type StreamPosition, snapshot } from './append.ts';
 
 /**
@@ -14,12 +14,12 @@ import { type LiveStreamName, type StreamPosition, snapshot } from './append.ts'
  *    log; when the log no longer has it, or the epoch is another, a fresh snapshot is taken.
  */
 export interface LiveRecords {
-  readonly devices: DeviceRecord;
+  readonly devices: DeviceRecord | RemovedDevice;
   readonly messages: MessageEventRecord;
 }
 export interface LiveSink<T> {
   /**
-   * everything known before is void; `records` is the whole state (empty for messages) at `position`; `history` are the newest
+   * everything known before is void; `records` is the whole state (empty for messages, without removed devices) at `position`; `history` are the newest
    * batches up to it, without a hole between them, as far as the log has them
    */
   reset(position: StreamPosition, records: readonly T[], history: readonly LiveBatch<T>[]): void;

@@ -1,6 +1,13 @@
 import type { LiveReader } from '../../actors/live/index.ts';
 import type { Clock } from '../../ops/lifecycle/index.ts';
-import { DEVICE_STATES, type DeviceRecord, type DeviceState, type LiveBatch } from '../../schema/domain/index.ts';
+import {
+  DEVICE_STATES,
+  type DeviceRecord,
+  type DeviceState,
+  isRemoved,
+  type LiveBatch,
+  type RemovedDevice,
+} from '../../schema/domain/index.ts';
 import type { DeviceLiveUpdate, FleetTotals, FleetUpdate, LiveFeed, LiveTotals } from '../../schema/graphql/index.ts';
 import type { NodeWatch } from './node-watch.ts';
 import { createRing } from './ring.ts';
@@ -69,7 +76,7 @@ export function createDeviceMirror(deps: DeviceMirrorDeps, tenantId: string): De
   const { nodes, clock } = deps;
   const records = new Map<string, DeviceRecord>();
   const counts = createCounts();
-  const ring = createRing<DeviceRecord>({ batches: 2_000, records: 20_000 });
+  const ring = createRing<DeviceRecord | RemovedDevice>({ batches: 2_000, records: 20_000 });
   const listeners = new Set<() => void>();
   const silenceAt = new Map<string, number>();
   const wasSilent = new Set<string>();
@@ -83,10 +90,14 @@ export function createDeviceMirror(deps: DeviceMirrorDeps, tenantId: string): De
   const tell = (): void => {
     for (const listener of listeners) listener();
   };
-  const put = (record: DeviceRecord): void => {
+  const put = (record: DeviceRecord | RemovedDevice): void => {
     const before = records.get(record.id);
     if (before !== undefined) counts.add(before, -1);
     if (before?.transport === 'simulator') simulated -= 1;
+    if (isRemoved(record)) {
+      records.delete(record.id);
+      return;
+    }
     records.set(record.id, record);
     counts.add(record, 1);
     if (record.transport === 'simulator') simulated += 1;
@@ -139,7 +150,7 @@ export function createDeviceMirror(deps: DeviceMirrorDeps, tenantId: string): De
       lookAtNodes();
       tell();
     },
-    batch(batch: LiveBatch<DeviceRecord>) {
+    batch(batch: LiveBatch<DeviceRecord | RemovedDevice>) {
       for (const record of batch.records) put(record);
       ring.push(batch);
       tell();
@@ -150,13 +161,18 @@ export function createDeviceMirror(deps: DeviceMirrorDeps, tenantId: string): De
   });
   const ready = Promise.all([subscription.ready, lookAtFigures().catch(() => undefined)]).then(() => undefined);
 
-  const update = (kind: FleetUpdate['kind'], from: number, list: readonly DeviceRecord[]): FleetUpdate => ({
+  const update = (
+    kind: FleetUpdate['kind'],
+    from: number,
+    list: readonly DeviceRecord[],
+    removed: readonly string[] = [],
+  ): FleetUpdate => ({
     kind,
     ...ring.top(),
     from,
     asOf: clock.wall(),
     records: list.map(effective),
-    removed: [],
+    removed,
     simulated: simulated > 0,
     totals: withStates(figures, counts.byState(nodes.silent)),
   });
@@ -172,16 +188,18 @@ export function createDeviceMirror(deps: DeviceMirrorDeps, tenantId: string): De
       // a reader that does not know its version may hold records of nodes that fell silent or came back since
       if (batches === undefined || (seen === undefined && silenceAt.size > 0)) return { kind: 'gap' };
       const changed = new Map<string, DeviceRecord>();
+      const removed = new Set<string>();
       for (const batch of batches) {
         for (const { id } of batch.records) {
           const record = records.get(id);
-          if (record !== undefined) changed.set(id, record);
+          if (record === undefined) removed.add(id);
+          else changed.set(id, record);
         }
       }
       const flipped = new Set([...silenceAt].flatMap(([node, at]) => (seen !== undefined && at > seen ? [node] : [])));
       if (flipped.size > 0)
         for (const record of records.values()) if (record.node !== null && flipped.has(record.node)) changed.set(record.id, record);
-      return { kind: 'updates', updates: [update('delta', from.seq, [...changed.values()])] };
+      return { kind: 'updates', updates: [update('delta', from.seq, [...changed.values()], [...removed])] };
     },
   };
   const deviceLive = (id: string): LiveFeed<DeviceLiveUpdate> => {

@@ -6,7 +6,8 @@ import { createRing } from './ring.ts';
 /**
  * One tenant's message events, the newest ones, each once and rising.
  * Owns: the ring, and of the last messages how far each has come. Called by streams.ts.
- * I1 Of one message an event is kept only if it lies ahead of those before it (`ahead`): a takeover says again what its
+ * I1 An event's seq is its own (schema/domain LiveBatch), so a reader may stand between two events of one batch.
+ * I2 Of one message an event is kept only if it lies ahead of those before it (`ahead`): a takeover says again what its
  *    predecessor may have said, and a late word of an older attempt comes after a newer one.
  */
 export interface EventMirror {
@@ -43,17 +44,24 @@ export function createAhead(limit = REMEMBERED): { ahead(event: MessageEventReco
   };
 }
 
+interface NumberedEvent {
+  readonly seq: number;
+  readonly event: MessageEventRecord;
+}
+
 export function createEventMirror(reader: LiveReader, tenantId: string): EventMirror {
-  const ring = createRing<MessageEventRecord>({ batches: 2_000, records: 20_000 });
+  const ring = createRing<NumberedEvent>({ batches: 2_000, records: 20_000 });
   const listeners = new Set<() => void>();
   const seen = createAhead();
   const tell = (): void => {
     for (const listener of listeners) listener();
   };
-  const sifted = (batch: LiveBatch<MessageEventRecord>): LiveBatch<MessageEventRecord> => ({
-    ...batch,
-    records: batch.records.filter(seen.ahead),
-  });
+  const sifted = (batch: LiveBatch<MessageEventRecord>): LiveBatch<NumberedEvent> => {
+    const records: NumberedEvent[] = [];
+    const first = batch.seq - batch.records.length + 1;
+    for (const [index, event] of batch.records.entries()) if (seen.ahead(event)) records.push({ seq: first + index, event });
+    return { ...batch, records };
+  };
   const subscription = reader.open(tenantId, 'messages', {
     reset(position, _records, history) {
       seen.clear();
@@ -83,12 +91,9 @@ export function createEventMirror(reader: LiveReader, tenantId: string): EventMi
         if (batches === undefined) return { kind: 'gap' };
         const updates: MessageEventUpdate[] = [];
         for (const batch of batches) {
-          const mine = batch.records.filter(
-            (event) => (deviceId === null || event.deviceId === deviceId) && (messageId === null || event.messageId === messageId),
-          );
-          for (const [index, event] of mine.entries()) {
-            // only the last of a batch moves a reader past it: resuming between two of them must not lose the second
-            updates.push({ epoch: batch.epoch, seq: index === mine.length - 1 ? batch.seq : batch.from, event });
+          for (const { seq, event } of batch.records) {
+            const mine = (deviceId === null || event.deviceId === deviceId) && (messageId === null || event.messageId === messageId);
+            if (mine && seq > from.seq) updates.push({ epoch: batch.epoch, seq, event });
           }
         }
         return { kind: 'updates', updates };

@@ -10,7 +10,7 @@ export interface Ring<T> {
   reset(position: LivePosition, history: readonly LiveBatch<T>[]): void;
   /** `batch.from` must be `top().seq` */
   push(batch: LiveBatch<T>): void;
-  /** the batches of (from, top]; undefined when they are not all here */
+  /** the batches that hold anything of (from, top]: the first may begin before `from`; undefined when they are not all here */
   after(from: LivePosition): readonly LiveBatch<T>[] | undefined;
 }
 
@@ -43,7 +43,14 @@ export function createRing<T>(limits: { readonly batches: number; readonly recor
       if (from.seq === top.seq) return [];
       const first = batches[0];
       if (first === undefined || from.seq < first.from) return undefined;
-      return batches.slice(from.seq - first.from);
+      let low = 0;
+      let high = batches.length;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if ((batches[middle]?.seq ?? 0) > from.seq) high = middle;
+        else low = middle + 1;
+      }
+      return batches.slice(low);
     },
   };
 }

@@ -16,6 +16,15 @@ export interface DeviceRecord {
   readonly at: number;
 }
 
+/** A device that is gone for good. It beats whatever else is said of the device, for as long as it is kept (ten minutes). */
+export interface RemovedDevice {
+  readonly id: string;
+  readonly removed: true;
+}
+export function isRemoved(record: DeviceRecord | RemovedDevice): record is RemovedDevice {
+  return 'removed' in record;
+}
+
 /** A change of a message. Clients drop what they have by (message, rank of state). */
 export interface MessageEventRecord {
   readonly messageId: string;
@@ -28,8 +37,9 @@ export interface MessageEventRecord {
 }
 
 /**
- * One numbered batch of a live stream, as published and logged: covers (from, seq]. `epoch` is a random string made when the
- * stream is created; a reader that sees another epoch, or `from` above its position, has a gap and takes a snapshot.
+ * One numbered batch of a live stream, as published and logged: covers (from, seq]. A batch of devices counts as one, a batch of
+ * message events as many as it has: the i-th event is from + 1 + i. `epoch` is a random string made when the stream is created; a
+ * reader that sees another epoch, or `from` above its position, has a gap and takes a snapshot.
  */
 export interface LiveBatch<T> {
   readonly epoch: string;

@@ -90,8 +90,16 @@ export interface LiveKeys {
   readonly channel: string;
   /** hash of the latest record by key (devices only) */
   readonly state: string;
+  /** ZSET of removed devices, score = unix ms of the removal (devices only) */
+  readonly removed: string;
 }
 export function liveKeys(tenantId: string, stream: 'devices' | 'messages'): LiveKeys {
   const base = `${PREFIX}:{live:${tenantId}}:${stream}`;
-  return { position: `${base}:position`, log: `${base}:log`, channel: `${base}:channel`, state: `${base}:state` };
+  return {
+    position: `${base}:position`,
+    log: `${base}:log`,
+    channel: `${base}:channel`,
+    state: `${base}:state`,
+    removed: `${base}:removed`,
+  };
 }
