@@ -176,7 +176,9 @@ export async function startGateway(
   lifetime.add('hub', () => hub.close());
   const server = createServer({ clock, dice, telemetry });
   server.websocket('/graphql', hub.behaviour);
-  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth, clock, telemetry }), { bodyLimitBytes: HTTP_BODY_BYTES });
+  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth, clock, telemetry, eventStream: hub.eventStream }), {
+    bodyLimitBytes: HTTP_BODY_BYTES,
+  });
   server.websocket('/link', link.behaviour);
   server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));
   server.http('GET', '/live', () => ({ status: 200, headers: json, body: '{"live":true}' }));

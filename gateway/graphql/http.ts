@@ -25,6 +25,8 @@ export interface GraphqlHttpDeps {
   readonly auth: Authenticator;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  /** subscriptions asked for as event streams (gateway/hub); null = the general way answers */
+  readonly eventStream?: (request: HttpRequest, viewer: Viewer) => Promise<HttpAnswer | null>;
 }
 
 interface ServerContext {
@@ -200,6 +202,10 @@ export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
     if (request.method === 'POST' && !/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
       return errorAnswer(415, 'BAD_REQUEST', 'expected content-type: application/json');
     }
-    return (await answerDirectly(executor, request, viewer, waitMs)) ?? run(request, viewer, waitMs);
+    return (
+      (await answerDirectly(executor, request, viewer, waitMs)) ??
+      (await deps.eventStream?.(request, viewer)) ??
+      run(request, viewer, waitMs)
+    );
   };
 }

@@ -1,10 +1,13 @@
 /**
- * A `next` message whose payload is encoded once for all its readers: only the id in front of it differs. The head is written into
- * the room before the payload, just before each send; uWS copies during `send`, so one buffer serves every socket.
+ * A `next` message whose payload is encoded once for all its readers. On a WebSocket only the id in front differs: the head is written into
+ * the room before the payload, just before each send; uWS copies during `send`, so one buffer serves every socket. An event stream has no
+ * id: all its readers get the very same bytes.
  */
 export interface SharedFrame {
   /** bytes of the whole message for this head; valid until the next call */
   bytesFor(head: Buffer): Uint8Array;
+  /** bytes of the server-sent event; never changed afterwards */
+  event(): Uint8Array;
   readonly payloadBytes: number;
 }
 
@@ -17,18 +20,31 @@ export function headOf(id: string): Buffer {
 const ROOM = 64 * 6 + 64;
 const CLOSING_BRACE = 0x7d;
 
-export function createFrame(payload: unknown): SharedFrame {
+/** @param eventId the `id:` line of the server-sent event: where a reader that has it stands */
+export function createFrame(payload: unknown, eventId?: string): SharedFrame {
   const text = JSON.stringify(payload);
   const length = Buffer.byteLength(text);
   const buffer = Buffer.allocUnsafe(ROOM + length + 1);
   buffer.write(text, ROOM);
   buffer[ROOM + length] = CLOSING_BRACE;
+  // ids of one length share a view
+  let view = buffer;
+  let viewStart = 0;
+  let event: Uint8Array | undefined;
   return {
     payloadBytes: length,
     bytesFor(head) {
       const start = ROOM - head.length;
       head.copy(buffer, start);
-      return buffer.subarray(start);
+      if (start !== viewStart) {
+        viewStart = start;
+        view = buffer.subarray(start);
+      }
+      return view;
+    },
+    event() {
+      event ??= Buffer.from(`event: next\n${eventId === undefined ? '' : `id: ${eventId}\n`}data: ${text}\n\n`);
+      return event;
     },
   };
 }

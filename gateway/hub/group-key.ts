@@ -38,6 +38,10 @@ export function canonicalJson(value: unknown): string {
 export function groupKey(operation: PreparedOperation, viewer: Viewer): string {
   const cursors = cursorVariables(operation.document);
   const variables = Object.fromEntries(Object.entries(operation.variables).filter(([name]) => !cursors.has(name)));
-  const scope = `${[...viewer.scopes].sort().join('+')}${viewer.installation ? '!' : ''}`;
-  return [operation.documentHash, operation.operationName ?? '', viewer.tenantId, scope, canonicalJson(variables)].join('\n');
+  return [operation.documentHash, operation.operationName ?? '', rightsOf(viewer), canonicalJson(variables)].join('\n');
+}
+
+/** What a viewer may see: equal texts may see the same. */
+export function rightsOf(viewer: Viewer): string {
+  return `${viewer.tenantId} ${[...viewer.scopes].sort().join('+')}${viewer.installation ? '!' : ''}`;
 }

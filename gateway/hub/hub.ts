@@ -1,20 +1,26 @@
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import type { Viewer } from '../../schema/graphql/index.ts';
-import type { Socket, UpgradeInfo, UpgradeVerdict, WebSocketBehaviour } from '../server/index.ts';
+import type { HttpAnswer, HttpRequest, Socket, UpgradeInfo, UpgradeVerdict, WebSocketBehaviour } from '../server/index.ts';
 import { CLOSE } from './close-codes.ts';
-import { type Connection, createOperations } from './operations.ts';
+import { rightsOf } from './group-key.ts';
+import { type Connection, createOperations, speak, stop } from './operations.ts';
 import { isDenied, type OperationEngine } from './port.ts';
 import { createSession, SESSION_LIMITS, type SessionEffect, type SessionLimits } from './session.ts';
+import { createEventStreams } from './sse.ts';
 
 /**
  * GraphQL over WebSocket: runs the effects of each session and shares executions among them.
  * Owns: open connections and their keys. Does not own: the protocol (session.ts), what runs (operations.ts), what is owed (group.ts).
- * Called by gateway/gateway.ts through the server's behaviour.
- * I1 Keys are looked at again every `recheckMs`: a revoked or expired one closes its sockets with 4403.
+ * Called by gateway/gateway.ts through the server's behaviour; gateway/graphql hands over event streams.
+ * I1 Keys are looked at again every `recheckMs`: a revoked or expired one closes its sockets with 4403 and ends its event streams.
+ * I2 Every `heartbeatMs` each connection is told in a `ping` where its operations stand: browsers do not see the protocol's own pings,
+ *    and a client can see that it has all there is.
  */
 export interface Hub {
   readonly behaviour: WebSocketBehaviour<Connection>;
+  /** answers a subscription asked for as an event stream (graphql-sse, distinct connections); null for all else */
+  eventStream(request: HttpRequest, viewer: Viewer): Promise<HttpAnswer | null>;
   close(): void;
 }
 export interface HubDeps {
@@ -28,6 +34,8 @@ export interface HubOptions {
   readonly allowedOrigins: readonly string[];
   readonly initTimeoutMs?: number;
   readonly recheckMs?: number;
+  /** between two heartbeats of a connection; default 15 000 */
+  readonly heartbeatMs?: number;
   readonly limits?: Partial<SessionLimits>;
   /** closes a reader that takes nothing for this long; default 15 000 */
   readonly stallMs?: number;
@@ -52,16 +60,19 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
   const connections = new Map<Connection, Socket>();
   const fault = (socket: Socket, connection: Connection): void =>
     apply(socket, connection, connection.session.denied(CLOSE.internal, 'Internal server error'));
-  const { start, groups } = createOperations(deps, { tickMs: options.tickMs, fault });
+  const operations = createOperations(deps, { tickMs: options.tickMs, fault });
+  const { start, groups } = operations;
+  const heartbeatMs = options.heartbeatMs ?? 15_000;
+  const streams = createEventStreams({ ...deps, operations }, { heartbeatMs, stallMs: options.stallMs ?? 15_000 });
   telemetry.gauge('groups', groups);
-  telemetry.gauge('operations', () => [...connections.keys()].reduce((sum, connection) => sum + connection.running.size, 0));
+  telemetry.gauge('operations', () => [...connections.keys()].reduce((sum, connection) => sum + connection.running.size, streams.count()));
 
   /** A key with other rights or another tenant: what runs starts over under it. */
   const restart = (socket: Socket, connection: Connection): void => {
-    for (const [serial, { id, request, stop, group }] of [...connection.running]) {
-      if (group === undefined) continue;
-      stop();
-      start(socket, connection, serial, id, request);
+    for (const [serial, running] of [...connection.running]) {
+      if (running.group === undefined) continue;
+      stop(running);
+      start(socket, connection, running, serial);
     }
   };
   const authenticate = async (
@@ -85,7 +96,7 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
     for (const effect of effects) {
       switch (effect.kind) {
         case 'send':
-          socket.send(effect.text);
+          speak(socket, effect.text);
           break;
         case 'close':
           if (effect.code === CLOSE.abuse) telemetry.count('limit.rejected', 1, { limit: 'ws-messages' });
@@ -99,12 +110,17 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
           });
           break;
         case 'start':
-          start(socket, connection, effect.serial, effect.id, effect.request);
+          start(
+            socket,
+            connection,
+            { id: effect.id, request: effect.request, group: undefined, member: undefined, end: undefined },
+            effect.serial,
+          );
           break;
         case 'stop': {
           const running = connection.running.get(effect.serial);
           connection.running.delete(effect.serial);
-          running?.stop();
+          if (running !== undefined) stop(running);
           break;
         }
       }
@@ -114,32 +130,58 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
   /** I1; one look per key, however many sockets it has open. */
   const recheck = async (): Promise<void> => {
     const asked = new Map<string, ReturnType<OperationEngine['authenticate']>>();
-    for (const [connection, socket] of connections) {
-      const { authorization, tenant } = connection;
-      if (connection.viewer === undefined) continue;
+    const refused = async (authorization: string | undefined, tenant: string | undefined, remote: string): Promise<boolean> => {
       const key = `${authorization ?? ''}\n${tenant ?? ''}`;
-      const answer = asked.get(key) ?? engine.authenticate({ authorization, tenant, remote: socket.remote });
+      const answer = asked.get(key) ?? engine.authenticate({ authorization, tenant, remote });
       asked.set(key, answer);
       const verdict = await answer;
-      if (isDenied(verdict) && verdict.kind === 'refused' && connection.authorization === authorization) {
-        apply(socket, connection, connection.session.denied(CLOSE.forbidden, 'Forbidden'));
-      }
+      return isDenied(verdict) && verdict.kind === 'refused';
+    };
+    for (const [connection, socket] of [...connections]) {
+      const { authorization, tenant } = connection;
+      if (connection.viewer === undefined || !(await refused(authorization, tenant, socket.remote))) continue;
+      if (connection.authorization !== authorization) continue;
+      apply(socket, connection, connection.session.denied(CLOSE.forbidden, 'Forbidden'));
     }
+    await streams.recheck(refused);
   };
-  const recheckLater = (): (() => void) =>
-    clock.after(
-      options.recheckMs ?? 5_000,
-      () => {
-        recheck()
-          .catch((error: unknown) => telemetry.log.warn('hub.recheck', {}, error))
-          .finally(() => {
-            if (!closed) cancelRecheck = recheckLater();
-          });
-      },
-      { background: true },
-    );
+  /** Every connection once per `heartbeatMs`, a slice of them at each beat. */
+  const SLICES = 15;
+  let beat = 0;
+  const heartbeat = async (): Promise<void> => {
+    beat = (beat + 1) % SLICES;
+    let index = 0;
+    for (const [connection, socket] of connections) {
+      index += 1;
+      if (index % SLICES !== beat || !connection.session.acknowledged || socket.full()) continue;
+      const live: [string, unknown][] = [];
+      for (const { id, member } of connection.running.values()) {
+        if (member !== undefined && member.place !== null) live.push([id, member.place.position]);
+      }
+      speak(socket, JSON.stringify({ type: 'ping', payload: { live: Object.fromEntries(live) } }));
+    }
+    streams.attend();
+  };
+  const every = (ms: number, event: string, task: () => Promise<void>): (() => void) => {
+    let cancel = (): void => {};
+    const later = (): void => {
+      cancel = clock.after(
+        ms,
+        () => {
+          task()
+            .catch((error: unknown) => telemetry.log.warn(event, {}, error))
+            .finally(() => {
+              if (!closed) later();
+            });
+        },
+        { background: true },
+      );
+    };
+    later();
+    return () => cancel();
+  };
   let closed = false;
-  let cancelRecheck = recheckLater();
+  const loops = [every(options.recheckMs ?? 5_000, 'hub.recheck', recheck), every(heartbeatMs / SLICES, 'hub.heartbeat', heartbeat)];
 
   const upgrade = (info: UpgradeInfo): UpgradeVerdict<Connection> => {
     if (!originAllowed(info, options.allowedOrigins)) {
@@ -154,6 +196,7 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
       viewer: undefined,
       authorization: undefined,
       tenant: undefined,
+      owner: undefined,
       cancelInit: () => undefined,
     };
     return { accept: true, protocol: spoken ? SUBPROTOCOL : undefined, state };
@@ -190,17 +233,16 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
         connection.cancelInit();
         connections.delete(connection);
         connection.session.denied(CLOSE.restart, 'closed');
-        for (const running of connection.running.values()) running.stop();
+        for (const running of connection.running.values()) stop(running);
         connection.running.clear();
       },
     },
+    eventStream: streams.open,
     close() {
       closed = true;
-      cancelRecheck();
+      for (const cancel of loops) cancel();
+      streams.close();
+      operations.close();
     },
   };
-}
-
-function rightsOf(viewer: Viewer): string {
-  return `${viewer.tenantId} ${[...viewer.scopes].sort().join('+')} ${viewer.installation}`;
 }

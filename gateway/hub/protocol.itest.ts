@@ -43,6 +43,12 @@ describe('closes with', () => {
     ['4403 for a wrong key', { send: [{ type: 'connection_init', payload: { authorization: 'bad' } }] }, 4403, /Forbidden/],
     ['4403 for no key', { send: [{ type: 'connection_init' }] }, 4403, /Forbidden/],
     ['1013 when keys cannot be checked now', { send: [{ type: 'connection_init', payload: { authorization: 'later' } }] }, 1013, /later/],
+    [
+      '4500 for a fault of ours, which says nothing of itself',
+      { send: [{ type: 'connection_init', payload: { authorization: 'explode' } }] },
+      4500,
+      /^Internal server error$/,
+    ],
     ['4408 without an init in time', { send: [] }, 4408, /timeout/],
     [
       '4409 for an id in use',
@@ -76,6 +82,11 @@ describe('closes with', () => {
       tcp.destroy();
     });
   }
+  it('1012 when the gateway goes down', async () => {
+    const socket = await open();
+    void hub.server.drain({ windowMs: 0, deadlineMs: 1_000 });
+    expect((await socket.closed).code).toBe(1012);
+  });
   it('1009 or 1006 for a frame above the limit, before anything is parsed', async () => {
     const socket = await open();
     socket.send(subscribe('1', `{hello #${'x'.repeat(140 * 1024)}\n}`));
@@ -104,6 +115,17 @@ describe('keeps the socket and', () => {
     socket.send({ type: 'ping', payload: { a: [1] } });
     socket.send({ type: 'pong' });
     expect([await socket.next(), await socket.next()]).toEqual([{ type: 'pong' }, { type: 'pong', payload: { a: [1] } }]);
+  });
+  it('tells in a heartbeat where each operation stands', async () => {
+    await hub.lifetime.end();
+    hub = await startTestHub({ heartbeatMs: 150 });
+    const socket = await open();
+    socket.send(subscribe('__proto__', 'subscription{state{seq}}'));
+    socket.send(subscribe('b', 'subscription{events{seq}}'));
+    hub.state.push(1, 3);
+    await expect
+      .poll(() => socket.messages.filter((message) => message['type'] === 'ping').at(-1), { timeout: 15_000 })
+      .toEqual({ type: 'ping', payload: { live: JSON.parse('{"__proto__":{"epoch":"e","seq":3},"b":{"epoch":"e","seq":0}}') } });
   });
   it('ignores a complete for an unknown id, and sends nothing for a cancelled query or subscription', async () => {
     const socket = await open();

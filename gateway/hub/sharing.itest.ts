@@ -29,10 +29,10 @@ describe('sharing', () => {
       const socket = await open();
       socket.send(sub(`id-${count}-${'x'.repeat(count)}`, query, count % 2 === 0 ? undefined : { since: { epoch: 'e', seq: 7 } }));
     }
-    await expect.poll(() => sockets.every((socket) => datas(socket, 'state').length === 1)).toBe(true);
+    await expect.poll(() => sockets.every((socket) => datas(socket, 'state').length === 1), { timeout: 15_000 }).toBe(true);
     const before = hub.executions();
     hub.state.push(77);
-    await expect.poll(() => sockets.every((socket) => datas(socket, 'state').length === 2)).toBe(true);
+    await expect.poll(() => sockets.every((socket) => datas(socket, 'state').length === 2), { timeout: 15_000 }).toBe(true);
     expect(hub.executions() - before).toBe(1);
     for (const [index, socket] of sockets.entries()) {
       expect(socket.messages.at(-1)).toEqual({
@@ -42,6 +42,29 @@ describe('sharing', () => {
       });
       expect(datas(socket, 'state')[0].from).toBe(index % 2 === 0 ? 10 : 7);
     }
+  });
+  it('serves a late joiner from the cache: the last snapshot and what has changed since', async () => {
+    hub = await startTestHub({ tickMs: 5 });
+    const query = 'subscription { state { from seq value } }';
+    const first = await open();
+    first.send(sub('1', query));
+    await expect.poll(() => datas(first, 'state').length, { timeout: 15_000 }).toBe(1);
+    hub.state.push(5);
+    await expect.poll(() => datas(first, 'state').length, { timeout: 15_000 }).toBe(2);
+    const before = hub.executions();
+    const late = await open();
+    late.send(sub('late', query));
+    await expect
+      .poll(() => datas(late, 'state'), { timeout: 15_000 })
+      .toEqual([
+        { from: 0, seq: 0, value: 0 },
+        { from: 0, seq: 1, value: 5 },
+      ]);
+    const again = await open();
+    again.send(sub('again', query));
+    await expect.poll(() => datas(again, 'state').length, { timeout: 15_000 }).toBe(2);
+    // the change since the snapshot, once for each of them; the snapshot itself for none
+    expect(hub.executions() - before).toBe(2);
   });
   it('does not share what differs: another variable, another right', async () => {
     hub = await startTestHub({ tickMs: 20 });
@@ -56,35 +79,54 @@ describe('sharing', () => {
     one.send(sub('1', query, { n: 1 }));
     two.send(sub('1', query, { n: 2 }));
     three.send(sub('1', query, { n: 1 }));
-    await expect.poll(() => hub.executions()).toBe(3);
+    await expect.poll(() => hub.executions(), { timeout: 15_000 }).toBe(3);
     hub.state.push(1);
-    await expect.poll(() => hub.executions()).toBe(6);
+    await expect.poll(() => hub.executions(), { timeout: 15_000 }).toBe(6);
   });
   it('gathers changes of one tick into one frame; 0 sends at once', async () => {
     hub = await startTestHub({ tickMs: 60 });
     const socket = await open();
     socket.send(sub('1', 'subscription { state { from seq } }'));
-    await expect.poll(() => datas(socket, 'state').length).toBe(1);
+    await expect.poll(() => datas(socket, 'state').length, { timeout: 15_000 }).toBe(1);
     for (let value = 0; value < 10; value++) {
       hub.state.push(value);
       await systemClock.sleep(2);
     }
-    await expect.poll(() => datas(socket, 'state').at(-1)?.seq).toBe(10);
+    await expect.poll(() => datas(socket, 'state').at(-1)?.seq, { timeout: 15_000 }).toBe(10);
     expect(datas(socket, 'state')).toEqual([
       { from: 0, seq: 0 },
       { from: 0, seq: 10 },
     ]);
   });
+  it('gives no operation the rights its connection had before', async () => {
+    hub = await startTestHub({ tickMs: 5 });
+    hub.keys.set('screen', { ...(hub.keys.get('good') as never as object), scopes: new Set(['screen']) } as never);
+    const socket = await open();
+    const other = await dial(hub.port, { key: 'screen' });
+    sockets.push(other);
+    // both in one write: the operation is prepared under the first key while the second is checked
+    socket.send({ type: 'ping', payload: { authorization: 'screen' } });
+    socket.send(sub('1', 'subscription { state { seq } }'));
+    other.send(sub('1', 'subscription { state { seq } }'));
+    await expect.poll(() => datas(socket, 'state').length, { timeout: 15_000 }).toBeGreaterThan(0);
+    await expect.poll(() => datas(other, 'state').length, { timeout: 15_000 }).toBe(1);
+    await systemClock.sleep(50);
+    const before = hub.executions();
+    hub.state.push(1);
+    await expect.poll(() => [datas(socket, 'state').at(-1).seq, datas(other, 'state').at(-1).seq], { timeout: 15_000 }).toEqual([1, 1]);
+    // one group: the same rights
+    expect(hub.executions() - before).toBe(1);
+  });
   it('restarts an operation under a key with other rights', async () => {
     hub = await startTestHub();
     const socket = await open();
     socket.send(sub('1', 'subscription { state { seq } }'));
-    await expect.poll(() => datas(socket, 'state').length).toBe(1);
+    await expect.poll(() => datas(socket, 'state').length, { timeout: 15_000 }).toBe(1);
     hub.keys.set('screen', { ...(hub.keys.get('good') as never as object), scopes: new Set(['screen']) } as never);
     socket.send({ type: 'ping', payload: { authorization: 'screen' } });
-    await expect.poll(() => datas(socket, 'state').length).toBe(2);
+    await expect.poll(() => datas(socket, 'state').length, { timeout: 15_000 }).toBe(2);
     hub.state.push(1);
-    await expect.poll(() => datas(socket, 'state').map((tick) => tick.seq)).toEqual([0, 0, 1]);
+    await expect.poll(() => datas(socket, 'state').map((tick) => tick.seq), { timeout: 15_000 }).toEqual([0, 0, 1]);
   });
 });
 
@@ -98,7 +140,7 @@ describe('resuming and slow readers', () => {
     const first = async (field: string, since: unknown): Promise<unknown> => {
       const id = `${field}${JSON.stringify(since)}`;
       socket.send(sub(id, query(field), { since }));
-      await expect.poll(() => socket.messages.some((message) => message['id'] === id)).toBe(true);
+      await expect.poll(() => socket.messages.some((message) => message['id'] === id), { timeout: 15_000 }).toBe(true);
       return socket.messages.find((message) => message['id'] === id);
     };
     expect(await first('state', { epoch: 'e', seq: 16 })).toMatchObject({ payload: { data: { state: { from: 16, seq: 20 } } } });
@@ -109,11 +151,12 @@ describe('resuming and slow readers', () => {
     const lost = await first('events', { epoch: 'e', seq: 3 });
     expect(lost).toMatchObject({ type: 'error', payload: [{ extensions: { code: 'RESYNC_REQUIRED', live: { epoch: 'e', seq: 3 } } }] });
   });
-  const stalled = async (field: 'state' | 'events'): Promise<{ readonly slow: TestSocket; readonly quick: TestSocket }> => {
+  const stalled = async (field: 'state' | 'events' | 'telemetry'): Promise<{ readonly slow: TestSocket; readonly quick: TestSocket }> => {
     const slow = await open();
     const quick = await open();
     for (const socket of [slow, quick]) socket.send(sub('1', `subscription { ${field} { from seq value pad } }`));
-    if (field === 'state') await expect.poll(() => [slow, quick].map((socket) => datas(socket, field).length)).toEqual([1, 1]);
+    if (field === 'state')
+      await expect.poll(() => [slow, quick].map((socket) => datas(socket, field).length), { timeout: 15_000 }).toEqual([1, 1]);
     else await systemClock.sleep(50);
     slow.ws.pause();
     for (let value = 1; value <= 400; value++) {
@@ -133,6 +176,30 @@ describe('resuming and slow readers', () => {
       for (let index = 1; index < ticks.length; index++) expect(ticks[index].from).toBe(ticks[index - 1].seq);
     }
     expect(datas(slow, 'state').length).toBeLessThan(datas(quick, 'state').length - 50);
+  });
+  it('goes on with the newest telemetry for a reader that fell out, without an error', { timeout: 90_000 }, async () => {
+    hub = await startTestHub({ tickMs: 1, pad: 30_000, keep: 50 });
+    const { slow } = await stalled('telemetry');
+    slow.ws.resume();
+    let next = 400;
+    const goesOn = (): boolean => {
+      next += 1;
+      hub.telemetry.push(next);
+      return datas(slow, 'telemetry').at(-1)?.value > 400;
+    };
+    await expect.poll(goesOn, { timeout: 30_000 }).toBe(true);
+    const seen = datas(slow, 'telemetry').map((tick) => tick.value);
+    expect(seen.filter((value) => value <= 400).length).toBeLessThan(400);
+    expect([...seen].sort((a, b) => a - b)).toEqual(seen);
+    expect(slow.messages.some((message) => message['type'] === 'error')).toBe(false);
+  });
+  it('resumes events in the middle of a burst longer than one flush', async () => {
+    hub = await startTestHub({ tickMs: 1 });
+    hub.events.push(1, 900);
+    const socket = await open();
+    socket.send(sub('1', 'subscription($since: LivePosition) { events(since: $since) { seq } }', { since: { epoch: 'e', seq: 100 } }));
+    await expect.poll(() => datas(socket, 'events').length, { timeout: 15_000 }).toBe(800);
+    expect(datas(socket, 'events').map((tick) => tick.seq)).toEqual(Array.from({ length: 800 }, (_, index) => index + 101));
   });
   it('tells a reader that fell out of the events so, with its last position', { timeout: 90_000 }, async () => {
     hub = await startTestHub({ tickMs: 1, pad: 60_000, keep: 50 });

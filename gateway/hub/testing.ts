@@ -18,7 +18,7 @@ interface Tick extends LivePosition {
 }
 
 /** A feed one can push into. It remembers the last `keep` updates. */
-export function createTestFeed(kind: 'state' | 'events', keep = 1_000): LiveFeed<Tick> & { push(value: number, times?: number): void } {
+export function createTestFeed(kind: LiveFeed<Tick>['kind'], keep = 1_000): LiveFeed<Tick> & { push(value: number, times?: number): void } {
   const updates: Tick[] = [];
   const listeners = new Set<() => void>();
   let top: LivePosition = { epoch: 'e', seq: 0 };
@@ -33,7 +33,7 @@ export function createTestFeed(kind: 'state' | 'events', keep = 1_000): LiveFeed
       const oldest = updates[0]?.from ?? top.seq;
       if (from.epoch !== top.epoch || from.seq > top.seq || from.seq < oldest) return { kind: 'gap' };
       const missed = updates.filter((update) => update.seq > from.seq);
-      if (kind === 'events' || missed.length === 0) return { kind: 'updates', updates: missed };
+      if (kind !== 'state' || missed.length === 0) return { kind: 'updates', updates: missed };
       return { kind: 'updates', updates: [{ ...top, from: from.seq, value }] };
     },
     watch(listener) {
@@ -57,7 +57,7 @@ const SDL = `
   type Mutation { add(n: Int!): Int! }
   input LivePosition { epoch: String! seq: Float! }
   type Tick { epoch: String! from: Float! seq: Float! value: Int! pad: String! }
-  type Subscription { state(since: LivePosition, n: Int): Tick! events(since: LivePosition): Tick! count(to: Int!): Int! broken: Int! }
+  type Subscription { state(since: LivePosition, n: Int): Tick! events(since: LivePosition): Tick! telemetry: Tick! count(to: Int!): Int! broken: Int! }
 `;
 
 export interface TestHub {
@@ -65,6 +65,7 @@ export interface TestHub {
   readonly server: Server;
   readonly state: ReturnType<typeof createTestFeed>;
   readonly events: ReturnType<typeof createTestFeed>;
+  readonly telemetry: ReturnType<typeof createTestFeed>;
   readonly lifetime: Lifetime;
   /** executions of subscription events so far */
   executions(): number;
@@ -85,6 +86,7 @@ export async function startTestHub(options: Partial<HubOptions> & { pad?: number
   const schema = buildSchema(SDL);
   const state = createTestFeed('state', options.keep);
   const events = createTestFeed('events', options.keep);
+  const figures = createTestFeed('telemetry', options.keep);
   const keys = new Map<string, Viewer>([['good', testViewer]]);
   const pad = 'x'.repeat(options.pad ?? 0);
   let executions = 0;
@@ -106,6 +108,7 @@ export async function startTestHub(options: Partial<HubOptions> & { pad?: number
     add: ({ n }: { n: number }) => n + 1,
     state: ({ since }: { since?: LivePosition }) => source(state, since),
     events: ({ since }: { since?: LivePosition }) => source(events, since),
+    telemetry: () => source(figures, undefined),
     async *count({ to }: { to: number }) {
       for (let count = 1; count <= to; count++) yield { count };
     },
@@ -122,12 +125,13 @@ export async function startTestHub(options: Partial<HubOptions> & { pad?: number
   const one = async (operation: PreparedOperation, value: unknown): Promise<Awaited<ReturnType<typeof execute>>> => {
     executions += 1;
     const tick = value as Record<string, unknown>;
-    const rootValue = 'count' in tick ? tick : { state: { ...tick, pad }, events: { ...tick, pad } };
+    const rootValue = 'count' in tick ? tick : { state: { ...tick, pad }, events: { ...tick, pad }, telemetry: { ...tick, pad } };
     return execute({ ...argsOf(operation), rootValue });
   };
   const engine: OperationEngine = {
     async authenticate({ authorization }) {
       await systemClock.sleep(1);
+      if (authorization === 'explode') throw new Error('planted');
       if (authorization === 'later') return { kind: 'unavailable', message: 'later' };
       return keys.get(authorization ?? '') ?? { kind: 'refused', message: 'no' };
     },
@@ -157,8 +161,13 @@ export async function startTestHub(options: Partial<HubOptions> & { pad?: number
   const hub = createHub({ engine, clock: systemClock, telemetry }, { tickMs: 5, allowedOrigins: [], ...options });
   lifetime.add('hub', () => hub.close());
   server.websocket('/graphql', hub.behaviour);
+  server.http('ANY', '/graphql', async (request) => {
+    const viewer = keys.get(request.headers['authorization'] ?? '');
+    if (viewer === undefined) return { status: 401 };
+    return (await hub.eventStream(request, viewer)) ?? { status: 400, body: 'no live subscription' };
+  });
   const { port } = await server.listen('127.0.0.1', 0);
-  return { port, server, state, events, lifetime, keys, executions: () => executions, releaseSlow: release };
+  return { port, server, state, events, telemetry: figures, lifetime, keys, executions: () => executions, releaseSlow: release };
 }
 
 type Message = Readonly<Record<string, unknown>>;

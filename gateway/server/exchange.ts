@@ -166,6 +166,10 @@ export function openExchange(res: UwsResponse, req: UwsRequest, options: Omit<Ex
         res.endWithoutBody(length, close);
       });
     } else if (streamed) {
+      const cut = (): void => {
+        if (!gone) res.close();
+      };
+      given.cut?.addEventListener('abort', cut, { once: true });
       res.cork(() => head(given, extra));
       await stream(body);
     } else {

@@ -24,6 +24,8 @@ export interface HttpAnswer {
   readonly headers?: Readonly<Record<string, string>>;
   /** an AsyncIterable is sent as it comes, no faster than the client reads */
   readonly body?: string | Uint8Array | AsyncIterable<string | Uint8Array>;
+  /** of an AsyncIterable: aborted = the connection is cut, even while the client takes nothing */
+  readonly cut?: AbortSignal;
 }
 
 export type HttpHandler = (request: HttpRequest) => HttpAnswer | Promise<HttpAnswer>;

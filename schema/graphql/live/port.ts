@@ -43,8 +43,10 @@ export type LiveRange<T> = { readonly kind: 'updates'; readonly updates: readonl
  * only says that there is more. State feeds may merge any number of batches into one update, event feeds give each event.
  */
 export interface LiveFeed<T extends LivePosition> {
-  /** state: only the newest matters, merging loses nothing. events: each one matters. */
-  readonly kind: 'state' | 'events';
+  /**
+   * state: only the newest matters, merging loses nothing. events: each one matters. telemetry: a slow reader may miss the oldest ones.
+   */
+  readonly kind: 'state' | 'events' | 'telemetry';
   /** resolves once the feed is joined to the live stream */
   ready(): Promise<void>;
   top(): LivePosition;

@@ -23,6 +23,7 @@ export function owed<T extends LivePosition>(
     if (position !== null) throw resyncRequired(position);
     return { updates: [], recovered: false };
   }
+  if (feed.kind === 'telemetry') return { updates: [], recovered: false };
   const snapshot = feed.snapshot();
   return { updates: snapshot === undefined ? [] : [snapshot], recovered: false };
 }
