@@ -17,6 +17,7 @@ import type {
 import * as ledger from '../../schema/sql/index.ts';
 import { hashOf, newLinkToken, newSecret } from '../auth/index.ts';
 import { createGuard, type Guard } from '../system/index.ts';
+import { createFlowPort } from './flows.ts';
 
 /** Wires the resolvers' ports to the SQL functions. Every call waits at most DEPENDENCY_WAIT_MS, then says UNAVAILABLE. */
 export interface ServicesDeps {
@@ -311,6 +312,7 @@ export function createServices(deps: ServicesDeps): GraphqlServices {
     deviceEnds: deviceEnds(context),
     nodes: nodeCommands(context),
     messages: messageCommands(context),
+    flows: createFlowPort(context),
     access: accessCommands(context),
     accessReads: accessReads(context),
     live: deps.live,

@@ -8,9 +8,16 @@ import type {
   DeadLetterRow,
   DeviceRow,
   FleetTotals,
+  FlowKind,
+  FlowPlace,
+  FlowRow,
+  FlowState,
   HistoryGrain,
   HistoryPoint,
+  LeadInput,
+  LeadRow,
   LedgerMessage,
+  NewFlow,
   NodeRow,
   SendabilityRow,
   TenantRow,
@@ -183,6 +190,34 @@ export interface AccessReads {
   auditPage(tenantId: string, query: AuditPageQuery): Promise<Page<AuditRow>>;
 }
 
+/** Campaigns, sequences and leads. */
+export interface FlowPort {
+  /** what is wrong with a text with gaps, or null (actors/campaigns) */
+  templateFault(template: string): string | null;
+  byId(tenantId: string, kind: FlowKind, id: string): Promise<FlowRow | null>;
+  /** newest first; `before`: number of the last one seen */
+  page(tenantId: string, kind: FlowKind, query: { readonly before: number | null; readonly limit: number }): Promise<Page<FlowRow>>;
+  progress(flowNos: readonly number[]): Promise<readonly FlowPlace[]>;
+  create(flow: Omit<NewFlow, 'id'>): Promise<FlowRow | 'NAME_TAKEN' | 'DEVICE_NOT_FOUND' | 'SEQUENCE_NOT_FOUND'>;
+  /** nodes are told; null: the tenant has none of that id */
+  setState(
+    tenantId: string,
+    flowId: string,
+    wanted: 'RUNNING' | 'PAUSED' | 'CANCELLED',
+  ): Promise<{ readonly state: FlowState; readonly changed: boolean } | null>;
+  /** how many begin now */
+  enrol(tenantId: string, flowId: string, leadIds: readonly string[]): Promise<number>;
+  leads(
+    tenantId: string,
+    query: { readonly after: number | null; readonly limit: number; readonly tag: string | null },
+  ): Promise<Page<LeadRow>>;
+  /** of phones that differ */
+  importLeads(
+    tenantId: string,
+    leads: readonly Omit<LeadInput, 'id' | 'tenantId'>[],
+  ): Promise<{ readonly made: number; readonly changed: number }>;
+}
+
 /** The gateway's mirror of the live device records (gateway/hub). */
 export interface LiveReads {
   device(tenantId: string, deviceId: string): Promise<DeviceRecord | undefined> | DeviceRecord | undefined;
@@ -212,6 +247,7 @@ export interface GraphqlServices {
   readonly deviceEnds: DeviceEnds;
   readonly nodes: NodeCommands;
   readonly messages: MessageCommands;
+  readonly flows: FlowPort;
   readonly access: AccessCommands;
   readonly accessReads: AccessReads;
   readonly live: LiveReads & LiveStreams;

@@ -4,6 +4,7 @@ import { createKit } from './builder.ts';
 import { addDeadLetter } from './dead-letter/index.ts';
 import { addDevice } from './device/index.ts';
 import { addFleet } from './fleet/index.ts';
+import { addFlow } from './flow/index.ts';
 import { addLive } from './live/index.ts';
 import { addMessage } from './message/index.ts';
 import { addNode } from './node/index.ts';
@@ -16,7 +17,19 @@ export function buildSchema(): GraphQLSchema {
   const kit = createKit();
   kit.builder.queryType({ description: 'Reads.' });
   kit.builder.mutationType({ description: 'Changes. Each takes one `input` and answers with a payload that holds `errors`.' });
-  for (const add of [addUserError, addViewer, addTenant, addAudit, addDevice, addMessage, addDeadLetter, addNode, addFleet, addLive])
+  for (const add of [
+    addUserError,
+    addViewer,
+    addTenant,
+    addAudit,
+    addDevice,
+    addMessage,
+    addDeadLetter,
+    addFlow,
+    addNode,
+    addFleet,
+    addLive,
+  ])
     add(kit);
   return kit.builder.toSchema();
 }

@@ -1,6 +1,6 @@
 import { readAsset } from '../../ops/lifecycle/index.ts';
 import { assert, type Lane } from '../domain/index.ts';
-import { column, query, type SqlRunner } from './statement.ts';
+import { arrayLiteral, column, query, type SqlRunner } from './statement.ts';
 
 /** Flows (campaigns and sequences), the enrolments of leads in them, and the making of their messages. */
 
@@ -13,6 +13,9 @@ const START_SCHEDULED = sqlFile('start-scheduled-flows');
 const CANDIDATES = sqlFile('flow-candidates');
 const PLAN = sqlFile('plan-messages');
 const END = sqlFile('end-enrolments');
+const PAGE = sqlFile('flows-page');
+const PROGRESS = sqlFile('flow-progress');
+const ENROL_LEADS = sqlFile('enrol-leads');
 
 export type FlowKind = 'CAMPAIGN' | 'SEQUENCE';
 export type FlowState = 'DRAFT' | 'SCHEDULED' | 'RUNNING' | 'PAUSED' | 'CANCELLED' | 'DONE';
@@ -224,4 +227,95 @@ export async function planMessages(sql: SqlRunner, items: readonly PlanItem[]): 
     assert(seq !== null, 'planMessages: a planned message has a seq');
     return { kind: outcome, seq };
   });
+}
+
+/** A flow as its tenant sees it. */
+export interface FlowRow {
+  readonly no: number;
+  readonly id: string;
+  readonly tenantId: string;
+  readonly kind: FlowKind;
+  readonly name: string;
+  readonly version: number;
+  readonly state: FlowState;
+  readonly lane: Lane;
+  readonly audience: Audience | null;
+  readonly deviceIds: readonly string[] | null;
+  readonly hours: Hours | null;
+  readonly steps: readonly FlowStep[];
+  readonly enrolling: boolean;
+  readonly enrolled: number;
+  readonly nextFlowId: string | null;
+  /** wall ms */
+  readonly createdAt: number;
+  readonly startAt: number | null;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+}
+
+/** Newest first. `before`: number of the last one seen; `ids`: only these. */
+export async function flowsPage(
+  sql: SqlRunner,
+  tenantId: string,
+  kind: FlowKind | null,
+  page: { readonly before: number | null; readonly limit: number; readonly ids?: readonly string[] },
+): Promise<readonly FlowRow[]> {
+  const rows = await query<{
+    no: number;
+    id: string;
+    tenant_id: string;
+    kind: FlowKind;
+    name: string;
+    version: number;
+    state: FlowState;
+    lane: Lane;
+    audience: Audience | null;
+    device_ids: readonly string[] | null;
+    hours: Hours | null;
+    steps: readonly FlowStep[];
+    enrolling: boolean;
+    enrolled: number;
+    next_flow_id: string | null;
+    created_at: number;
+    start_at: number | null;
+    started_at: number | null;
+    ended_at: number | null;
+  }>(sql, PAGE, [tenantId, kind, page.before, page.limit, page.ids === undefined ? null : arrayLiteral(page.ids)]);
+  return rows.map((row) => ({
+    no: row.no,
+    id: row.id,
+    tenantId: row.tenant_id,
+    kind: row.kind,
+    name: row.name,
+    version: row.version,
+    state: row.state,
+    lane: row.lane,
+    audience: row.audience,
+    deviceIds: row.device_ids,
+    hours: row.hours,
+    steps: row.steps,
+    enrolling: row.enrolling,
+    enrolled: row.enrolled,
+    nextFlowId: row.next_flow_id,
+    createdAt: row.created_at,
+    startAt: row.start_at,
+    startedAt: row.started_at,
+    endedAt: row.ended_at,
+  }));
+}
+
+export interface FlowPlace {
+  readonly flowNo: number;
+  /** WAITING, SENDING (its message is in the ledger) or why its enrolment ended: DONE, FAILED, DEAD, SUPPRESSED, CANCELLED, NO_TEXT, NO_PHONE */
+  readonly place: string;
+  readonly leads: number;
+}
+export async function flowProgress(sql: SqlRunner, flowNos: readonly number[]): Promise<readonly FlowPlace[]> {
+  const rows = await query<{ flow_no: number; place: string; leads: number }>(sql, PROGRESS, [arrayLiteral(flowNos)]);
+  return rows.map((row) => ({ flowNo: row.flow_no, place: row.place, leads: row.leads }));
+}
+
+/** @returns how many were enrolled now; the others are in the flow already, suppressed, or not of this tenant */
+export async function enrolLeads(sql: SqlRunner, tenantId: string, flowId: string, leadIds: readonly string[]): Promise<number> {
+  return (await query<{ lead_no: number }>(sql, ENROL_LEADS, [tenantId, flowId, arrayLiteral(leadIds)])).length;
 }

@@ -1,0 +1,143 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ApiStack, startApi } from './testing-stack.ts';
+
+let api: ApiStack;
+beforeAll(async () => {
+  api = await startApi();
+});
+afterAll(() => api?.stop());
+
+const errorsOf = async (mutation: string, answer: string): Promise<{ code: string; path: string[] }[]> =>
+  (await api.ask(`mutation { ${mutation} { errors { code path } } }`)).data[answer].errors;
+const campaign = async (input: string): Promise<string> => {
+  const { data } = await api.ask(`mutation { createCampaign(input: {${input}}) { campaign { id } errors { code path message } } }`);
+  expect(data.createCampaign.errors).toEqual([]);
+  return data.createCampaign.campaign.id;
+};
+
+describe('leads', () => {
+  it('are imported in batches: faults are named by place, the others are in; again changes what is given', async () => {
+    const run = (leads: string): Promise<unknown> =>
+      api
+        .ask(`mutation { importLeads(input: {leads: [${leads}]}) { made changed faults { index message } errors { code path } } }`)
+        .then((answer) => answer.data.importLeads);
+    expect(
+      await run(
+        `{phone: "+15550000001", name: "Ann", tags: ["vip"], attributes: "{\\"city\\": \\"Ulm\\"}"}, {phone: "0171"}, {phone: "+15550000001"},
+         {phone: "+15550000002", attributes: "[1]"}, {phone: "+15550000003", name: ""}`,
+      ),
+    ).toMatchObject({
+      made: 1,
+      changed: 0,
+      faults: [
+        { index: 1, message: expect.stringContaining('phone: expected E.164') },
+        { index: 2, message: expect.stringContaining('already') },
+        { index: 3, message: 'attributes: expected a JSON object' },
+        { index: 4, message: expect.stringContaining('name: expected 1 to 200') },
+      ],
+      errors: [],
+    });
+    expect(await run('{phone: "+15550000001", stage: "warm"}')).toMatchObject({ made: 0, changed: 1, faults: [] });
+    const { data } = await api.ask(
+      '{ leads(tag: "vip", first: 5) { nodes { phone name stage attributes tags } pageInfo { hasNextPage } } }',
+    );
+    expect(data.leads.nodes).toEqual([{ phone: '+15550000001', name: 'Ann', stage: 'warm', attributes: '{"city":"Ulm"}', tags: ['vip'] }]);
+    expect(await errorsOf('importLeads(input: {leads: []})', 'importLeads')).toEqual([{ code: 'INVALID_INPUT', path: ['input', 'leads'] }]);
+  });
+});
+
+describe('campaigns', () => {
+  it('are made as drafts, started, held, resumed and ended; every fault of the input is named at once', async () => {
+    expect(
+      await errorsOf(
+        `createCampaign(input: {name: "", template: "Hi {{first name}}", audience: {tags: []}, deviceIds: ["x"], hours: {zone: "Mars", from: "9", to: "18:00", days: [8]}})`,
+        'createCampaign',
+      ),
+    ).toEqual([
+      { code: 'NAME_INVALID', path: ['input', 'name'] },
+      { code: 'TEMPLATE_INVALID', path: ['input', 'template'] },
+      { code: 'INVALID_INPUT', path: ['input', 'audience', 'tags'] },
+      { code: 'INVALID_ID', path: ['input', 'deviceIds'] },
+      { code: 'INVALID_INPUT', path: ['input', 'hours', 'from'] },
+      { code: 'INVALID_INPUT', path: ['input', 'hours', 'days'] },
+      { code: 'INVALID_INPUT', path: ['input', 'hours', 'zone'] },
+    ]);
+    const id = await campaign(
+      'name: "spring", template: "Hi {{first_name|there}}", hours: {zone: "Europe/Berlin", from: "09:00", to: "18:00"}',
+    );
+    expect(await errorsOf('createCampaign(input: {name: "spring", template: "x"})', 'createCampaign')).toEqual([
+      { code: 'NAME_TAKEN', path: ['input', 'name'] },
+    ]);
+    const act = async (verb: string): Promise<unknown> => {
+      const { data } = await api.ask(`mutation { ${verb}Campaign(input: {id: "${id}"}) { campaign { state } errors { code path } } }`);
+      const { campaign: after, errors } = data[`${verb}Campaign`];
+      return after?.state ?? errors[0].code;
+    };
+    expect(await act('resume')).toBe('STATE_CONFLICT');
+    expect(await act('start')).toBe('RUNNING');
+    expect(await act('start')).toBe('RUNNING');
+    expect(await act('pause')).toBe('PAUSED');
+    expect(await act('pause')).toBe('PAUSED');
+    expect(await act('resume')).toBe('RUNNING');
+    expect(await act('cancel')).toBe('CANCELLED');
+    expect(await act('resume')).toBe('STATE_CONFLICT');
+    const { data } = await api.ask(
+      `{ campaign(id: "${id}") { name state steps { delayMs template } hours { zone days } progress { place leads } } campaigns { nodes { id } } }`,
+    );
+    expect(data.campaign).toMatchObject({
+      name: 'spring',
+      state: 'CANCELLED',
+      steps: [{ delayMs: 0, template: 'Hi {{first_name|there}}' }],
+    });
+    expect(data.campaign.hours).toEqual({ zone: 'Europe/Berlin', days: [1, 2, 3, 4, 5, 6, 7] });
+    expect(data.campaigns.nodes).toEqual([{ id }]);
+    const { data: log } = await api.ask(`{ audit(subject: "${id}") { nodes { action } } }`);
+    expect(log.audit.nodes.map((row: { action: string }) => row.action)).toContain('cancelCampaign');
+  });
+
+  it('of another tenant, and unknown ones, are not there', async () => {
+    const unknown = 'Campaign:018f0000-0000-7000-8000-00000000abcd';
+    expect(
+      (await api.ask(`{ campaign(id: "${unknown}") { id } sequence(id: "Sequence:018f0000-0000-7000-8000-00000000abcd") { id } }`)).data,
+    ).toEqual({
+      campaign: null,
+      sequence: null,
+    });
+    expect(await errorsOf(`startCampaign(input: {id: "${unknown}"})`, 'startCampaign')).toEqual([
+      { code: 'CAMPAIGN_NOT_FOUND', path: ['input', 'id'] },
+    ]);
+  });
+});
+
+describe('sequences', () => {
+  it('chain, have versions, and take leads one by one', async () => {
+    const make = async (input: string): Promise<{ id: string; version: number }> => {
+      const { data } = await api.ask(
+        `mutation { createSequence(input: {${input}}) { sequence { id version } errors { code path message } } }`,
+      );
+      expect(data.createSequence.errors).toEqual([]);
+      return data.createSequence.sequence;
+    };
+    const warm = await make('name: "warm", steps: [{delayMs: 0, template: "w"}]');
+    const cold = await make(
+      `name: "cold", steps: [{delayMs: 0, template: "c"}, {delayMs: 86400000, template: "d"}], nextSequenceId: "${warm.id}"`,
+    );
+    expect((await make('name: "cold", steps: [{delayMs: 0, template: "c"}]')).version).toBe(2);
+    expect(await errorsOf('createSequence(input: {name: "bad", steps: [{delayMs: -1, template: "{{"}]})', 'createSequence')).toEqual([
+      { code: 'INVALID_INPUT', path: ['input', 'steps', '0', 'delayMs'] },
+      { code: 'TEMPLATE_INVALID', path: ['input', 'steps', '0', 'template'] },
+    ]);
+    await api.ask('mutation { createDevice(input: {name: "d", transport: SIMULATOR}) { errors { code } } }');
+    await api.ask('mutation { importLeads(input: {leads: [{phone: "+15550000077", tags: ["seq"]}]}) { made } }');
+    const { data } = await api.ask('{ leads(tag: "seq") { nodes { id } } }');
+    const lead = data.leads.nodes[0].id as string;
+    const enrol = `enrol(input: {sequenceId: "${cold.id}", leadIds: ["${lead}"]})`;
+    expect(await errorsOf(enrol, 'enrol')).toEqual([{ code: 'STATE_CONFLICT', path: ['input', 'sequenceId'] }]);
+    expect(await errorsOf(`startSequence(input: {id: "${cold.id}"})`, 'startSequence')).toEqual([]);
+    const enrolled = async (): Promise<number> => (await api.ask(`mutation { ${enrol} { enrolled errors { code } } }`)).data.enrol.enrolled;
+    expect(await enrolled()).toBe(1);
+    expect(await enrolled()).toBe(0);
+    const { data: progress } = await api.ask(`{ sequence(id: "${cold.id}") { progress { place leads } } }`);
+    expect(progress.sequence.progress).toEqual([{ place: 'WAITING', leads: 1 }]);
+  });
+});
