@@ -22,7 +22,7 @@ export default defineConfig({
           include: ['{schema,actors,gateway,loadtest,ops}/**/*.test.ts'],
           exclude: [...excluded, 'ops/scripts/**'],
           maxWorkers: 2,
-          testTimeout: 10_000,
+          testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
       },
