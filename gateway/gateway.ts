@@ -21,6 +21,7 @@ import {
 import { createEngine, createHub, createStreams } from './hub/index.ts';
 import { asyncapiDocument, createLink, createLinkCloser, type Link } from './link/index.ts';
 import { createPages } from './pages.ts';
+import { PAIRING_SCRIPT_PATH, pairingPage, pairingScript } from './pairing-page.ts';
 import { createServer, type HttpHandler, type Server } from './server/index.ts';
 import { createSystemRoutes, createUpkeep, isAway } from './system/index.ts';
 
@@ -189,6 +190,8 @@ export async function startGateway(
     headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8', 'cache-control': 'no-store' },
     body: await telemetry.metricsText(),
   }));
+  server.http('GET', PAIRING_SCRIPT_PATH, pairingScript);
+  server.http('GET', '/console/pair/*', pairingPage);
   server.http('GET', '/*', createPages());
   const { port } = await server.listen(config.HOST, config.PORT);
   lifetime.add('server', async () => {

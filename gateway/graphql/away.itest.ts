@@ -45,7 +45,7 @@ function apiOn(sql: Sql) {
     clock: systemClock,
     telemetry,
   });
-  const live = { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no };
+  const live = { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no, pairing: no };
   const services = createServices({
     sql,
     accept,

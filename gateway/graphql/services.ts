@@ -1,7 +1,15 @@
 import type { Sql } from '../../ops/connect/index.ts';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
-import { BELL, type MessageEventRecord, nodeChannel, partitionKeys, type ToNode, uuidV7 } from '../../schema/domain/index.ts';
+import {
+  BELL,
+  type MessageEventRecord,
+  nodeChannel,
+  PAIRING_ASKED_CHANNEL,
+  partitionKeys,
+  type ToNode,
+  uuidV7,
+} from '../../schema/domain/index.ts';
 import type {
   AccessCommands,
   AccessReads,
@@ -147,6 +155,20 @@ function deviceCommands(context: Context): DeviceCommands {
         const [owner] = row === null ? [] : await ledger.ownershipOf(sql, { deviceIds: [deviceId] });
         if (typeof owner?.node === 'string') ring(context, owner.node, { kind: 'device.move', deviceId });
         return row;
+      }),
+    pair: (tenantId, deviceId, { method, phone }) =>
+      guard(async () => {
+        const row = await ledger.requestPairing(sql, deviceId, tenantId, { requestedAt: Math.floor(clock.wall()), method, phone });
+        if (row !== null) {
+          const { bells, telemetry } = context;
+          bells.publish(PAIRING_ASKED_CHANNEL, deviceId).catch((error: unknown) => {
+            telemetry.log.debug('bell.failed', { error: String(error) });
+          });
+          return changed(context, row);
+        }
+        const [known] = await ledger.tenantDevices(sql, tenantId, [deviceId]);
+        if (known === undefined || known.deleted) return null;
+        return known.transport === 'whatsapp' ? 'ALREADY_PAIRED' : 'NOT_WHATSAPP';
       }),
     release: (tenantId, deviceId) =>
       guard(async () => {

@@ -75,7 +75,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
   const services = createServices({
     sql,
     accept,
-    live: { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no },
+    live: { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no, pairing: no },
     publish,
     bells: { publish: async () => 0 },
     audit: audit.note,

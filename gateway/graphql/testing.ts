@@ -71,6 +71,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       setPaused: async (_tenant, id) => (id === DEVICE ? testDevice() : null),
       release: async () => null,
       setLinkToken: async () => null,
+      pair: async () => null,
     },
     deviceEnds: { unlink: no, remove: no },
     flows: {
@@ -93,6 +94,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       fleet: no,
       deviceLive: no,
       messageEvents: no,
+      pairing: no,
     },
     audit: async () => {},
     now: () => systemClock.wall(),

@@ -6,6 +6,7 @@ import type { FleetReads, FleetTotals, LiveReads, LiveStreams } from '../../sche
 import { createDeviceMirror, type DeviceMirror } from './device-mirror.ts';
 import { createEventMirror, type EventMirror } from './event-mirror.ts';
 import { createNodeWatch } from './node-watch.ts';
+import { createPairings } from './pairings.ts';
 
 /**
  * The gateway's live state: a mirror per tenant and stream, made when first asked for, dropped a minute after the last use.
@@ -51,6 +52,7 @@ export function createStreams(deps: StreamsDeps): Streams {
   const reader = createLiveReader(deps);
   const nodes = createNodeWatch(deps.redis, clock);
   const totals = createTotals(deps.totals, clock);
+  const pairings = createPairings({ redis: deps.redis, subscriber: deps.subscriber, telemetry: deps.telemetry });
   const devices = new Map<string, Kept<DeviceMirror>>();
   const events = new Map<string, Kept<EventMirror>>();
 
@@ -87,12 +89,14 @@ export function createStreams(deps: StreamsDeps): Streams {
     states: async (tenantId) => (await loaded(devicesOf(tenantId))).states(),
     fleet: (tenantId) => devicesOf(tenantId).fleet(),
     deviceLive: (tenantId, deviceId) => devicesOf(tenantId).deviceLive(deviceId),
+    pairing: (deviceId) => pairings.feed(deviceId),
     messageEvents: (tenantId, filter) => eventsOf(tenantId).events(filter),
     close() {
       cancel();
       for (const { mirror } of devices.values()) mirror.close();
       for (const { mirror } of events.values()) mirror.close();
       nodes.close();
+      pairings.close();
       reader.close();
     },
   };

@@ -1,4 +1,4 @@
-import type { DeviceRecord, DeviceState, MessageState, TransportKind } from '../domain/index.ts';
+import type { DeviceRecord, DeviceState, MessageState, PairingMethod, TransportKind } from '../domain/index.ts';
 import type {
   AcceptItem,
   AcceptOutcome,
@@ -139,6 +139,12 @@ export interface DeviceCommands {
   /** answers once the owner says so too, or after a moment */
   setPaused(tenantId: string, deviceId: string, paused: boolean, reason: string | null): Promise<DeviceRow | null>;
   release(tenantId: string, deviceId: string): Promise<DeviceRow | null>;
+  /** asks the owner to link it to a phone */
+  pair(
+    tenantId: string,
+    deviceId: string,
+    request: { readonly method: PairingMethod; readonly phone: string | null },
+  ): Promise<DeviceRow | null | 'ALREADY_PAIRED' | 'NOT_WHATSAPP'>;
   /** a new link token (the old one stops working, its socket is closed), or none at all */
   setLinkToken(
     tenantId: string,

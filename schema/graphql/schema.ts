@@ -8,6 +8,7 @@ import { addFlow } from './flow/index.ts';
 import { addLive } from './live/index.ts';
 import { addMessage } from './message/index.ts';
 import { addNode } from './node/index.ts';
+import { addPairing } from './pairing/index.ts';
 import { addTenant } from './tenant/index.ts';
 import { addUserError } from './user-error.ts';
 import { addViewer } from './viewer/index.ts';
@@ -29,6 +30,7 @@ export function buildSchema(): GraphQLSchema {
     addNode,
     addFleet,
     addLive,
+    addPairing,
   ])
     add(kit);
   return kit.builder.toSchema();

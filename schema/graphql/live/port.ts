@@ -1,4 +1,4 @@
-import type { DeviceRecord, DeviceState, MessageEventRecord } from '../../domain/index.ts';
+import type { DeviceRecord, DeviceState, MessageEventRecord, PairingRecord } from '../../domain/index.ts';
 import type { FleetTotals } from '../context.ts';
 
 /** A place in a live stream. `epoch` is made anew whenever Redis lost the stream; `seq` rises by one with each batch. */
@@ -35,6 +35,12 @@ export interface MessageEventUpdate extends LivePosition {
   readonly event: MessageEventRecord;
 }
 
+/** A pairing as it stands; null while none was seen. */
+export interface PairingUpdate extends LivePosition {
+  readonly deviceId: string;
+  readonly record: PairingRecord | null;
+}
+
 /** `gap`: `from` is not known here (another epoch, trimmed, or ahead of the server). State feeds then give a snapshot, event feeds say RESYNC_REQUIRED. */
 export type LiveRange<T> = { readonly kind: 'updates'; readonly updates: readonly T[] } | { readonly kind: 'gap' };
 
@@ -68,6 +74,8 @@ export interface LiveStreams {
     tenantId: string,
     filter: { readonly deviceId: string | null; readonly messageId: string | null },
   ): LiveFeed<MessageEventUpdate>;
+  /** one device's pairing; the caller has checked that the device is the tenant's */
+  pairing(deviceId: string): LiveFeed<PairingUpdate>;
 }
 
 /** The source of a live subscription field: any reader may iterate it; the hub takes `feed` and shares one execution among many. */
