@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
+import { systemClock } from '../lifecycle/index.ts';
 
 /** A figure of a run; null = it could not be measured. */
 export type Figure = number | string | boolean | null;
@@ -11,6 +12,10 @@ export interface RunResult {
   readonly figures: Readonly<Record<string, Figure>>;
   /** what each figure had to be, in words or as a bound */
   readonly targets: Readonly<Record<string, Figure>>;
+  /** rows behind the figures, the first one the head, when there is more than one thing in the run */
+  readonly rows?: readonly (readonly Figure[])[];
+  /** the command that made it, as one would type it */
+  readonly command?: string;
 }
 
 /** The machine a figure was taken on. */
@@ -48,7 +53,7 @@ export function finish(
   result: RunResult,
   options: { readonly write: (text: string) => void; readonly jsonFile?: string | undefined },
 ): void {
-  const line = JSON.stringify({ ...result, machine: machine() });
+  const line = JSON.stringify({ ...result, at: new Date(systemClock.wall()).toISOString(), machine: machine() });
   if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, `${line}\n`);
   options.write(`${line}\n`);
   process.exitCode = result.ok ? 0 : 1;

@@ -22,6 +22,8 @@ export interface AppOptions {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly logDir: string;
+  /** words before the command: `ip netns exec …`; default none */
+  readonly launcher?: readonly string[];
   readonly readyWithinMs: number;
   readonly onLog: (line: LogLine) => void;
 }
@@ -73,10 +75,11 @@ export async function startApp(
     if (event === 'ready') onReady({ port: asPort(fields['port']), metricsPort: asPort(fields['metricsPort']) });
     if (level === 'warn' || level === 'error') options.onLog({ type: 'log', name: options.name, level, event, fields });
   };
+  const [command = '', ...args] = [...(options.launcher ?? []), process.execPath, join(options.distDir, options.entry), ...options.args];
   const child = await startChild(deps, {
     name: options.name,
-    command: process.execPath,
-    args: [join(options.distDir, options.entry), ...options.args],
+    command,
+    args,
     env: options.env,
     kind: 'app',
     stopSignal: 'SIGTERM',

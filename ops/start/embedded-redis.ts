@@ -22,6 +22,8 @@ export interface EmbeddedRedis {
 }
 
 export interface EmbeddedRedisOptions {
+  /** settings of the process; default its PATH alone */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   readonly dataDir: string;
   /** false: no append-only file, for tests and measurements of something else */
   readonly durable: boolean;
@@ -125,7 +127,7 @@ export async function startEmbeddedRedis(
       name: 'redis',
       command: options.binary,
       args: [file],
-      env: { PATH: process.env['PATH'] },
+      env: { PATH: process.env['PATH'], ...options.env },
       cwd: folder,
       kind: 'server',
       stopSignal: 'SIGTERM',

@@ -41,11 +41,16 @@ export interface StackOptions {
   readonly devices?: number;
   /** settings for every process, over those of this process */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** settings for one process by name (`node-1`, `gateway-1`, `phones`), over `env`; told the addresses of the servers that it would get */
+  /**
+   * settings for one process by name (`node-1`, `gateway-1`, `phones`, `redis`), over `env`; told the addresses of the servers that it would
+   * get
+   */
   readonly envOf?: (
     name: string,
-    servers: { readonly redisUrl: string; readonly databaseUrl: string },
+    servers: { readonly redisUrl: string; readonly databaseUrl: string; readonly simulatorUrl: string },
   ) => Readonly<Record<string, string | undefined>>;
+  /** words before the command of one of our processes: `ip netns exec …` */
+  readonly launcherOf?: (name: string) => readonly string[];
   /** use these servers instead of embedded ones */
   readonly redisUrl?: string | undefined;
   readonly databaseUrl?: string | undefined;
@@ -179,7 +184,9 @@ export function createStack(options: StackOptions): StartingStack {
       redis = keep('redis', 8_000, async (began) => {
         const preferred = ports.get('redis');
         const where = preferred === undefined ? {} : { preferredPort: preferred };
-        const server = await startEmbeddedRedis(deps, { dataDir, durable, binary, onLine: serverLog('redis'), onChild: began, ...where });
+        const env = options.envOf?.('redis', servers()) ?? {};
+        const onLine = serverLog('redis');
+        const server = await startEmbeddedRedis(deps, { dataDir, durable, binary, env, onLine, onChild: began, ...where });
         ports.set('redis', server.port);
         shared['REDIS_URL'] = server.url;
         return { child: server.child, ready: { port: server.port } };
@@ -202,7 +209,11 @@ export function createStack(options: StackOptions): StartingStack {
     ]);
     return { redis, postgres };
   };
-  const servers = () => ({ redisUrl: shared['REDIS_URL'] ?? '', databaseUrl: shared['DATABASE_URL'] ?? '' });
+  const servers = () => ({
+    redisUrl: shared['REDIS_URL'] ?? '',
+    databaseUrl: shared['DATABASE_URL'] ?? '',
+    simulatorUrl: shared['SIMULATOR_URL'] ?? '',
+  });
   const app = (name: string, entry: string, args: readonly string[], env: Record<string, string | undefined>): AppOptions => ({
     name,
     distDir,
@@ -210,6 +221,7 @@ export function createStack(options: StackOptions): StartingStack {
     args,
     logDir,
     env: { ...baseEnv, ...shared, NODE_ID: name, ...env, ...options.envOf?.(name, servers()) },
+    launcher: options.launcherOf?.(name) ?? [],
     readyWithinMs: READY_MS,
     onLog: onEvent,
   });

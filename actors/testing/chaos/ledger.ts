@@ -7,6 +7,8 @@ const IN_FLIGHT = readAsset(import.meta.url, './in-flight.sql');
 const OWNED = readAsset(import.meta.url, './owned.sql');
 const OPEN = readAsset(import.meta.url, './open.sql');
 const ROWS = readAsset(import.meta.url, './rows.sql');
+const OPEN_OF = readAsset(import.meta.url, './open-of.sql');
+const OWNED_SINCE = readAsset(import.meta.url, './owned-since.sql');
 const PAGE = 2000;
 
 /** What a chaos run reads of the ledger, past every process of the product. */
@@ -16,6 +18,10 @@ export interface LedgerView {
   inFlight(deviceIds: readonly string[]): Promise<number>;
   /** messages that have not ended */
   open(): Promise<number>;
+  /** messages of one device that have not ended */
+  openOf(deviceId: string): Promise<number>;
+  /** devices whose owner began at this wall ms or later */
+  ownedSince(at: number): Promise<number>;
   rows(each: (row: LedgerRow) => void): Promise<void>;
   /** ends the connections of the product's processes to Postgres. @returns how many */
   endBackends(): Promise<number>;
@@ -36,6 +42,14 @@ export function viewLedger(databaseUrl: string): LedgerView {
     async open() {
       const rows = await sql.unsafe<{ messages: number }[]>(OPEN);
       return rows[0]?.messages ?? 0;
+    },
+    async openOf(deviceId) {
+      const rows = await sql.unsafe<{ messages: number }[]>(OPEN_OF, [deviceId]);
+      return rows[0]?.messages ?? 0;
+    },
+    async ownedSince(at) {
+      const rows = await sql.unsafe<{ devices: number }[]>(OWNED_SINCE, [at]);
+      return rows[0]?.devices ?? 0;
     },
     async rows(each) {
       await sql.unsafe<LedgerRow[]>(ROWS).cursor(PAGE, (rows) => {

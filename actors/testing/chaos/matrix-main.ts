@@ -1,17 +1,19 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock, systemDice } from '../../../ops/lifecycle/index.ts';
-import { finish, machine, table } from '../../../ops/report/index.ts';
-import { FAULTS, type Fault, soak } from './faults/index.ts';
-import { type Played, playFault } from './matrix.ts';
-import { HEAD, markdown, matrixResult, type NotRun, rowOf, sums, wrongs } from './matrix-report.ts';
+import { finish, table } from '../../../ops/report/index.ts';
+import { allFaults, type Fault, type Ground, soak } from './faults/index.ts';
+import { type Part, type Played, playGround } from './matrix.ts';
+import { HEAD, type MatrixOutcome, matrixResult, type NotRun, sums, wrongs } from './matrix-report.ts';
 import { makeTestBuild } from './plants.ts';
 
-/** `npm run chaos -- <fault|all|soak> [--runs N] [--minutes N] [--seed S] [--devices N] [--rate N] [--json FILE] [--page FOLDER] [--keep]`. */
-export const MATRIX_USAGE = `       npm run chaos -- <fault|all|soak> [--runs N] [--minutes N] [--seed S] [--devices N] [--rate N] [--json FILE] [--page FOLDER] [--keep]
-       faults: ${FAULTS.map(({ name }) => name).join(', ')}`;
+/** `npm run chaos -- <fault|all|soak> [--runs N] [--minutes N] [--seed S] [--devices N] [--rate N] [--json FILE] [--keep]`. */
+export const MATRIX_USAGE = `       npm run chaos -- <fault,...|all|soak> [--runs N] [--minutes N] [--seed S] [--devices N] [--rate N] [--json FILE] [--keep]
+       faults: ${allFaults()
+         .map(({ name }) => name)
+         .join(', ')}`;
 
 const write = (text: string): void => void process.stdout.write(text);
 
@@ -23,7 +25,6 @@ interface MatrixSettings {
   readonly devices: number;
   readonly rate: number;
   readonly json: string | undefined;
-  readonly page: string | undefined;
   readonly keep: boolean;
 }
 
@@ -38,7 +39,6 @@ function settingsFrom(args: readonly string[]): MatrixSettings {
       rate: { type: 'string' },
       minutes: { type: 'string' },
       json: { type: 'string' },
-      page: { type: 'string' },
       keep: { type: 'boolean', default: false },
     },
   });
@@ -50,9 +50,10 @@ function settingsFrom(args: readonly string[]): MatrixSettings {
       throw new Error(`--${name}: expected a whole number from ${low} to ${high}`);
     return value;
   };
-  const known = [...FAULTS, soak(whole('minutes', 30, 1, 10_000))];
+  const every = allFaults();
+  const known = [...every, soak(whole('minutes', 30, 1, 10_000))];
   // `all` is the matrix; the soak takes its own time
-  const faults = wanted === 'all' ? FAULTS : known.filter(({ name }) => names.includes(name));
+  const faults = wanted === 'all' ? every : known.filter(({ name }) => names.includes(name));
   if (positionals.length !== 1 || faults.length === 0 || (wanted !== 'all' && faults.length !== names.length))
     throw new Error(`unknown fault "${positionals.join(' ')}"`);
   return {
@@ -60,72 +61,90 @@ function settingsFrom(args: readonly string[]): MatrixSettings {
     faults,
     runs: whole('runs', 1, 1, 10_000),
     seed: whole('seed', Math.floor(systemDice.next() * 1_000_000), 0, 0xffffffff),
-    devices: whole('devices', 300, 6, 3000),
-    rate: whole('rate', 300, 10, 5000),
+    devices: whole('devices', 3000, 6, 3000),
+    rate: whole('rate', 500, 10, 5000),
     json: values.json,
-    page: values.page,
     keep: values.keep,
   };
 }
 
-/** The page of results: made from this run alone. */
-function writePage(folder: string, settings: MatrixSettings, rows: ReturnType<typeof sums>, result: ReturnType<typeof matrixResult>): void {
-  mkdirSync(folder, { recursive: true });
-  const place = machine();
-  const text = `# Chaos
-
-Made by \`npm run chaos -- ${settings.wanted} --runs ${settings.runs} --seed ${settings.seed} --page docs/results\`; not written by hand.
-Machine: ${place['cpu']}, ${place['cores']} cores, ${place['memoryGb']} GB, Node ${place['node']}; everything on it, other work too.
-3 nodes, 2 gateways, ${settings.devices} devices, ${settings.rate} messages/s. What each column means: actors/testing/README.md.
-
-${markdown(rows)}
-
-${settings.faults.map(({ name, what }) => `- \`${name}\`: ${what}`).join('\n')}
-`;
-  writeFileSync(join(folder, 'chaos.md'), text);
-  writeFileSync(join(folder, 'chaos.json'), `${JSON.stringify({ ...result, head: HEAD, rows, machine: place }, null, 2)}\n`);
+/** Strikes that a fault still owes. */
+interface Owed {
+  readonly fault: Fault;
+  left: number;
+  /** stacks on which it broke off */
+  broke: number;
 }
 
-async function playAll(settings: MatrixSettings, distDir: string, home: string) {
+/** What the next stack of this ground plays. */
+const partsOf = (owed: readonly Owed[]): Part[] =>
+  owed.filter(({ left }) => left > 0).map(({ fault, left }) => ({ fault, strikes: Math.min(left, fault.strikes ?? 1) }));
+
+function tell(one: Played, say: (line: string) => void): void {
+  for (const example of one.verdict.examples) say(example);
+  if (Object.keys(one.figures).length > 0) say(`${one.fault}: ${JSON.stringify(one.figures)}`);
+  if (one.backs.length > 1)
+    say(`${one.fault}: full rate again after ${one.backs.map((ms) => (ms === null ? 'never' : Math.round(ms))).join(', ')} ms`);
+  const wrong = wrongs(one);
+  say(`${one.fault}: ${wrong.length === 0 ? 'right' : `WRONG: ${wrong.join(', ')}`}`);
+}
+
+const BROKEN_STACKS = 2;
+
+async function playAll(settings: MatrixSettings, distDir: string, home: string): Promise<MatrixOutcome> {
   const played: Played[] = [];
   const notRun: NotRun[] = [];
   const broken: string[] = [];
+  const across: string[] = [];
+  const began = systemClock.monotonic();
+  const { devices, rate: perSecond, keep, runs } = settings;
   let stacks = 0;
-  for (const fault of settings.faults) {
-    const why = await fault.missing?.();
+  for (const ground of new Set(settings.faults.map((fault) => fault.ground))) {
+    const owed: Owed[] = settings.faults
+      .filter((fault) => fault.ground === ground)
+      .map((fault) => ({ fault, left: Math.min(Math.max(runs, fault.atLeast ?? 1), fault.atMost ?? Number.POSITIVE_INFINITY), broke: 0 }));
+    const say = (line: string): void => write(`[${ground.name} ${Math.round((systemClock.monotonic() - began) / 1000)} s] ${line}\n`);
+    const why = await ground.missing?.();
     if (why !== undefined) {
-      notRun.push({ fault: fault.name, why });
-      write(`${fault.name}: NOT RUN: ${why}\n`);
+      for (const { fault } of owed) notRun.push({ fault: fault.name, why });
+      say(`NOT RUN: ${why}`);
       continue;
     }
-    const swaps = fault.needs?.swaps ?? [];
-    const build = swaps.length === 0 ? distDir : makeTestBuild(distDir, join(home, fault.name), swaps);
-    for (let left = settings.runs, failed = 0; left > 0 && failed < 3; ) {
+    const build = buildFor(ground, distDir, home);
+    for (let parts = partsOf(owed), failures = 0; parts.length > 0 && failures < BROKEN_STACKS; parts = partsOf(owed)) {
       const seed = settings.seed + stacks++;
-      const began = systemClock.monotonic();
-      const say = (line: string): void =>
-        write(`[${fault.name}, ${left} to go, ${Math.round((systemClock.monotonic() - began) / 1000)} s] ${line}\n`);
-      const { devices, rate: perSecond, keep } = settings;
-      const strikes = Math.min(left, fault.strikes ?? 1);
       try {
-        const one = await playFault(systemClock, fault, { distDir: build, devices, perSecond, seed, strikes, keep, say });
-        played.push(one);
-        left -= Math.max(1, one.runs);
-        for (const example of one.verdict.examples) say(example);
-        if (one.folder !== undefined) say(`kept in ${one.folder}`);
-        if (Object.keys(one.figures).length > 0) say(JSON.stringify(one.figures));
-        write(`${table([HEAD, rowOf([one])])}\n`);
-        const wrong = wrongs(one);
-        say(wrong.length === 0 ? 'right' : `WRONG: ${wrong.join(', ')}`);
+        const stack = await playGround(systemClock, ground, parts, { distDir: build, devices, perSecond, seed, keep, say });
+        for (const one of stack.played) {
+          played.push(one);
+          const debt = owed.find(({ fault }) => fault.name === one.fault);
+          if (debt !== undefined) debt.left -= Math.max(1, one.runs);
+          tell(one, say);
+        }
+        if (stack.played.length > 0) write(`${table([HEAD, ...sums(stack.played, [])])}\n`);
+        for (const [figure, count] of Object.entries(stack.across)) across.push(`${ground.name}, seed ${seed}: ${figure} ${count}`);
+        const { broken: off } = stack;
+        if (off !== undefined) {
+          broken.push(`${off.fault}: ${off.why}`);
+          say(`BROKE OFF: ${broken.at(-1)}`);
+          const debt = owed.find(({ fault }) => fault.name === off.fault);
+          if (debt !== undefined && ++debt.broke >= BROKEN_STACKS) debt.left = 0;
+        }
+        if (stack.folder !== undefined) say(`kept in ${stack.folder}`);
       } catch (error) {
-        failed += 1;
+        failures += 1;
         const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
-        broken.push(`${fault.name}: ${error instanceof Error ? error.message : String(error)}${cause}`);
+        broken.push(`${ground.name}: ${error instanceof Error ? error.message : String(error)}${cause}`);
         say(`BROKE OFF: ${broken.at(-1)}`);
       }
     }
   }
-  return { played, notRun, broken };
+  return { played, notRun, broken, across, stacks };
+}
+
+function buildFor(ground: Ground, distDir: string, home: string): string {
+  const { swaps = [] } = ground;
+  return swaps.length === 0 ? distDir : makeTestBuild(distDir, join(home, ground.name.replaceAll(' ', '-')), swaps);
 }
 
 /** @throws Error on wrong arguments */
@@ -133,14 +152,15 @@ export async function runMatrix(args: readonly string[], distDir: string): Promi
   const settings = settingsFrom(args);
   const home = mkdtempSync(join(tmpdir(), 'flotilla-build-'));
   try {
-    const { played, notRun, broken } = await playAll(settings, distDir, home);
-    const rows = sums(played, notRun);
-    write(`\n${table([HEAD, ...rows])}\n\n`);
+    const began = systemClock.monotonic();
+    const outcome = await playAll(settings, distDir, home);
     const { runs, seed, devices, rate } = settings;
-    const result = matrixResult(settings.wanted, played, notRun, broken, { wantedRuns: runs, seed, devices, rate });
-    if (settings.page !== undefined) writePage(settings.page, settings, rows, result);
+    const minutes = Math.round((systemClock.monotonic() - began) / 6000) / 10;
+    const result = matrixResult(settings.wanted, outcome, { wantedRuns: runs, seed, devices, rate, minutes });
+    write(`\n${table([HEAD, ...sums(outcome.played, outcome.notRun)])}\n\n`);
+    for (const line of [...outcome.broken, ...outcome.across]) write(`${line}\n`);
     if (settings.json !== undefined) mkdirSync(dirname(settings.json), { recursive: true });
-    finish(result, { write, jsonFile: settings.json });
+    finish({ ...result, command: `npm run chaos -- ${args.join(' ')}` }, { write, jsonFile: settings.json });
   } finally {
     rmSync(home, { recursive: true, force: true });
   }

@@ -2,14 +2,16 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, type Dice, seededDice } from '../../../ops/lifecycle/index.ts';
 import type { Stack } from '../../../ops/start/index.ts';
-import { type Takeover, type Verdict, watchFlow, watchTakeover } from '../checker/index.ts';
-import type { Bounds, Fault, Proxies, Stage, Strike } from './faults/fault.ts';
+import type { FaultFigure, Verdict } from '../checker/index.ts';
+import type { Bounds, Fault, Ground, Proxies, Stage, Strike } from './faults/fault.ts';
 import { createProxy } from './proxy.ts';
 import { LEASE_TTL_MS } from './report.ts';
-import { arrivalsOf, drain, judge, onStack, playOn, type Scene, until } from './scene.ts';
+import { arrivalsOf, drain, onStack, playOn, type Scene, until } from './scene.ts';
+import { judgeSegments, type Segment } from './segment.ts';
 
 /**
- * Plays one fault on a stack of its own: a steady load, so many strikes with rests between, a drain, the judgement. Owns the proxies.
+ * Plays faults that share a ground on one stack: for each a steady load, so many strikes with rests between, a drain; at the end the
+ * judgement of all. A stack is left early when a fault did not heal on it. Owns the proxies.
  */
 export interface PlayOptions {
   /** another build tree; default: that of this checkout */
@@ -17,14 +19,19 @@ export interface PlayOptions {
   readonly devices: number;
   readonly perSecond: number;
   readonly seed: number;
-  /** strikes on this stack, at most what the fault allows */
-  readonly strikes: number;
   readonly keep: boolean;
   readonly say: (line: string) => void;
 }
 
+/** A fault and how often it strikes. */
+export interface Part {
+  readonly fault: Fault;
+  readonly strikes: number;
+}
+
 export interface Played {
   readonly fault: string;
+  readonly case: string;
   readonly seed: number;
   /** strikes that count as runs */
   readonly runs: number;
@@ -33,12 +40,16 @@ export interface Played {
   readonly verdict: Verdict;
   /** null when it could not be counted exactly at each strike */
   readonly inFlight: number | null;
-  readonly takeovers: readonly Takeover[];
-  /** longest over the strikes; null = never again */
-  readonly fullRateMs: number | null;
+  readonly takeover: { readonly strikes: number; readonly devices: number; readonly missing: number; readonly times: readonly number[] };
+  /** per device and strike, the longest that a message accepted during the strike waited */
+  readonly gaps: readonly number[];
+  /** ms to full rate after each strike was healed; null = never */
+  readonly backs: readonly (number | null)[];
   readonly latencyP99Ms: number | null;
   readonly stallMs: number;
-  readonly answerMs: number;
+  readonly answers: readonly number[];
+  /** requests given up unanswered */
+  readonly givenUp: number;
   readonly retries: number;
   /** writes of former owners that were refused, as the nodes that still run count them */
   readonly fenced: number;
@@ -47,19 +58,27 @@ export interface Played {
   /** the worst over the strikes */
   readonly figures: Readonly<Record<string, number>>;
   readonly tookMs: number;
+}
+
+export interface StackPlayed {
+  readonly played: readonly Played[];
+  readonly across: Partial<Record<FaultFigure, number>>;
+  /** what broke off and why; the parts after it were not played */
+  readonly broken: { readonly fault: string; readonly why: string } | undefined;
+  /** parts not played, for another stack */
+  readonly left: readonly Part[];
   readonly folder: string | undefined;
 }
 
-const WARM_MS = 3000;
+const WARM_MS = 2500;
 const REST_MS = 3000;
 /** Load goes on this long after the last strike: the return to full rate shows in it. */
-const AFTER_MS = 5000;
+const AFTER_MS = 3500;
 const DRAIN_MS = 120_000;
 const OWNED_MS = 15_000;
-const FULL_SHARE = 0.9;
 
-async function openProxies(deps: { clock: Clock; dice: Dice }, fault: Fault, names: readonly string[]): Promise<Map<string, Proxies>> {
-  const wanted = fault.needs?.proxy;
+async function openProxies(deps: { clock: Clock; dice: Dice }, ground: Ground, names: readonly string[]): Promise<Map<string, Proxies>> {
+  const wanted = ground.proxy;
   const proxies = new Map<string, Proxies>();
   if (wanted === undefined) return proxies;
   for (const name of names) {
@@ -75,14 +94,14 @@ async function openProxies(deps: { clock: Clock; dice: Dice }, fault: Fault, nam
 function through(proxy: Proxies['redis'], url: string): string | undefined {
   if (proxy === undefined || url === '') return undefined;
   const changed = new URL(url);
-  proxy.target(Number(changed.port));
+  proxy.targetOnce(Number(changed.port));
   changed.port = String(proxy.port);
   return changed.href;
 }
 
 async function fencedCount(stack: Stack): Promise<number> {
   let total = 0;
-  for (const node of stack.nodes) {
+  for (const node of stack.nodes.filter((one) => one.running())) {
     const text = await fetch(`${node.metricsUrl}/metrics`, { signal: AbortSignal.timeout(3000) }).then(
       (response) => response.text(),
       () => '',
@@ -93,9 +112,9 @@ async function fencedCount(stack: Stack): Promise<number> {
 }
 
 async function unowned(scene: Scene): Promise<number> {
-  const running = new Set(scene.stack.nodes.filter((node) => node.running()).map((node) => node.id));
   let left = 0;
   await until(scene.clock, OWNED_MS, async () => {
+    const running = new Set(scene.stack.nodes.filter((node) => node.running()).map((node) => node.id));
     left = (await scene.ledger.owned()).filter((row) => row.node === null || !running.has(row.node)).length;
     return left === 0;
   });
@@ -109,16 +128,22 @@ function worstFigures(strikes: readonly Strike[]): Record<string, number> {
   return worst;
 }
 
-async function perform(fault: Fault, stage: Omit<Stage, 'turn'>, strikes: number): Promise<Omit<Played, 'tookMs' | 'folder' | 'seed'>> {
-  const { clock, sender, perSecond, ttlMs } = stage;
-  const done: Strike[] = [];
+/** One fault on a stack where nothing is open. */
+async function perform(part: Part, stage: Omit<Stage, 'turn'>): Promise<Segment> {
+  const { clock, sender, perSecond } = stage;
+  const { fault } = part;
+  const began = clock.monotonic();
+  const fencedBefore = await fencedCount(stage.stack);
+  sender.answers();
+  const from = clock.wall();
+  const strikes: Strike[] = [];
   sender.rate(perSecond);
   await clock.sleep(WARM_MS);
-  for (let turn = 0, counted = 0; counted < strikes && turn < strikes * 2; turn++) {
+  for (let turn = 0, counted = 0; counted < part.strikes && turn < part.strikes * 2; turn++) {
     if (turn > 0) await clock.sleep(fault.restMs ?? REST_MS);
     const strike = await fault.strike({ ...stage, turn });
     counted += strike.counts ?? 1;
-    done.push(strike);
+    strikes.push(strike);
   }
   await clock.sleep(AFTER_MS);
   const loadedUntil = clock.wall();
@@ -126,50 +151,93 @@ async function perform(fault: Fault, stage: Omit<Stage, 'turn'>, strikes: number
   const drained = await drain(stage, DRAIN_MS);
   const left = await unowned(stage);
   // nothing may arrive after this: whatever is still on its way would be a late stale send
-  await clock.sleep(1000);
-  const spared = new Set(done.flatMap((strike) => strike.spared ?? []));
-  const flow = watchFlow();
-  const watches = done.flatMap(({ owned, at }) => (owned === undefined ? [] : [watchTakeover(owned, at)]));
-  const verdict = await judge(stage, [flow, ...watches], (device) => spared.has(device));
-  const flowed = flow.result(loadedUntil);
-  const backs = done.map(({ healedAt }) => flowed.fullRateAfter(healedAt, perSecond * FULL_SHARE));
-  const inFlight = done.every((strike) => strike.inFlight !== undefined)
-    ? done.reduce((sum, strike) => sum + (strike.inFlight ?? 0), 0)
-    : null;
+  await clock.sleep(500);
   return {
-    fault: fault.name,
-    runs: done.reduce((sum, strike) => sum + (strike.counts ?? 1), 0),
-    ttlMs,
-    bounds: fault.bounds,
-    verdict,
-    inFlight,
-    takeovers: watches.map((watch) => watch.result()),
-    fullRateMs: backs.includes(null) ? null : Math.max(...backs.map(Number)),
-    latencyP99Ms: flowed.latencyP99Ms,
-    stallMs: flowed.stallMs,
-    answerMs: Math.round(sender.slowestAnswerMs),
-    retries: sender.retries,
-    fenced: await fencedCount(stage.stack),
+    fault,
+    strikes,
+    from,
+    loadedUntil,
+    answers: sender.answers(),
+    // nodes that began anew count from 0
+    fenced: Math.max(0, (await fencedCount(stage.stack)) - fencedBefore),
     unowned: left,
     drained,
-    figures: worstFigures(done),
+    tookMs: clock.monotonic() - began,
   };
 }
 
-/** @throws Error when the run could not be made; what was found is in the result */
-export async function playFault(clock: Clock, fault: Fault, options: PlayOptions): Promise<Played> {
-  const began = clock.monotonic();
-  const { seed, devices, perSecond, say } = options;
+const whyOf = (error: unknown): string => {
+  const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  return `${error instanceof Error ? error.message : String(error)}${cause}`;
+};
+
+async function performAll(parts: readonly Part[], stage: Omit<Stage, 'turn'>, seed: number): Promise<Omit<StackPlayed, 'folder'>> {
+  const segments: Segment[] = [];
+  let broken: StackPlayed['broken'];
+  let next = 0;
+  for (; next < parts.length && broken === undefined; next++) {
+    const part = parts[next];
+    if (part === undefined) break;
+    stage.say(`${part.fault.name}: ${part.strikes} strikes`);
+    try {
+      const segment = await perform(part, stage);
+      segments.push(segment);
+      if (!segment.drained || segment.unowned > 0) {
+        next += 1;
+        break;
+      }
+    } catch (error) {
+      broken = { fault: part.fault.name, why: whyOf(error) };
+    }
+  }
+  const { each, across } = await judgeSegments(stage, segments, stage.perSecond);
+  const played = segments.flatMap((segment, n): Played[] => {
+    const judged = each[n];
+    if (judged === undefined) return [];
+    const { fault, strikes, answers, fenced, drained, tookMs } = segment;
+    return [
+      {
+        fault: fault.name,
+        case: fault.case,
+        seed,
+        runs: strikes.reduce((sum, strike) => sum + (strike.counts ?? 1), 0),
+        ttlMs: stage.ttlMs,
+        bounds: fault.bounds,
+        ...judged,
+        inFlight: strikes.every((strike) => strike.inFlight !== undefined)
+          ? strikes.reduce((sum, strike) => sum + (strike.inFlight ?? 0), 0)
+          : null,
+        answers: answers.times,
+        givenUp: answers.givenUp,
+        retries: answers.retries,
+        fenced,
+        unowned: segment.unowned,
+        drained,
+        figures: worstFigures(strikes),
+        tookMs,
+      },
+    ];
+  });
+  return { played, across, broken, left: parts.slice(next) };
+}
+
+const clean = ({ played, across, broken }: Omit<StackPlayed, 'folder'>): boolean =>
+  broken === undefined && Object.keys(across).length === 0 && played.every((one) => one.drained && one.verdict.examples.length === 0);
+
+/** @throws Error when the stack could not be made; what was found, and what broke off on it, is in the result */
+export async function playGround(clock: Clock, ground: Ground, parts: readonly Part[], options: PlayOptions): Promise<StackPlayed> {
+  const { seed, say } = options;
+  const devices = Math.min(options.devices, ground.most?.devices ?? options.devices);
+  const perSecond = Math.min(options.perSecond, ground.most?.perSecond ?? options.perSecond);
   const dice = seededDice(seed);
-  const needs = fault.needs ?? {};
-  const nodes = needs.nodes ?? 3;
-  const gateways = needs.gateways ?? 2;
-  const ttlMs = needs.ttlMs ?? LEASE_TTL_MS;
+  const nodes = ground.nodes ?? 3;
+  const gateways = ground.gateways ?? 2;
+  const ttlMs = ground.ttlMs ?? LEASE_TTL_MS;
   const names = [
     ...Array.from({ length: nodes }, (_, n) => `node-${n + 1}`),
     ...Array.from({ length: gateways }, (_, n) => `gateway-${n + 1}`),
   ];
-  const proxies = await openProxies({ clock, dice }, fault, names);
+  const proxies = await openProxies({ clock, dice }, ground, names);
   let undo: () => Promise<void> = async () => {};
   try {
     const { result, folder } = await onStack(
@@ -178,28 +246,29 @@ export async function playFault(clock: Clock, fault: Fault, options: PlayOptions
         ...(options.distDir === undefined ? {} : { distDir: options.distDir }),
         nodes,
         gateways,
-        durable: needs.durable ?? false,
+        durable: ground.durable ?? false,
         phones: { arrivals: arrivalsOf(home), args: ['--seed', String(seed), '--latency', '5-40'] },
-        env: { PACING: 'off', LEASE_TTL_MS: String(ttlMs), ...needs.env },
+        env: { PACING: 'off', LEASE_TTL_MS: String(ttlMs), ...ground.env },
+        launcherOf: (name) => ground.launcherOf?.(name) ?? [],
         envOf: (name, servers) => {
           const mine = proxies.get(name);
           const own = { REDIS_URL: through(mine?.redis, servers.redisUrl), DATABASE_URL: through(mine?.postgres, servers.databaseUrl) };
           const known = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined));
-          return { ...known, ...needs.envOf?.(name, home) };
+          return { ...known, ...ground.envOf?.(name, home, servers) };
         },
       }),
       (stack, home) =>
-        playOn({ clock, dice }, stack, home, { seed, devices, messages: Number.MAX_SAFE_INTEGER, burst: 3, say }, (scene) =>
-          perform(fault, { ...scene, ttlMs, perSecond, proxies }, options.strikes),
+        playOn({ clock, dice }, stack, home, { seed, devices, messages: Number.MAX_SAFE_INTEGER, burst: 2, say }, (scene) =>
+          performAll(parts, { ...scene, ttlMs, perSecond, proxies }, seed),
         ),
-      ({ drained, verdict }) => drained && verdict.examples.length === 0 && !options.keep,
+      (outcome) => clean(outcome) && !options.keep,
       async (home) => {
         mkdirSync(join(home, 'data'), { recursive: true });
-        undo = (await fault.prepare?.(home)) ?? undo;
+        undo = (await ground.prepare?.(home)) ?? undo;
       },
       () => undo(),
     );
-    return { ...result, seed, tookMs: clock.monotonic() - began, folder };
+    return { ...result, folder };
   } finally {
     for (const pair of proxies.values()) await Promise.all([pair.redis?.close(), pair.postgres?.close()]);
   }

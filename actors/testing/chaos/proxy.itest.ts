@@ -47,7 +47,7 @@ describe('the fault proxy', () => {
     await new Promise<void>((resolve) => socket.once('connect', resolve).once('close', () => resolve()));
     return { socket, text: () => text, closed: () => closed };
   };
-  const soon = async (check: () => boolean, ms = 2000): Promise<boolean> => {
+  const soon = async (check: () => boolean, ms = 15_000): Promise<boolean> => {
     for (const end = clock.monotonic() + ms; clock.monotonic() < end && !check(); ) await clock.sleep(5);
     return check();
   };
@@ -102,6 +102,22 @@ describe('the fault proxy', () => {
     }
     expect(await soon(() => line.text() === 'a!b!c!d!')).toBe(true);
     expect(clock.monotonic() - began).toBeGreaterThan(20);
+  });
+
+  it('lets no more through than it is wide', async () => {
+    proxy.disturb({ kind: 'bandwidth', bytesPerSecond: 1000 });
+    const line = await dial();
+    const began = clock.monotonic();
+    line.socket.write(`${'a'.repeat(299)}\n`);
+    expect(await soon(() => line.text().length === 300, 15_000)).toBe(true);
+    expect(clock.monotonic() - began).toBeGreaterThan(400);
+  });
+
+  it('keeps the target that a fault has changed when a process starts again', async () => {
+    proxy.targetOnce(1);
+    const line = await dial();
+    line.socket.write('a\n');
+    expect(await soon(() => line.text() === 'a!')).toBe(true);
   });
 
   it('loses a reply after the command ran', async () => {

@@ -17,6 +17,8 @@ export type Disturbance =
   | { readonly kind: 'hold'; readonly way: 'both' | 'commands' | 'replies' }
   /** each chunk is late by `ms`, give or take `jitterMs` */
   | { readonly kind: 'latency'; readonly ms: number; readonly jitterMs: number }
+  /** so many bytes a second each way, and no more */
+  | { readonly kind: 'bandwidth'; readonly bytesPerSecond: number }
   /** this share (0 to 1) of the replies is lost together with the connection */
   | { readonly kind: 'lose-replies'; readonly rate: number };
 
@@ -24,6 +26,8 @@ export interface FaultProxy {
   readonly port: number;
   /** where new connections go */
   target(port: number): void;
+  /** the same, unless it was told before: a process that starts again keeps what a fault has changed */
+  targetOnce(port: number): void;
   disturb(disturbance: Disturbance): void;
   readonly figures: { readonly connections: number; readonly resets: number; readonly lostReplies: number };
   close(): Promise<void>;
@@ -46,7 +50,8 @@ interface Pair {
 
 const HOST = '127.0.0.1';
 
-export async function createProxy(deps: { readonly clock: Clock; readonly dice: Dice }): Promise<FaultProxy> {
+/** @param host where it listens; the server it stands before is always on this machine's loopback */
+export async function createProxy(deps: { readonly clock: Clock; readonly dice: Dice }, host: string = HOST): Promise<FaultProxy> {
   const { clock, dice } = deps;
   const pairs = new Set<Pair>();
   const figures = { connections: 0, resets: 0, lostReplies: 0 };
@@ -79,7 +84,9 @@ export async function createProxy(deps: { readonly clock: Clock; readonly dice: 
   };
   const put = (way: Way, chunk: Buffer | null): void => {
     // I1: nothing overtakes what is late
-    const due = Math.max(clock.monotonic() + lateBy(), way.queue.at(-1)?.due ?? 0);
+    const tail = Math.max(clock.monotonic(), way.queue.at(-1)?.due ?? 0);
+    const due =
+      now.kind === 'bandwidth' ? tail + ((chunk?.length ?? 0) / now.bytesPerSecond) * 1000 : Math.max(clock.monotonic() + lateBy(), tail);
     way.queue.push({ chunk, due });
     pump(way);
   };
@@ -117,13 +124,16 @@ export async function createProxy(deps: { readonly clock: Clock; readonly dice: 
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(0, HOST, resolve);
+    server.listen(0, host, resolve);
   });
   const address = server.address();
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     target(port) {
       targetPort = port;
+    },
+    targetOnce(port) {
+      if (targetPort === 0) targetPort = port;
     },
     disturb(disturbance) {
       now = disturbance;

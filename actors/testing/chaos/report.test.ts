@@ -7,8 +7,8 @@ const verdict: Verdict = { ...createJudge().verdict(), accepted: 100, arrived: 1
 const right: SmokeResult = {
   verdict,
   inFlightAtFaults: 7,
-  killed: { devices: 10, missing: 0, medianMs: 5000, maxMs: 7500 },
-  stopped: { devices: 10, missing: 0, medianMs: 5000, maxMs: 9000 },
+  killed: { devices: 10, missing: 0, medianMs: 5000, p99Ms: 5000, maxMs: 7500 },
+  stopped: { devices: 10, missing: 0, medianMs: 5000, p99Ms: 5000, maxMs: 9000 },
   gatewayDied: true,
   apiRetries: 3,
   drained: true,
@@ -29,7 +29,7 @@ describe('the outcome of chaos runs', () => {
     ['repeats', { ...right, inFlightAtFaults: 6 }],
     ['takeoverMs', { ...right, killed: { ...right.killed, maxMs: 7501 } }],
     ['takeoverMs', { ...right, killed: { ...right.killed, missing: 1 } }],
-    ['takeoverMs', { ...right, killed: { devices: 0, missing: 0, medianMs: null, maxMs: null } }],
+    ['takeoverMs', { ...right, killed: { devices: 0, missing: 0, medianMs: null, p99Ms: null, maxMs: null } }],
     ['gatewayDied', { ...right, gatewayDied: false }],
     ['drained', { ...right, drained: false }],
   ];

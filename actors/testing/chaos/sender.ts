@@ -24,8 +24,8 @@ export interface Sender {
   readonly answered: ReadonlySet<string>;
   /** requests that had to be made again */
   readonly retries: number;
-  /** the longest that the API took to answer a request, in whatever way, ms */
-  readonly slowestAnswerMs: number;
+  /** what the API did since the last time this was asked */
+  answers(): Answers;
   /** messages made so far, answered or not */
   readonly made: number;
   /** `each` messages to each of the devices, as fast as the API takes them; resolves when they are answered */
@@ -38,6 +38,15 @@ export interface Sender {
   finish(): Promise<void>;
   /** stops asking; what is not answered stays so */
   abandon(): void;
+}
+
+export interface Answers {
+  /** how long the API took to answer each request, in whatever way, ms; one that was given up counts as long as it was waited for */
+  readonly times: readonly number[];
+  /** requests without an answer, of them those that were given up after REQUEST_TIMEOUT_MS */
+  readonly broken: number;
+  readonly givenUp: number;
+  readonly retries: number;
 }
 
 interface Item {
@@ -62,13 +71,28 @@ function documentOf(items: number): string {
   return `mutation Chaos(${variables}) { ${numbers.map((n) => `m${n}: sendMessage(input: $i${n}) { message { id } errors { code message } }`).join(' ')} }`;
 }
 
+/** Asks once for these messages. @returns the code of each refusal. @throws Error when there is no answer */
+export async function askToSend(
+  api: { readonly url: string; readonly key: string },
+  inputs: readonly Readonly<Record<string, string>>[],
+): Promise<readonly string[]> {
+  const response = await fetch(`${api.url}/graphql`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${api.key}`, 'content-type': 'application/json', accept: 'application/json' },
+    body: JSON.stringify({ query: documentOf(inputs.length), variables: Object.fromEntries(inputs.map((input, n) => [`i${n}`, input])) }),
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+  });
+  const body = (await response.json()) as { data?: Record<string, Answer | null> | null };
+  return Object.values(body.data ?? {}).flatMap((answer) => answer?.errors.map((error) => error.code) ?? []);
+}
+
 export function createSender(deps: { readonly clock: Clock; readonly dice: Dice }, options: SenderOptions): Sender {
   const { clock, dice } = deps;
   const answered = new Set<string>();
   const queue: Item[] = [];
   let made = 0;
   let retries = 0;
-  let slowestAnswerMs = 0;
+  let since = { times: [] as number[], broken: 0, givenUp: 0, retries: 0 };
   let active = 0;
   let turn = 0;
   let stopped = false;
@@ -110,14 +134,23 @@ export function createSender(deps: { readonly clock: Clock; readonly dice: Dice 
     const gateway = options.gateways[turn % options.gateways.length] ?? '';
     const variables = Object.fromEntries(items.map((item, n) => [`i${n}`, inputOf(item)]));
     const asked = clock.monotonic();
+    const missed = (error: unknown): never => {
+      since.broken += 1;
+      const waited = clock.monotonic() - asked;
+      if (waited >= REQUEST_TIMEOUT_MS - 50) {
+        since.givenUp += 1;
+        since.times.push(waited);
+      }
+      throw error;
+    };
     const response = await fetch(`${gateway}/graphql`, {
       method: 'POST',
       headers: { authorization: `Bearer ${options.key}`, 'content-type': 'application/json', accept: 'application/json' },
       body: JSON.stringify({ query: documentOf(items.length), variables }),
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-    });
-    const text = await response.text();
-    slowestAnswerMs = Math.max(slowestAnswerMs, clock.monotonic() - asked);
+    }).catch(missed);
+    const text = await response.text().catch(missed);
+    since.times.push(clock.monotonic() - asked);
     const body = JSON.parse(text) as { data?: Record<string, Answer | null> | null; errors?: { message: string }[] };
     if (body.data === undefined || body.data === null) {
       if (response.status === 400) failure = new Error(`the API refuses the request: ${text.slice(0, 300)}`);
@@ -148,6 +181,7 @@ export function createSender(deps: { readonly clock: Clock; readonly dice: Dice 
       }
       if (items.length === 0) break;
       retries += 1;
+      since.retries += 1;
       await clock.sleep(50 + dice.next() * 200);
     }
   };
@@ -179,8 +213,10 @@ export function createSender(deps: { readonly clock: Clock; readonly dice: Dice 
     get retries() {
       return retries;
     },
-    get slowestAnswerMs() {
-      return slowestAnswerMs;
+    answers() {
+      const answers = since;
+      since = { times: [], broken: 0, givenUp: 0, retries: 0 };
+      return answers;
     },
     get made() {
       return made;

@@ -1,4 +1,5 @@
 import type { Arrival } from '../../transports/simulator/index.ts';
+import { quantile } from './quantile.ts';
 
 /** How messages flowed, from the phones' file: all times of first arrivals. */
 export interface Flow {
@@ -17,7 +18,7 @@ export interface FlowWatch {
 }
 
 /** The wall ms inside a UUIDv7: when the API took the message. */
-const acceptedAt = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+export const acceptedAt = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
 
 /** Feed it the arrivals in file order. */
 export function watchFlow(): FlowWatch {
@@ -40,7 +41,7 @@ export function watchFlow(): FlowWatch {
         if (from < until) stallMs = Math.max(stallMs, (order[n] ?? 0) - from);
       }
       return {
-        latencyP99Ms: sorted[Math.ceil(sorted.length * 0.99) - 1] ?? null,
+        latencyP99Ms: quantile(sorted, 0.99),
         latencyMaxMs: sorted.at(-1) ?? null,
         stallMs,
         fullRateAfter(at, wanted) {

@@ -173,7 +173,8 @@ describe('takeover times', () => {
       10_000,
     );
     for (const arrival of rightRun(1).arrivals) watch.arrival(arrival);
-    expect(watch.result()).toEqual({ devices: 3, missing: 1, medianMs: 500, maxMs: 500 });
+    expect(watch.result()).toEqual({ devices: 3, missing: 1, medianMs: 500, p99Ms: 500, maxMs: 500 });
+    expect(watch.times()).toEqual([500, 500]);
   });
 });
 

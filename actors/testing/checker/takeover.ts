@@ -1,4 +1,5 @@
 import type { Arrival } from '../../transports/simulator/index.ts';
+import { quantile } from './quantile.ts';
 
 /** How long devices were without effect after their owner was struck, from the phones' file. */
 export interface Takeover {
@@ -7,12 +8,15 @@ export interface Takeover {
   readonly missing: number;
   /** ms from the fault to the first arrival under a higher epoch; null when there is none */
   readonly medianMs: number | null;
+  readonly p99Ms: number | null;
   readonly maxMs: number | null;
 }
 
 export interface TakeoverWatch {
   arrival(arrival: Arrival): void;
   result(): Takeover;
+  /** ms of each device that was served again, in no order */
+  times(): readonly number[];
 }
 
 /**
@@ -33,8 +37,10 @@ export function watchTakeover(owned: ReadonlyMap<string, number>, at: number): T
         devices: owned.size,
         missing: owned.size - times.length,
         medianMs: times[Math.floor(times.length / 2)] ?? null,
+        p99Ms: quantile(times, 0.99),
         maxMs: times.at(-1) ?? null,
       };
     },
+    times: () => [...first.values()],
   };
 }

@@ -3,27 +3,32 @@ import type { FaultProxy } from '../proxy.ts';
 import type { Scene } from '../scene.ts';
 
 /**
- * A fault as data: what it needs, how it strikes and heals, and what must hold beside the judge's own figures. The matrix plays it.
+ * A fault as data: the ground it is played on, how it strikes and heals, and what must hold beside the judge's own figures.
  */
 export interface Fault {
   readonly name: string;
+  /** its number in the failure matrix of docs/ownership.md, or where else it is from */
+  readonly case: string;
   /** one line for the table's legend */
   readonly what: string;
-  readonly needs?: Needs;
+  /** faults with the same ground (by reference) share a stack */
+  readonly ground: Ground;
   /** strikes on one stack, each counted as a run; default 1 */
   readonly strikes?: number;
+  /** strikes, however few runs are asked for: it has that many kinds; default 1 */
+  readonly atLeast?: number;
+  /** strikes, however many runs are asked for; default any */
+  readonly atMost?: number;
   /** ms from the end of one strike's healing to the next; default 3,000 */
   readonly restMs?: number;
   readonly bounds: Bounds;
-  /** why it cannot run on this machine; it then counts as not run */
-  missing?(): Promise<string | undefined>;
-  /** before the stack starts; returns what undoes it */
-  prepare?(folder: string): Promise<() => Promise<void>>;
   /** strikes and heals; resolves when everything is as it was before */
   strike(stage: Stage): Promise<Strike>;
 }
 
-export interface Needs {
+/** The stack a fault needs. */
+export interface Ground {
+  readonly name: string;
   /** default 3 */
   readonly nodes?: number;
   /** default 2 */
@@ -34,10 +39,23 @@ export interface Needs {
   readonly durable?: boolean;
   /** what a proxy stands before; default none */
   readonly proxy?: 'redis' | 'postgres' | 'both';
+  /** a test build with these changes; default: the product as it is */
   readonly swaps?: readonly Swap[];
   readonly env?: Readonly<Record<string, string>>;
-  /** settings of one process by name, asked at each of its starts */
-  envOf?(name: string, folder: string): Readonly<Record<string, string | undefined>>;
+  /** most devices and messages a second that this ground is meant for */
+  readonly most?: { readonly devices: number; readonly perSecond: number };
+  /** settings of one process by name, asked at each of its starts; for the process `redis` too */
+  envOf?(
+    name: string,
+    folder: string,
+    servers: { readonly redisUrl: string; readonly databaseUrl: string; readonly simulatorUrl: string },
+  ): Readonly<Record<string, string | undefined>>;
+  /** words before the command of a process */
+  launcherOf?(name: string): readonly string[];
+  /** why it cannot be laid on this machine; its faults then count as not run */
+  missing?(): Promise<string | undefined>;
+  /** before the stack starts; returns what undoes it */
+  prepare?(folder: string): Promise<() => Promise<void>>;
 }
 
 /** Missing bounds are measured and not judged. */
@@ -52,6 +70,10 @@ export interface Bounds {
   readonly answerMs?: number;
   /** repeats are at most what was in flight at the strikes */
   readonly repeatsInFlight?: boolean;
+  /** of all devices with a message accepted during a strike, the 99th percentile of the longest it waited */
+  readonly gapP99Ms?: number;
+  /** how many stale arrivals may be seen that the phone drops as repeats; a stale arrival shown to a person is never allowed; default 0 */
+  readonly staleRepeats?: number;
   /** bounds of the fault's own figures (the worst of the strikes) */
   readonly figures?: Readonly<Record<string, number>>;
 }
@@ -85,6 +107,3 @@ export interface Stage extends Scene {
   /** proxies by name of the process behind them */
   readonly proxies: ReadonlyMap<string, Proxies>;
 }
-
-/** A file by whose text a test build takes orders. */
-export const ORDERS_FILE = 'CHAOS_ORDERS_FILE';

@@ -1,31 +1,35 @@
-import { BELLS_HALF_LOST, BELLS_LOST, POISON, POISON_NODE } from './devices.ts';
+import { COLD_START, HOT_DEVICE } from './busy.ts';
+import { DEVICE_FAULTS } from './devices.ts';
+import { failoverFault } from './failover.ts';
 import type { Fault } from './fault.ts';
-import { CLOCK_STEP, DISK_FULL } from './machine.ts';
-import { BLOCK_LOOP, CRASH_RECOVERY, GATEWAY_KILL, KILL, KILL_TWO, PAUSE, REPEATED_KILLS, ROLLING } from './nodes.ts';
-import { BLOCKABLE } from './orders.ts';
-import { POSTGRES_FAULTS } from './postgres.ts';
-import { REDIS_FAULTS } from './redis.ts';
+import { MACHINE_FAULTS } from './machine.ts';
+import { mastersFault } from './masters.ts';
+import { namespaceFault } from './namespace.ts';
+import { BLOCK_LOOP, NODE_FAULTS, PAUSE } from './nodes.ts';
+import { POSTGRES_DURABLE, POSTGRES_PLAIN, POSTGRES_PROXIED } from './postgres.ts';
+import { REDIS_DURABLE, REDIS_PLAIN, REDIS_PROXIED } from './redis.ts';
+import { VERSIONS } from './versions.ts';
 
-export { type Fault, ORDERS_FILE, type Proxies, type Stage, type Strike } from './fault.ts';
-
-/** In the order in which `all` plays them. */
-export const FAULTS: readonly Fault[] = [
-  KILL,
-  ROLLING,
-  KILL_TWO,
-  PAUSE,
-  { ...BLOCK_LOOP, needs: { ...BLOCK_LOOP.needs, swaps: [BLOCKABLE] } },
-  ...REDIS_FAULTS,
-  ...POSTGRES_FAULTS,
-  REPEATED_KILLS,
-  CRASH_RECOVERY,
-  BELLS_LOST,
-  BELLS_HALF_LOST,
-  CLOCK_STEP,
-  POISON,
-  POISON_NODE,
-  DISK_FULL,
-  GATEWAY_KILL,
-];
-
+export type { Fault, Ground, Proxies, Stage, Strike } from './fault.ts';
 export { soak } from './soak.ts';
+
+/** In the order in which `all` plays them. Faults that own servers are made anew for each call. */
+export const allFaults = (): readonly Fault[] => [
+  ...NODE_FAULTS,
+  ...REDIS_PLAIN,
+  ...POSTGRES_PLAIN,
+  PAUSE,
+  ...REDIS_DURABLE,
+  ...POSTGRES_DURABLE,
+  ...REDIS_PROXIED,
+  ...POSTGRES_PROXIED,
+  failoverFault(),
+  namespaceFault(),
+  mastersFault(),
+  BLOCK_LOOP,
+  ...DEVICE_FAULTS,
+  VERSIONS,
+  ...MACHINE_FAULTS,
+  HOT_DEVICE,
+  COLD_START,
+];

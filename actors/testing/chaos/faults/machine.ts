@@ -1,80 +1,147 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Fault } from './fault.ts';
+import type { Fault, Ground, Stage, Strike } from './fault.ts';
 
 /** Faults of the machine: a clock that steps, a disk that is full. */
 const run = promisify(execFile);
 
-function fakeTimeLibrary(): string | undefined {
+/** libfaketime, wherever Debian puts it for this processor. */
+export function fakeTimeLibrary(): string | undefined {
   const folders = existsSync('/usr/lib') ? readdirSync('/usr/lib').map((name) => join('/usr/lib', name, 'faketime')) : [];
   return folders.map((folder) => join(folder, 'libfaketime.so.1')).find((path) => existsSync(path));
 }
+export const FAKETIME_MISSING = 'libfaketime is not installed (Debian: apt-get install faketime)';
 
-const timeFile = (folder: string): string => join(folder, 'faketime');
+/** Settings of a process whose wall clock is off by what stands in the file, such as `+3600`. Its monotonic clock is not touched. */
+export const fakeTime = (file: string): Record<string, string | undefined> => ({
+  LD_PRELOAD: fakeTimeLibrary(),
+  FAKETIME_TIMESTAMP_FILE: file,
+  FAKETIME_NO_CACHE: '1',
+  FAKETIME_DONT_FAKE_MONOTONIC: '1',
+  DONT_FAKE_MONOTONIC: '1',
+});
+
+const timeFile = (folder: string, name: string): string => join(folder, `faketime-${name}`);
+const STEPPED = ['node-1', 'redis'];
+
+const CLOCKED: Ground = {
+  name: 'clocks',
+  missing: async () => (fakeTimeLibrary() === undefined ? FAKETIME_MISSING : undefined),
+  prepare: async (folder) => {
+    for (const name of STEPPED) writeFileSync(timeFile(folder, name), '+0');
+    return async () => {};
+  },
+  envOf: (name, folder) => (STEPPED.includes(name) ? fakeTime(timeFile(folder, name)) : {}),
+};
+
+const OFF_MS = 4000;
+async function stepClock({ clock, folder, say }: Stage, name: string): Promise<Strike> {
+  const at = clock.wall();
+  for (const offset of ['+3600', '-3600', '+0']) {
+    writeFileSync(timeFile(folder, name), offset);
+    say(`the clock of ${name} is ${offset} s off`);
+    await clock.sleep(OFF_MS);
+  }
+  return { at, healedAt: clock.wall() };
+}
 
 export const CLOCK_STEP: Fault = {
   name: 'clock-step',
+  case: '11',
   what: "one node's wall clock steps an hour ahead, then an hour behind, then back",
-  missing: async () => (fakeTimeLibrary() === undefined ? 'libfaketime is not installed (Debian: faketime)' : undefined),
-  prepare: async (folder) => {
-    writeFileSync(timeFile(folder), '+0');
-    return async () => {};
-  },
-  needs: {
-    envOf: (name, folder) =>
-      name === 'node-1'
-        ? {
-            LD_PRELOAD: fakeTimeLibrary(),
-            FAKETIME_TIMESTAMP_FILE: timeFile(folder),
-            FAKETIME_NO_CACHE: '1',
-            FAKETIME_DONT_FAKE_MONOTONIC: '1',
-            DONT_FAKE_MONOTONIC: '1',
-          }
-        : {},
-  },
+  ground: CLOCKED,
+  strikes: 10,
   bounds: { fullRateMs: 5000 },
-  async strike({ clock, folder, say }) {
-    const at = clock.wall();
-    for (const offset of ['+3600', '-3600', '+0']) {
-      writeFileSync(timeFile(folder), offset);
-      say(`node-1 is ${offset} s off`);
-      await clock.sleep(5000);
-    }
-    return { at, healedAt: clock.wall() };
-  },
+  strike: (stage) => stepClock(stage, 'node-1'),
 };
 
-const DISK_MB = 24;
+export const CLOCK_STEP_REDIS: Fault = {
+  name: 'clock-step-redis',
+  case: '11',
+  what: 'the wall clock of Redis, by which leases expire, steps an hour ahead, then an hour behind, then back',
+  ground: CLOCKED,
+  strikes: 10,
+  bounds: { fullRateMs: 10_000 },
+  strike: (stage) => stepClock(stage, 'redis'),
+};
 
-export const DISK_FULL: Fault = {
-  name: 'disk-full',
-  what: "the disk of Redis' append-only file is full; Redis refuses or ends, room is made, Redis starts again",
-  needs: { durable: true },
+/** The disks of a stack, MB: the one of Postgres, and on it the one of Redis. Our own logs are elsewhere. */
+const DISKS = { postgres: 1200, redis: 24 } as const;
+const diskOf = (folder: string, name: keyof typeof DISKS): string => join(folder, 'data', name === 'redis' ? 'redis-data' : '.');
+
+const SMALL_DISKS: Ground = {
+  name: 'small disks',
+  durable: true,
   missing: async () => (process.getuid?.() === 0 ? undefined : 'mounting a small disk needs root'),
   async prepare(folder) {
-    const disk = join(folder, 'data', 'redis-data');
-    mkdirSync(disk, { recursive: true });
-    await run('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MB}m,mode=0700`, 'tmpfs', disk]);
-    return async () => void (await run('umount', ['-l', disk]));
-  },
-  bounds: { fullRateMs: 10_000 },
-  async strike({ clock, stack, folder, say }) {
-    const disk = join(folder, 'data', 'redis-data');
-    const filler = join(disk, 'filler');
-    const at = clock.wall();
-    const { bavail, bsize } = statfsSync(disk);
-    try {
-      writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize)));
-    } catch {
-      // full is what was wanted
+    const mounted: string[] = [];
+    const undo = async (): Promise<void> => {
+      for (const disk of mounted.reverse()) await run('umount', ['-l', disk]);
+    };
+    for (const name of ['postgres', 'redis'] as const) {
+      const disk = diskOf(folder, name);
+      mkdirSync(disk, { recursive: true });
+      try {
+        await run('mount', ['-t', 'tmpfs', '-o', `size=${DISKS[name]}m,mode=0700`, 'tmpfs', disk]);
+      } catch (error) {
+        await undo();
+        throw error;
+      }
+      mounted.push(disk);
     }
-    await clock.sleep(4000);
-    const survived = stack.redis?.running() === true;
-    say(survived ? 'Redis refuses writes' : 'Redis ended');
-    rmSync(filler, { force: true });
-    if (!survived) await stack.redis?.restart();
-    return { at, healedAt: clock.wall(), figures: { redisEnded: survived ? 0 : 1 } };
+    mkdirSync(join(folder, 'logs'));
+    symlinkSync(join(folder, 'logs'), join(folder, 'data', 'logs'));
+    return undo;
   },
 };
+
+/** Writes until nothing more goes in. */
+function fill(disk: string): string {
+  const filler = join(disk, 'filler');
+  const { bavail, bsize } = statfsSync(disk);
+  try {
+    writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize)));
+  } catch {
+    // full is what was wanted
+  }
+  return filler;
+}
+
+const FULL_MS = 4000;
+async function diskFull(stage: Stage, name: keyof typeof DISKS): Promise<Strike> {
+  const { clock, stack, folder, say } = stage;
+  const at = clock.wall();
+  const filler = fill(diskOf(folder, name));
+  await clock.sleep(FULL_MS);
+  const survived = stack[name]?.running() === true;
+  say(survived ? `${name} refuses writes` : `${name} ended`);
+  rmSync(filler, { force: true });
+  if (!survived) await stack[name]?.restart();
+  return { at, healedAt: clock.wall(), figures: { ended: survived ? 0 : 1 } };
+}
+
+export const REDIS_DISK_FULL: Fault = {
+  name: 'redis-disk-full',
+  case: '8',
+  what: "the disk of Redis' append-only file is full for 4 s; Redis refuses or ends, room is made, Redis starts again if it ended",
+  ground: SMALL_DISKS,
+  strikes: 10,
+  restMs: 6000,
+  bounds: { fullRateMs: 10_000 },
+  strike: (stage) => diskFull(stage, 'redis'),
+};
+
+export const POSTGRES_DISK_FULL: Fault = {
+  name: 'postgres-disk-full',
+  case: '7',
+  what: 'the disk of Postgres is full for 4 s; Postgres refuses or ends, room is made, Postgres starts again if it ended',
+  ground: SMALL_DISKS,
+  strikes: 10,
+  restMs: 6000,
+  bounds: { fullRateMs: 10_000 },
+  strike: (stage) => diskFull(stage, 'postgres'),
+};
+
+export const MACHINE_FAULTS: readonly Fault[] = [CLOCK_STEP, CLOCK_STEP_REDIS, REDIS_DISK_FULL, POSTGRES_DISK_FULL];

@@ -1,15 +1,17 @@
 import type { StackNode } from '../../../../ops/start/index.ts';
-import { strikeNodes, takenOver, until } from '../scene.ts';
-import { type Fault, ORDERS_FILE, type Stage, type Strike } from './fault.ts';
-import { orderBlock } from './orders.ts';
+import { ownedBy, strikeNodes, takenOver, until } from '../scene.ts';
+import type { Fault, Stage, Strike } from './fault.ts';
+import { ORDERED, PLAIN, SHORT_LEASE } from './grounds.ts';
+import { writeOrders } from './orders.ts';
 
 /** Faults of node and gateway processes. */
 const TAKEOVER_EXTRA_MS = 1500;
-const BALANCE_MS = 4000;
+const BALANCE_MS = 2500;
+const NODES = 3;
 
 /** The nodes of this strike: another start each time. */
 function chosen(stage: Stage, count: number): StackNode[] {
-  const { nodes } = stage.stack;
+  const nodes = stage.stack.nodes.slice(0, NODES);
   return Array.from({ length: count }, (_, n) => nodes[(stage.turn * count + n) % nodes.length]).filter((node) => node !== undefined);
 }
 
@@ -23,8 +25,10 @@ async function kill(stage: Stage, count: number): Promise<Strike> {
 
 export const KILL: Fault = {
   name: 'kill',
+  case: '2',
   what: 'SIGKILL of one node in the middle of turns',
-  strikes: 5,
+  ground: PLAIN,
+  strikes: 25,
   restMs: BALANCE_MS,
   bounds: { takeoverExtraMs: TAKEOVER_EXTRA_MS, repeatsInFlight: true },
   strike: (stage) => kill(stage, 1),
@@ -32,8 +36,10 @@ export const KILL: Fault = {
 
 export const KILL_TWO: Fault = {
   name: 'kill-two',
+  case: '2',
   what: 'SIGKILL of two of three nodes at once',
-  strikes: 3,
+  ground: PLAIN,
+  strikes: 10,
   restMs: BALANCE_MS,
   bounds: { takeoverExtraMs: TAKEOVER_EXTRA_MS, repeatsInFlight: true },
   strike: (stage) => kill(stage, 2),
@@ -41,43 +47,54 @@ export const KILL_TWO: Fault = {
 
 export const ROLLING: Fault = {
   name: 'rolling',
-  what: 'SIGTERM and a new start of each node and gateway in turn',
-  bounds: { fullRateMs: 10_000 },
+  case: '1',
+  what: 'SIGTERM and a new start of each node in turn, each device with a message waiting; then of each gateway',
+  ground: PLAIN,
+  strikes: 10,
+  bounds: { fullRateMs: 10_000, gapP99Ms: 1000 },
   async strike(stage) {
-    const { clock, stack } = stage;
+    const { clock, stack, ledger, sender } = stage;
     const at = clock.wall();
-    for (const process of [...stack.nodes, ...stack.gateways]) {
+    for (const node of stack.nodes.slice(0, NODES)) {
+      const theirs = [...(await ownedBy(ledger, node.id)).keys()];
       const began = clock.wall();
-      await process.restart();
-      stage.say(`${process.name} ended and started again in ${clock.wall() - began} ms`);
-      await clock.sleep(2000);
+      const sent = sender.burst(theirs, 1);
+      await node.restart();
+      await sent;
+      stage.say(`${node.name} with ${theirs.length} devices ended and started again in ${clock.wall() - began} ms`);
+      await clock.sleep(1000);
+    }
+    for (const gateway of stack.gateways) {
+      await gateway.restart();
+      await clock.sleep(500);
     }
     return { at, healedAt: clock.wall() };
   },
 };
 
-/** Two nodes stand still at once; the third takes over. One in five pauses is shorter than the lease and is not counted. */
+/** Two of three nodes stand still at once, the third takes over: two pauses. One in eight is shorter than the lease and is not counted. */
+const PAUSES = [1.025, 1.5, 1.025, 3, 1.025, 1.5, 1.025, 0.5];
 export const PAUSE: Fault = {
   name: 'pause',
-  what: 'SIGSTOP of two nodes for 1x and 3x TTL (counted), now and then 0.5x (not counted), then SIGCONT',
-  needs: { ttlMs: 2000, env: { LEASE_RENEW_MS: '500', LEASE_MARGIN_MS: '300' } },
-  strikes: 12,
-  restMs: 1500,
+  case: '3',
+  what: `SIGSTOP of two nodes for ${[...new Set(PAUSES)].join(', ')} TTL (2 s here), then SIGCONT; those longer than the TTL count`,
+  ground: SHORT_LEASE,
+  strikes: 100,
+  restMs: 1000,
   bounds: {},
   async strike(stage) {
     const { clock, ttlMs } = stage;
     const nodes = chosen(stage, 2);
-    const short = stage.turn % 6 === 5;
-    const lastsMs = short ? ttlMs / 2 : stage.turn % 2 === 0 ? ttlMs + 50 : ttlMs * 3;
+    const share = PAUSES[stage.turn % PAUSES.length] ?? 1;
     const struck = await strikeNodes(stage, nodes, 'SIGSTOP');
-    await clock.sleep(Math.max(0, struck.at + lastsMs - clock.wall()));
+    await clock.sleep(Math.max(0, struck.at + share * ttlMs - clock.wall()));
     for (const node of nodes) node.kill('SIGCONT');
     const healedAt = clock.wall();
     return {
       at: struck.at,
       healedAt,
       inFlight: struck.inFlight,
-      counts: short ? 0 : nodes.length,
+      counts: share > 1 ? nodes.length : 0,
       figures: { pausedMs: healedAt - struck.at },
     };
   },
@@ -85,35 +102,40 @@ export const PAUSE: Fault = {
 
 export const BLOCK_LOOP: Fault = {
   name: 'block-loop',
-  what: "a node's event loop stands still for half a TTL, then for two",
-  needs: { ttlMs: 3000, env: { LEASE_RENEW_MS: '800' }, envOf: (name, folder) => ({ [ORDERS_FILE]: `${folder}/orders-${name}` }) },
-  strikes: 2,
+  case: '4',
+  what: "a node's event loop stands still for half a TTL, or for two (a test build)",
+  ground: ORDERED,
+  strikes: 10,
   bounds: { fullRateMs: 10_000 },
   async strike(stage) {
-    const { clock, ttlMs } = stage;
+    const { clock, ttlMs, folder } = stage;
     const nodes = chosen(stage, 1);
-    const lastsMs = stage.turn % 2 === 0 ? ttlMs / 2 : ttlMs * 2;
-    for (const node of nodes) orderBlock(stage.folder, node.id, lastsMs);
+    const lastsMs = stage.turn % 2 === 0 ? ttlMs * 2 : ttlMs / 2;
+    for (const node of nodes) writeOrders(folder, node.id, { block: lastsMs });
     const struck = await strikeNodes(stage, nodes, 'SIGUSR2');
     await clock.sleep(Math.max(0, struck.at + lastsMs - clock.wall()));
     return { at: struck.at, healedAt: clock.wall(), inFlight: struck.inFlight };
   },
 };
 
+const KILLS = 7;
 export const REPEATED_KILLS: Fault = {
   name: 'repeated_kills',
-  what: 'one node killed and started again every 5 s, four times',
+  case: '16, public matrix',
+  what: `one node killed and started again every 5 s, ${KILLS} times in a row: three runs are the case's 20`,
+  ground: PLAIN,
+  strikes: 10,
   bounds: { fullRateMs: 10_000 },
   async strike(stage) {
     const { clock, stack, ledger } = stage;
     const node = stack.nodes[0];
     const healthy = new Map((await ledger.owned()).filter((row) => row.node !== node?.id).map((row) => [row.deviceId, row.node]));
     const at = clock.wall();
-    for (let n = 0; n < 4; n++) {
+    for (let n = 0; n < KILLS; n++) {
       node?.kill('SIGKILL');
       await clock.sleep(500);
       await node?.restart();
-      await clock.sleep(4500);
+      await clock.sleep(Math.max(0, at + (n + 1) * 5000 - clock.wall()));
     }
     const hops = (await ledger.owned()).filter((row) => healthy.has(row.deviceId) && healthy.get(row.deviceId) !== row.node).length;
     return { at, healedAt: clock.wall(), figures: { healthyDevices: healthy.size, healthyThatMoved: hops } };
@@ -122,11 +144,14 @@ export const REPEATED_KILLS: Fault = {
 
 export const CRASH_RECOVERY: Fault = {
   name: 'crash_recovery',
+  case: 'public matrix',
   what: 'SIGKILL of every node and gateway at once, then a new start of all',
+  ground: PLAIN,
+  strikes: 10,
   bounds: { fullRateMs: 15_000 },
   async strike(stage) {
     const { clock, stack } = stage;
-    const all = [...stack.nodes, ...stack.gateways];
+    const all = [...stack.nodes.slice(0, NODES), ...stack.gateways];
     const at = clock.wall();
     for (const process of all) process.kill('SIGKILL');
     await clock.sleep(500);
@@ -137,8 +162,10 @@ export const CRASH_RECOVERY: Fault = {
 
 export const GATEWAY_KILL: Fault = {
   name: 'gateway-kill',
+  case: '13',
   what: 'SIGKILL of a gateway under load, then a new start',
-  strikes: 3,
+  ground: PLAIN,
+  strikes: 10,
   bounds: { fullRateMs: 5_000 },
   async strike(stage) {
     const { clock, stack } = stage;
@@ -151,3 +178,35 @@ export const GATEWAY_KILL: Fault = {
     return { at, healedAt: clock.wall() };
   },
 };
+
+const JOINING = 7;
+const SETTLE_MS = 10_000;
+/** 3 nodes become 10 and 3 again. */
+export const SCALE: Fault = {
+  name: 'scale',
+  case: '15',
+  what: `3 nodes become ${NODES + JOINING} at once, and 3 again by SIGTERM: each device moves at most twice`,
+  ground: PLAIN,
+  strikes: 10,
+  bounds: { fullRateMs: 10_000, figures: { movesPercent: 200 } },
+  async strike(stage) {
+    const { clock, stack, ledger, say } = stage;
+    const epochs = async (): Promise<number> => (await ledger.owned()).reduce((sum, row) => sum + row.epoch, 0);
+    const at = clock.wall();
+    const before = await epochs();
+    const late = stack.nodes.slice(NODES);
+    if (late.length === 0) await Promise.all(Array.from({ length: JOINING }, () => stack.addNode()));
+    else await Promise.all(late.map((node) => node.restart()));
+    await clock.sleep(SETTLE_MS);
+    const joined = await epochs();
+    const extra = stack.nodes.slice(NODES);
+    for (const node of extra) node.kill('SIGTERM');
+    await until(clock, 15_000, () => extra.every((node) => !node.running()));
+    const left = await epochs();
+    const { length } = stage.deviceIds;
+    say(`${joined - before} moves when ${JOINING} joined, ${left - joined} when they left, of ${length} devices`);
+    return { at, healedAt: clock.wall(), figures: { movesPercent: Math.round(((left - before) / length) * 100) } };
+  },
+};
+
+export const NODE_FAULTS: readonly Fault[] = [KILL, KILL_TWO, ROLLING, REPEATED_KILLS, CRASH_RECOVERY, GATEWAY_KILL, SCALE];

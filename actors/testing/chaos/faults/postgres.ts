@@ -1,9 +1,12 @@
 import { connectPostgres } from '../../../../ops/connect/index.ts';
-import { inTheMiddle } from '../scene.ts';
+import { readAsset } from '../../../../ops/lifecycle/index.ts';
+import { inTheMiddle, strikeNodes, takenOver } from '../scene.ts';
+import { CUTS, cuts, REPLIES_LOST } from './cuts.ts';
 import type { Fault, Stage, Strike } from './fault.ts';
-import { cuts } from './redis.ts';
+import { DURABLE, PLAIN, PROXIED } from './grounds.ts';
 
 /** Faults of Postgres and of the way to it. */
+const HOLD_ROWS = readAsset(import.meta.url, './hold-rows.sql');
 const BACK_MS = 10_000;
 const ANSWER_MS = 1000;
 const BOUNDS = { fullRateMs: BACK_MS, answerMs: ANSWER_MS };
@@ -27,19 +30,33 @@ async function endBackends(stage: Stage): Promise<number> {
 
 export const POSTGRES_CUT: Fault = {
   name: 'postgres-cut',
-  what: 'between processes and Postgres: reset, black hole, one way only, late, replies lost',
-  needs: { proxy: 'postgres' },
-  strikes: 6,
-  restMs: 4000,
+  case: '7',
+  what: 'between one node (every second time: every process) and Postgres: reset, black hole, one way only, late, narrow; in turn',
+  ground: PROXIED,
+  strikes: 12,
+  atLeast: CUTS.length,
+  restMs: 3000,
   bounds: { fullRateMs: BACK_MS },
-  strike: cuts('postgres'),
+  strike: cuts('postgres', CUTS),
+};
+
+export const POSTGRES_REPLIES_LOST: Fault = {
+  name: 'postgres-replies-lost',
+  case: '13',
+  what: 'statements run and their replies are lost with the connection (2 %), between every process and Postgres',
+  ground: PROXIED,
+  strikes: 12,
+  restMs: 3000,
+  bounds: { fullRateMs: BACK_MS },
+  strike: cuts('postgres', [REPLIES_LOST]),
 };
 
 export const POSTGRES_RESTART: Fault = {
   name: 'postgres_restart',
+  case: 'public matrix',
   what: 'Postgres ended (fast shutdown) and started again after 2 s',
-  needs: { durable: true },
-  strikes: 2,
+  ground: DURABLE,
+  strikes: 10,
   restMs: 6000,
   bounds: BOUNDS,
   strike: (stage) => postgresAway(stage, 'SIGINT', 2000),
@@ -47,18 +64,33 @@ export const POSTGRES_RESTART: Fault = {
 
 export const POSTGRES_CRASH: Fault = {
   name: 'postgres_crash',
+  case: '7',
   what: 'Postgres killed; it recovers from its log',
-  needs: { durable: true },
-  strikes: 2,
+  ground: DURABLE,
+  strikes: 10,
   restMs: 6000,
   bounds: BOUNDS,
   strike: (stage) => postgresAway(stage, 'SIGKILL', 500),
 };
 
+const DOWN_MS = 60_000;
+export const POSTGRES_DOWN: Fault = {
+  name: 'postgres-down',
+  case: '7',
+  what: 'Postgres away for 60 s (10 s from the second strike on): the API answers a retryable error within 1 s',
+  ground: DURABLE,
+  strikes: 10,
+  restMs: 6000,
+  bounds: BOUNDS,
+  strike: (stage) => postgresAway(stage, 'SIGINT', stage.turn === 0 ? DOWN_MS : 10_000),
+};
+
 export const PG_BACKEND_KILL: Fault = {
   name: 'pg_backend_kill',
+  case: 'public matrix',
   what: "all of the product's Postgres connections ended ten times within 5 s",
-  strikes: 2,
+  ground: PLAIN,
+  strikes: 10,
   bounds: BOUNDS,
   async strike(stage) {
     const at = stage.clock.wall();
@@ -73,6 +105,9 @@ export const PG_BACKEND_KILL: Fault = {
 
 export const POOL_EXHAUSTION: Fault = {
   name: 'pool_exhaustion',
+  case: 'public matrix',
+  ground: PLAIN,
+  strikes: 10,
   what: "others take every Postgres connection while the product's are ended, for 5 s",
   restMs: 6000,
   bounds: BOUNDS,
@@ -100,4 +135,36 @@ export const POOL_EXHAUSTION: Fault = {
   },
 };
 
-export const POSTGRES_FAULTS: readonly Fault[] = [POSTGRES_CUT, POSTGRES_RESTART, POSTGRES_CRASH, PG_BACKEND_KILL, POOL_EXHAUSTION];
+/** What a node frozen in the middle of a transaction leaves in Postgres: locks on the rows of its devices, held by an idle session. */
+export const FROZEN_TRANSACTION: Fault = {
+  name: 'frozen-transaction',
+  case: '5',
+  what: "a node stands still while a session with the product's settings holds the rows of its devices in an open transaction: the successors' epochs are not held up",
+  ground: PLAIN,
+  strikes: 10,
+  bounds: { takeoverExtraMs: 1500 },
+  async strike(stage) {
+    const { clock, stack, ttlMs } = stage;
+    const node = stack.nodes[stage.turn % 3];
+    if (node === undefined) throw new Error('no node');
+    const session = connectPostgres(stack.databaseUrl, { applicationName: 'frozen', max: 1 });
+    const held = await session.reserve();
+    const struck = await strikeNodes(stage, [node], 'SIGSTOP');
+    await held.unsafe('begin');
+    await held.unsafe(HOLD_ROWS, [node.id]);
+    await takenOver(stage, struck, ttlMs * 3);
+    node.kill('SIGCONT');
+    const healedAt = clock.wall();
+    try {
+      held.release();
+    } catch {
+      // Postgres ended the session
+    }
+    await session.end({ timeout: 0 });
+    return { ...struck, healedAt };
+  },
+};
+
+export const POSTGRES_PLAIN: readonly Fault[] = [PG_BACKEND_KILL, POOL_EXHAUSTION, FROZEN_TRANSACTION];
+export const POSTGRES_DURABLE: readonly Fault[] = [POSTGRES_RESTART, POSTGRES_CRASH, POSTGRES_DOWN];
+export const POSTGRES_PROXIED: readonly Fault[] = [POSTGRES_CUT, POSTGRES_REPLIES_LOST];

@@ -46,7 +46,8 @@ async function redisKeys(stage: Stage): Promise<number> {
 export const soak = (minutes: number): Fault => ({
   name: 'soak',
   what: `${minutes} minutes of faults drawn by dice, 10 to 40 s of quiet between`,
-  needs: { durable: true, proxy: 'both' },
+  case: '19',
+  ground: { name: 'soak', durable: true, proxy: 'both' },
   bounds: { fullRateMs: 10_000 },
   async strike(stage) {
     const { clock, dice, say } = stage;
