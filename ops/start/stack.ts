@@ -276,6 +276,7 @@ export function createStack(options: StackOptions): StartingStack {
     const gateways = Array.from({ length: options.gateways ?? 1 }, (_, index) => newGateway(index));
     const nodes = Array.from({ length: options.nodes ?? 2 }, (_, index) => newNode(index));
     await step(`${gateways.length} gateway, ${nodes.length} nodes`, () => startTogether([...nodes, ...gateways]));
+    let nodesMade = nodes.length;
     const gatewayViews = gateways.map((service) => {
       const port = service.ready.port ?? 0;
       return Object.assign(processOf(service), { port, url: `http://127.0.0.1:${port}` });
@@ -298,7 +299,7 @@ export function createStack(options: StackOptions): StartingStack {
       redis: redis === undefined ? undefined : processOf(redis),
       postgres: postgres === undefined ? undefined : processOf(postgres),
       async addNode() {
-        const service = newNode(nodeViews.length);
+        const service = newNode(nodesMade++);
         await service.start();
         const view = asNode(service);
         nodeViews.push(view);

@@ -174,11 +174,13 @@ const whyOf = (error: unknown): string => {
 async function performAll(parts: readonly Part[], stage: Omit<Stage, 'turn'>, seed: number): Promise<Omit<StackPlayed, 'folder'>> {
   const segments: Segment[] = [];
   let broken: StackPlayed['broken'];
+  let brokenFrom = Number.POSITIVE_INFINITY;
   let next = 0;
   for (; next < parts.length && broken === undefined; next++) {
     const part = parts[next];
     if (part === undefined) break;
     stage.say(`${part.fault.name}: ${part.strikes} strikes`);
+    const from = stage.clock.wall();
     try {
       const segment = await perform(part, stage);
       segments.push(segment);
@@ -188,9 +190,10 @@ async function performAll(parts: readonly Part[], stage: Omit<Stage, 'turn'>, se
       }
     } catch (error) {
       broken = { fault: part.fault.name, why: whyOf(error) };
+      brokenFrom = from;
     }
   }
-  const { each, across } = await judgeSegments(stage, segments, stage.perSecond);
+  const { each, across } = await judgeSegments(stage, segments, stage.perSecond, brokenFrom);
   const played = segments.flatMap((segment, n): Played[] => {
     const judged = each[n];
     if (judged === undefined) return [];

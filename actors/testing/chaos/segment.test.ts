@@ -52,7 +52,7 @@ describe('the segments of a stack', () => {
     arrivals.push(arrival);
     return arrival;
   };
-  const judged = (segments: readonly Segment[]) => {
+  const judged = (segments: readonly Segment[], until?: number) => {
     writeFileSync(arrivalsOf(folder), arrivals.map((arrival) => `${JSON.stringify(arrival)}\n`).join(''));
     const scene = {
       folder,
@@ -63,7 +63,7 @@ describe('the segments of a stack', () => {
       },
       sender: { answered: new Set(rows.map(({ id }) => id)) },
     } as unknown as Scene;
-    return judgeSegments(scene, segments, 1);
+    return judgeSegments(scene, segments, 1, until);
   };
 
   it('begin where they say', () => {
@@ -91,6 +91,16 @@ describe('the segments of a stack', () => {
     const { each, across } = await judged([segment(BASE), segment(BASE + 10_000)]);
     expect(each.map(({ verdict }) => verdict.epochFalls)).toEqual([0, 0]);
     expect(across).toEqual({ epochFalls: 1 });
+  });
+
+  it("end where a fault broke off: what came after is nobody's", async () => {
+    message(BASE + 100, 1, 1);
+    const lost = message(BASE + 5100, 2, 1);
+    arrivals.splice(arrivals.indexOf(lost), 1);
+    const { each, across } = await judged([segment(BASE)], BASE + 5000);
+    expect(each.map(({ verdict }) => [verdict.accepted, verdict.lost])).toEqual([[1, 0]]);
+    expect(across).toEqual({});
+    expect((await judged([segment(BASE)])).each[0]?.verdict.lost).toBe(1);
   });
 
   it('leave out what was meant to fail, and time what a strike did to each device', async () => {

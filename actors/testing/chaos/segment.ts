@@ -94,16 +94,25 @@ function judgeOf({ strikes, loadedUntil }: Segment, perSecond: number) {
   };
 }
 
-/** Reads the ledger and the phones' file once and gives each message to its segment. */
-export async function judgeSegments(scene: Scene, segments: readonly Segment[], perSecond: number): Promise<StackVerdict> {
-  const starts = segments.map(({ from }) => from);
+/**
+ * Reads the ledger and the phones' file once and gives each message to its segment.
+ * @param until messages accepted from this wall ms on are not judged: their fault broke off
+ */
+export async function judgeSegments(
+  scene: Scene,
+  segments: readonly Segment[],
+  perSecond: number,
+  until: number = Number.POSITIVE_INFINITY,
+): Promise<StackVerdict> {
+  // what broke off after the last segment is nobody's
+  const starts = [...segments.map(({ from }) => from), until];
   const parts = segments.map((segment) => judgeOf(segment, perSecond));
   const whole = createJudge();
   const spared = segments.map(({ strikes }) => new Set(strikes.flatMap((strike) => strike.spared ?? [])));
   const left = new Set<string>();
   await scene.ledger.rows((row) => {
     const n = segmentAt(starts, acceptedAt(row.id));
-    if (spared[n]?.has(row.device) === true) {
+    if (n === segments.length || spared[n]?.has(row.device) === true) {
       left.add(row.id);
       return;
     }
@@ -111,12 +120,12 @@ export async function judgeSegments(scene: Scene, segments: readonly Segment[], 
     parts[n]?.judge.ledger(row);
   });
   for (const id of scene.sender.answered) {
-    if (left.has(id)) continue;
+    if (left.has(id) || acceptedAt(id) >= until) continue;
     whole.answered(id);
     parts[segmentAt(starts, acceptedAt(id))]?.judge.answered(id);
   }
   for await (const arrival of readArrivals(arrivalsOf(scene.folder))) {
-    if (left.has(arrival.id)) continue;
+    if (left.has(arrival.id) || acceptedAt(arrival.id) >= until) continue;
     whole.arrival(arrival);
     parts[segmentAt(starts, acceptedAt(arrival.id))]?.arrival(arrival);
   }
