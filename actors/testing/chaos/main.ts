@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { systemClock, systemDice } from '../../../ops/lifecycle/index.ts';
 import { type Figure, finish, table } from '../../../ops/report/index.ts';
 import { MATRIX_USAGE, runMatrix } from './matrix-main.ts';
+import { PEERS_USAGE, runPeers } from './peers-main.ts';
 import { GATEWAY_DEATH, makeTestBuild, PLANTS } from './plants.ts';
 import { complaints, LEASE_TTL_MS, report, type Settings, sawNoFence } from './report.ts';
 import { runSmoke, type SmokeResult } from './smoke.ts';
@@ -99,9 +100,12 @@ const distDir = fileURLToPath(new URL('../../../', import.meta.url)).replace(/\/
 try {
   const args = process.argv.slice(2);
   if (args.includes('smoke')) await run(settingsFrom(args));
+  else if (args.includes('peers')) await runPeers(args, distDir);
   else await runMatrix(args, distDir);
 } catch (error) {
   const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
-  process.stderr.write(`chaos: ${error instanceof Error ? error.message : String(error)}${cause}\n${USAGE}\n${MATRIX_USAGE}\n`);
+  process.stderr.write(
+    `chaos: ${error instanceof Error ? error.message : String(error)}${cause}\n${USAGE}\n${MATRIX_USAGE}\n${PEERS_USAGE}\n`,
+  );
   process.exitCode = 2;
 }

@@ -25,6 +25,7 @@ const right: Played = {
   gaps: [800, 20],
   backs: [10_000, 20],
   latencyP99Ms: 9000,
+  latencyMaxMs: 9500,
   stallMs: 100,
   answers: [3, 1000, 5],
   givenUp: 0,

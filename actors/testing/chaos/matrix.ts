@@ -46,6 +46,7 @@ export interface Played {
   /** ms to full rate after each strike was healed; null = never */
   readonly backs: readonly (number | null)[];
   readonly latencyP99Ms: number | null;
+  readonly latencyMaxMs: number | null;
   readonly stallMs: number;
   readonly answers: readonly number[];
   /** requests given up unanswered */

@@ -39,6 +39,7 @@ export interface Judged {
   readonly takeover: { readonly strikes: number; readonly devices: number; readonly missing: number; readonly times: readonly number[] };
   readonly gaps: readonly number[];
   readonly latencyP99Ms: number | null;
+  readonly latencyMaxMs: number | null;
   readonly stallMs: number;
   /** ms to full rate after each strike was healed; null = never */
   readonly backs: readonly (number | null)[];
@@ -87,6 +88,7 @@ function judgeOf({ strikes, loadedUntil }: Segment, perSecond: number) {
         },
         gaps: delays.flatMap((watch) => [...watch.result()]),
         latencyP99Ms: flowed.latencyP99Ms,
+        latencyMaxMs: flowed.latencyMaxMs,
         stallMs: flowed.stallMs,
         backs: strikes.map(({ healedAt }) => flowed.fullRateAfter(healedAt, perSecond * FULL_SHARE)),
       };

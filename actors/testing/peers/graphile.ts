@@ -1,5 +1,4 @@
 import { Logger, makeWorkerUtils, run } from 'graphile-worker';
-import pg from 'pg';
 import type { Job, Peer } from './peer.ts';
 
 /** graphile-worker: one named queue per device, of which it works one job at a time. */
@@ -23,28 +22,22 @@ export const GRAPHILE_WORKER: Peer = {
     await utils.release();
   },
   async produce({ databaseUrl }) {
-    const pool = new pg.Pool({ connectionString: databaseUrl, max: POOL });
-    pool.on('error', () => {});
-    const utils = await makeWorkerUtils({ pgPool: pool, logger });
+    const utils = await makeWorkerUtils({ connectionString: databaseUrl, maxPoolSize: POOL, logger });
     const count = async (text: string): Promise<number> => {
-      const { rows } = await pool.query<{ jobs: number }>(text);
+      const { rows } = await utils.withPgClient((client) => client.query<{ jobs: number }>(text));
       return rows[0]?.jobs ?? 0;
     };
     return {
       add: async (job) => void (await utils.addJob(TASK, job, { queueName: job.device })),
       left: () => count(LEFT),
       failed: () => count(FAILED),
-      async close() {
-        await utils.release();
-        await pool.end();
-      },
+      close: async () => void (await utils.release()),
     };
   },
   async work({ databaseUrl }, _worker, send) {
-    const pool = new pg.Pool({ connectionString: databaseUrl, max: POOL });
-    pool.on('error', () => {});
     const runner = await run({
-      pgPool: pool,
+      connectionString: databaseUrl,
+      maxPoolSize: POOL,
       logger,
       concurrency: CONCURRENCY,
       pollInterval: 1000,
@@ -53,11 +46,6 @@ export const GRAPHILE_WORKER: Peer = {
     });
     // it ends when Postgres goes away for too long; the process then ends, and what looks after it starts it again
     runner.promise.catch(() => process.exit(1));
-    return {
-      async close() {
-        await runner.stop();
-        await pool.end();
-      },
-    };
+    return { close: () => runner.stop() };
   },
 };
