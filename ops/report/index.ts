@@ -14,6 +14,8 @@ export interface RunResult {
   readonly targets: Readonly<Record<string, Figure>>;
   /** rows behind the figures, the first one the head, when there is more than one thing in the run */
   readonly rows?: readonly (readonly Figure[])[];
+  /** what the names in the rows mean, and what else must be known */
+  readonly notes?: Readonly<Record<string, string>>;
   /** the command that made it, as one would type it */
   readonly command?: string;
 }

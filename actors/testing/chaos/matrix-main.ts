@@ -160,7 +160,8 @@ export async function runMatrix(args: readonly string[], distDir: string): Promi
     write(`\n${table([HEAD, ...sums(outcome.played, outcome.notRun)])}\n\n`);
     for (const line of [...outcome.broken, ...outcome.across]) write(`${line}\n`);
     if (settings.json !== undefined) mkdirSync(dirname(settings.json), { recursive: true });
-    finish({ ...result, command: `npm run chaos -- ${args.join(' ')}` }, { write, jsonFile: settings.json });
+    const notes = Object.fromEntries(settings.faults.map(({ name, what, case: number }) => [name, `${what} (${number})`]));
+    finish({ ...result, notes, command: `npm run chaos -- ${args.join(' ')}` }, { write, jsonFile: settings.json });
   } finally {
     rmSync(home, { recursive: true, force: true });
   }

@@ -111,6 +111,10 @@ describe('the fault proxy', () => {
     line.socket.write(`${'a'.repeat(299)}\n`);
     expect(await soon(() => line.text().length === 300, 15_000)).toBe(true);
     expect(clock.monotonic() - began).toBeGreaterThan(400);
+    line.socket.write(`${'b'.repeat(99_999)}\n`);
+    await clock.sleep(50);
+    proxy.disturb({ kind: 'none' });
+    expect(await soon(() => line.text().length >= 100_300, 15_000)).toBe(true);
   });
 
   it('keeps the target that a fault has changed when a process starts again', async () => {

@@ -139,7 +139,13 @@ export async function createProxy(deps: { readonly clock: Clock; readonly dice: 
       now = disturbance;
       for (const pair of [...pairs]) {
         if (now.kind === 'reset') reset(pair);
-        else for (const way of pair.ways) pump(way);
+        else {
+          for (const way of pair.ways) {
+            // what a narrow way has piled up goes out when it is wide again
+            if (now.kind === 'none') way.queue.splice(0, way.queue.length, ...way.queue.map(({ chunk }) => ({ chunk, due: 0 })));
+            pump(way);
+          }
+        }
       }
     },
     figures,
