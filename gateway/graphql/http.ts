@@ -136,6 +136,7 @@ function pageAnswer(request: HttpRequest, page: GraphiqlPage): HttpAnswer {
     headers: {
       'content-type': 'text/html; charset=utf-8',
       'cache-control': 'public, max-age=3600',
+      'content-security-policy': page.contentSecurityPolicy,
       vary: 'accept, accept-encoding',
       ...(zipped ? { 'content-encoding': 'gzip' } : {}),
     },
