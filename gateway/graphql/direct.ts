@@ -1,6 +1,7 @@
 import type { ExecutionResult } from 'graphql';
 import type { Viewer } from '../../schema/graphql/index.ts';
 import type { HttpAnswer, HttpRequest } from '../server/index.ts';
+import { namesDocument } from './documents.ts';
 import type { Executor } from './executor.ts';
 import { HTTP_BODY_BYTES } from './limits.ts';
 import { isRejected } from './operation.ts';
@@ -15,6 +16,7 @@ const JSON_TYPE = 'application/json';
 
 interface Params {
   readonly query: string;
+  readonly extensions?: Readonly<Record<string, unknown>> | null;
   readonly operationName?: string | null;
   readonly variables?: Readonly<Record<string, unknown>> | null;
 }
@@ -42,7 +44,9 @@ function readParams(text: string): Params | null {
   } catch {
     return null;
   }
-  if (!isObject(parsed) || typeof parsed['query'] !== 'string') return null;
+  if (!isObject(parsed)) return null;
+  if (parsed['query'] === undefined && namesDocument(parsed['extensions'])) parsed['query'] = '';
+  if (typeof parsed['query'] !== 'string') return null;
   for (const [name, value] of Object.entries(parsed)) {
     if (name === 'query' || value === null || value === undefined) continue;
     if (name === 'operationName' ? typeof value === 'string' : (name === 'variables' || name === 'extensions') && isObject(value)) continue;
@@ -59,7 +63,7 @@ export async function answerDirectly(executor: Executor, request: HttpRequest, v
   if (wanted === null) return null;
   const params = readParams((await request.body(HTTP_BODY_BYTES)).toString('utf8'));
   if (params === null) return null;
-  const operation = executor.validateOperation(params);
+  const operation = executor.validateOperation(params, viewer);
   if (!isRejected(operation) && operation.type === 'subscription') return null;
   const result: ExecutionResult = isRejected(operation)
     ? { errors: operation.errors }

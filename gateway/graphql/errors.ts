@@ -4,7 +4,15 @@ import { FlotillaError } from '../../schema/domain/index.ts';
 import { isAway } from '../system/index.ts';
 
 /** Codes of errors that concern a whole operation, beside those of schema/domain. Stable. */
-export type OperationErrorCode = 'GRAPHQL_PARSE_FAILED' | 'GRAPHQL_VALIDATION_FAILED' | 'OPERATION_LIMIT' | 'BAD_REQUEST';
+export type OperationErrorCode =
+  | 'GRAPHQL_PARSE_FAILED'
+  | 'GRAPHQL_VALIDATION_FAILED'
+  | 'OPERATION_LIMIT'
+  | 'BAD_REQUEST'
+  | 'RATE_LIMITED'
+  | 'PERSISTED_QUERY_NOT_FOUND'
+  | 'PERSISTED_QUERY_NOT_SUPPORTED'
+  | 'DOCUMENT_NOT_TRUSTED';
 
 export function requestError(code: OperationErrorCode, message: string, extra: Readonly<Record<string, unknown>> = {}): GraphQLError {
   return new GraphQLError(message, { extensions: { code, ...extra } });

@@ -1,11 +1,20 @@
-import { type DocumentNode, type ExecutionResult, execute, GraphQLSchema, type OperationDefinitionNode, subscribe } from 'graphql';
+import {
+  type DocumentNode,
+  type ExecutionResult,
+  execute,
+  type GraphQLError,
+  GraphQLSchema,
+  type OperationDefinitionNode,
+  subscribe,
+} from 'graphql';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
-import { createLoaders, type GraphqlContext, type GraphqlServices, type Viewer } from '../../schema/graphql/index.ts';
+import { allows, createLoaders, type GraphqlContext, type GraphqlServices, type Viewer } from '../../schema/graphql/index.ts';
 import { REQUEST_WAIT_MS, tooLate } from '../system/index.ts';
+import { createDocuments } from './documents.ts';
 import { createMask, maskResult } from './errors.ts';
-import { OPERATION_LIMITS, type OperationLimits } from './limits.ts';
-import { createOperations, type Operation, type OperationRequest, type Rejected } from './operation.ts';
+import { OPERATION_LIMITS } from './limits.ts';
+import { createOperations, type Operation, type OperationRequest, type OperationsOptions, type Rejected } from './operation.ts';
 
 /**
  * Runs operations for every way in (HTTP, WebSocket, SSE): parse cache, the one validator, execution, masked errors.
@@ -17,7 +26,9 @@ import { createOperations, type Operation, type OperationRequest, type Rejected 
  * X4 A query or mutation is answered by its deadline and GRACE_MS, whatever it waits for, one thing after the other or many at once.
  */
 export interface Executor {
-  validateOperation(request: OperationRequest): Operation | Rejected;
+  validateOperation(request: OperationRequest, viewer: Viewer): Operation | Rejected;
+  /** the document that a request names, for ways in that have to know it first; validateOperation asks by itself */
+  documentOf(request: OperationRequest, viewer: Viewer): string | GraphQLError;
   /** `waitMs`: what is left of the request's patience (REQUEST_WAIT_MS in all) */
   contextFor(viewer: Viewer, request?: { readonly traceparent?: string | undefined; readonly waitMs?: number }): GraphqlContext;
   /** a query or a mutation; never rejects */
@@ -40,9 +51,10 @@ export interface ExecutorDeps {
 /** What gateway/accept and the guards say by the deadline is more exact than what is said here, so it goes first. */
 const GRACE_MS = 100;
 
-export function createExecutor(deps: ExecutorDeps, options: { readonly limits?: OperationLimits } = {}): Executor {
+export function createExecutor(deps: ExecutorDeps, options: Partial<OperationsOptions> = {}): Executor {
   const { schema, services, clock, telemetry } = deps;
-  const operations = createOperations(schema, options.limits ?? OPERATION_LIMITS, telemetry);
+  const documents = options.documents ?? createDocuments({ mode: 'off' });
+  const operations = createOperations(schema, { ...options, limits: options.limits ?? OPERATION_LIMITS, documents }, telemetry);
   const mask = createMask(telemetry.log);
   const atOnce = concurrentMutations(schema);
   const concurrent = new WeakMap<OperationDefinitionNode, DocumentNode | null>();
@@ -62,6 +74,7 @@ export function createExecutor(deps: ExecutorDeps, options: { readonly limits?: 
     schema,
     mask,
     validateOperation: operations.validateOperation,
+    documentOf: (request, viewer) => documents.resolve(request, allows(viewer, 'admin')),
     contextFor(viewer, request) {
       const deadline = clock.monotonic() + (request?.waitMs ?? REQUEST_WAIT_MS);
       return {

@@ -22,7 +22,7 @@ beforeAll(async () => {
     forget: () => {},
   };
   const executor = testExecutor(async (item) => ({ kind: 'accepted', id: item.id, seq: 1, paused: false }));
-  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth, telemetry }));
+  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth, clock: systemClock, telemetry }));
   const { port } = await server.listen('127.0.0.1', 0);
   url = `http://127.0.0.1:${port}/graphql`;
   browser = await chromium.launch({

@@ -7,6 +7,7 @@ import { type Authenticator, type AuthFailure, isAuthFailure } from '../auth/ind
 import type { HttpAnswer, HttpHandler, HttpRequest } from '../server/index.ts';
 import { REQUEST_WAIT_MS } from '../system/index.ts';
 import { answerDirectly } from './direct.ts';
+import { namesDocument } from './documents.ts';
 import { requestError } from './errors.ts';
 import type { Executor, Variables } from './executor.ts';
 import { createGraphiql, type GraphiqlPage } from './graphiql.ts';
@@ -45,21 +46,32 @@ interface Verdict {
 
 function yogaOf(executor: Executor) {
   const rules: Plugin<GraphqlContext & ServerContext> = {
-    onParams({ params }) {
+    onParams({ params, setParams, context }) {
       const name: unknown = params.operationName;
       if (name !== undefined && name !== null && typeof name !== 'string') {
         throw requestError('BAD_REQUEST', 'operationName: expected a string', { http: { status: 400 } });
       }
+      const { extensions } = params;
+      if (!params.query && namesDocument(extensions)) {
+        const { viewer } = context as unknown as ServerContext;
+        const query = executor.documentOf({ query: '', extensions: extensions ?? null }, viewer);
+        if (typeof query !== 'string') throw query;
+        setParams({ ...params, query });
+      }
     },
     onParse({ params, context, setParsedDocument }) {
       const server = context as unknown as ServerContext & {
-        params: { operationName?: string; variables?: Record<string, unknown> };
+        params: { operationName?: string; variables?: Record<string, unknown>; extensions?: Record<string, unknown> };
       };
-      const answer = executor.validateOperation({
-        query: String(params.source),
-        operationName: server.params.operationName,
-        variables: server.params.variables,
-      });
+      const answer = executor.validateOperation(
+        {
+          query: String(params.source),
+          operationName: server.params.operationName,
+          variables: server.params.variables,
+          extensions: server.params.extensions,
+        },
+        server.viewer,
+      );
       if (isRejected(answer)) {
         server.verdict.refused = true;
         throw answer.errors.length === 1 ? answer.errors[0] : new AggregateError(answer.errors);

@@ -9,7 +9,9 @@ import {
   validate,
 } from 'graphql';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
+import { allows, type Viewer } from '../../schema/graphql/index.ts';
 import { measureOperation } from './cost.ts';
+import { createDocuments, type Documents } from './documents.ts';
 import { requestError } from './errors.ts';
 import { CACHED_DOCUMENT_BYTES, DOCUMENT_CACHE, type OperationLimits } from './limits.ts';
 
@@ -28,7 +30,9 @@ export function isRejected(answer: Operation | Rejected): answer is Rejected {
 }
 
 export interface OperationRequest {
+  /** empty: the document is named by `extensions.persistedQuery` */
   readonly query: string;
+  readonly extensions?: Readonly<Record<string, unknown>> | null | undefined;
   readonly operationName?: string | null | undefined;
   readonly variables?: Readonly<Record<string, unknown>> | null | undefined;
 }
@@ -36,14 +40,25 @@ export interface OperationRequest {
 /**
  * Parses and checks operations. Owns a cache of documents, least recently used first out.
  * `validateOperation` is the one gate for HTTP, WebSocket and SSE: nothing is executed that has not passed it.
+ * V1 A key that may only show (scope SCREEN: it stands in the address of a wall) learns nothing of the schema: no introspection, no suggestions.
+ * V2 Where only trusted documents run, others run for admins alone.
  */
 export interface Operations {
-  validateOperation(request: OperationRequest): Operation | Rejected;
+  validateOperation(request: OperationRequest, viewer: Pick<Viewer, 'scopes'>): Operation | Rejected;
+}
+export interface OperationsOptions {
+  readonly limits: OperationLimits;
+  readonly documents?: Documents;
+  /** `admin`: only keys with the scope ADMIN may introspect; default: all but SCREEN */
+  readonly introspection?: 'keys' | 'admin';
 }
 
 type Checked = { readonly document: DocumentNode } | Rejected;
 
-export function createOperations(schema: GraphQLSchema, limits: OperationLimits, telemetry: Pick<Telemetry, 'count'>): Operations {
+export function createOperations(schema: GraphQLSchema, options: OperationsOptions, telemetry: Pick<Telemetry, 'count'>): Operations {
+  const { limits } = options;
+  const documents = options.documents ?? createDocuments({ mode: 'off' });
+  const scopeOfCurious = options.introspection === 'admin' ? 'admin' : 'viewer';
   const cache = new Map<string, Checked>();
 
   const over = (limit: string, message: string): Rejected => {
@@ -87,8 +102,10 @@ export function createOperations(schema: GraphQLSchema, limits: OperationLimits,
     document: DocumentNode,
     node: OperationDefinitionNode,
     variables: Readonly<Record<string, unknown>>,
+    curious: boolean,
   ): Rejected | null => {
     const size = measureOperation(schema, document, node, variables, limits);
+    if (size.introspectionDepth > 0 && !curious) return over('introspection', 'this key may not ask for the schema');
     for (const limit of ['depth', 'introspectionDepth', 'aliases', 'directives', 'cost'] as const) {
       if (size[limit] > limits[limit]) return over(limit, `expected a ${limit} of at most ${limits[limit]}, got ${size[limit]}`);
     }
@@ -96,12 +113,17 @@ export function createOperations(schema: GraphQLSchema, limits: OperationLimits,
   };
 
   return {
-    validateOperation({ query, operationName, variables }) {
+    validateOperation(request, viewer) {
+      const { operationName, variables } = request;
+      const named = documents.resolve(request, allows(viewer, 'admin'));
+      if (typeof named !== 'string') return { errors: [named] };
+      const query = named;
+      const curious = allows(viewer, scopeOfCurious);
       if (query.length > limits.documentBytes || Buffer.byteLength(query) > limits.documentBytes) {
         return over('document', `expected a document of at most ${limits.documentBytes} bytes`);
       }
       const found = checked(query);
-      if ('errors' in found) return found;
+      if ('errors' in found) return curious ? found : { errors: found.errors.map(withoutSuggestions) };
       const node = getOperationAST(found.document, operationName ?? undefined);
       if (node === null || node === undefined) {
         const expected = operationName
@@ -109,15 +131,21 @@ export function createOperations(schema: GraphQLSchema, limits: OperationLimits,
           : 'operationName, because the document has several';
         return { errors: [requestError('BAD_REQUEST', `expected ${expected}`)] };
       }
-      const fault = sizeFault(found.document, node, variables ?? {});
+      const fault = sizeFault(found.document, node, variables ?? {}, curious);
       if (fault !== null) return fault;
       return { source: query, document: found.document, node, type: node.operation };
     },
   };
 }
 
-function withCode(error: GraphQLError, code: string): GraphQLError {
-  return new GraphQLError(error.message, {
+/** What graphql-js offers as "did you mean" tells names of the schema. */
+function withoutSuggestions(error: GraphQLError): GraphQLError {
+  const message = error.message.replace(/ Did you mean [\s\S]*\?$/, '');
+  return message === error.message ? error : withCode(error, String(error.extensions['code']), message);
+}
+
+function withCode(error: GraphQLError, code: string, message: string = error.message): GraphQLError {
+  return new GraphQLError(message, {
     ...(error.nodes === undefined ? {} : { nodes: error.nodes }),
     ...(error.source === undefined ? {} : { source: error.source }),
     ...(error.positions === undefined ? {} : { positions: error.positions }),

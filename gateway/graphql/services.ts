@@ -51,7 +51,7 @@ interface Context extends ServicesDeps {
 }
 
 /** How long an answer waits for an owner to say the new state, and how often it looks. */
-const STATE_PATIENCE_MS = 1_500;
+const STATE_PATIENCE_MS = 400;
 const STATE_LOOK_MS = 20;
 /** Messages of a deleted device ended by one statement. */
 const END_CHUNK = 1_000;

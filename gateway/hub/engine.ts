@@ -35,8 +35,8 @@ export function createEngine(executor: Executor, auth: Authenticator): Operation
       const kind = answer.code === 'UNAVAILABLE' || answer.code === 'RATE_LIMITED' ? 'unavailable' : 'refused';
       return { kind, message: answer.message };
     },
-    prepare(request) {
-      const operation = executor.validateOperation(request);
+    prepare(request, viewer) {
+      const operation = executor.validateOperation(request, viewer);
       if (isRejected(operation)) return operation;
       const prepared: Prepared = {
         operation,

@@ -3,7 +3,9 @@ import type { Viewer } from '../../schema/graphql/index.ts';
 
 /** What the hub needs of GraphQL. One validator serves HTTP, SSE and WebSocket: the hub has none of its own. */
 export interface OperationRequest {
+  /** empty: `extensions.persistedQuery` names the document */
   readonly query: string;
+  readonly extensions?: Readonly<Record<string, unknown>> | null;
   readonly operationName: string | null;
   readonly variables: Readonly<Record<string, unknown>> | null;
 }

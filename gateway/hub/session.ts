@@ -54,12 +54,15 @@ const bad = (reason: string): SessionEffect[] => close(CLOSE.badRequest, reason)
 function requestOf(payload: unknown): OperationRequest | string {
   if (!isFields(payload)) return '"subscribe" message expects the "payload" property to be an object';
   const { query, operationName, variables, extensions } = payload;
-  if (typeof query !== 'string') return '"subscribe" message payload expects the "query" property to be a string';
+  const named = isFields(extensions) && isFields(extensions['persistedQuery']);
+  if (typeof query !== 'string' && !(query === undefined && named))
+    return '"subscribe" message payload expects the "query" property to be a string';
   if (!optional(operationName, (value) => typeof value === 'string')) return '"operationName" of the payload must be a string';
   if (!optional(variables, isFields)) return '"variables" of the payload must be an object';
   if (!optional(extensions, isFields)) return '"extensions" of the payload must be an object';
   return {
-    query,
+    query: query ?? '',
+    extensions: isFields(extensions) ? extensions : null,
     operationName: typeof operationName === 'string' ? operationName : null,
     variables: isFields(variables) ? variables : null,
   };

@@ -12,7 +12,7 @@ import { addTraffic, deletedWithBacklog, sampleFleets, TRAFFIC_BUCKET_MS, type T
  */
 export interface Upkeep {
   /** counts what `send` accepts */
-  counted<A extends { send(item: AcceptItem): Promise<AcceptOutcome> }>(accept: A): A;
+  counted<A extends { send(item: AcceptItem, deadline?: number): Promise<AcceptOutcome> }>(accept: A): A;
   start(): void;
   /** writes what was counted; ends the rounds */
   close(): Promise<void>;
@@ -66,8 +66,8 @@ export function createUpkeep(deps: UpkeepDeps): Upkeep {
   return {
     counted: (accept) => ({
       ...accept,
-      async send(item) {
-        const outcome = await accept.send(item);
+      async send(item, deadline) {
+        const outcome = await accept.send(item, deadline);
         if (outcome.kind === 'accepted') count(item.tenantId);
         return outcome;
       },
