@@ -8,15 +8,26 @@ import type { Telemetry } from '../ops/telemetry/index.ts';
 import { buildSchema } from '../schema/graphql/index.ts';
 import { accept as commit, linkHellos, revokedLinks, storeInbound, suppress, audit as writeAudit } from '../schema/sql/index.ts';
 import { createAccept } from './accept/index.ts';
-import { type Authenticator, createAuthenticator, DEFAULT_TENANT, ensureAccess, sqlLookups } from './auth/index.ts';
+import {
+  type Authenticator,
+  createAuthenticator,
+  createRates,
+  createRevocations,
+  DEFAULT_TENANT,
+  ensureAccess,
+  type Revocations,
+  sqlLookups,
+} from './auth/index.ts';
 import {
   createAudit,
+  createDocuments,
   createExecutor,
   createGraphqlHttp,
   createServices,
   type Executor,
   endMessages,
   HTTP_BODY_BYTES,
+  readTrustedDocuments,
 } from './graphql/index.ts';
 import { createEngine, createHub, createStreams } from './hub/index.ts';
 import { asyncapiDocument, createLink, createLinkCloser, type Link } from './link/index.ts';
@@ -62,9 +73,15 @@ function openClients({ config, id, telemetry, lifetime }: GatewayDeps): Clients 
 function openApi(
   deps: GatewayDeps,
   { sql, general, mailbox, subscriber }: Clients,
-): { readonly executor: Executor; readonly auth: Authenticator } {
+): { readonly executor: Executor; readonly auth: Authenticator; readonly revocations: Revocations } {
   const { clock, telemetry, lifetime, config } = deps;
   const auth = createAuthenticator({ ...sqlLookups(sql), clock, telemetry }, { defaultTenant: DEFAULT_TENANT });
+  const revocations = createRevocations({
+    publish: (channel, text) => general.publish(channel, text),
+    subscribe: (channel, handler) => listenTo(subscriber, channel, handler),
+    telemetry,
+  });
+  revocations.on((keyId) => auth.forget(keyId));
   const live = createLive({ redis: mailbox, clock, telemetry });
   lifetime.add('live', () => live.close());
   const enqueuer = createEnqueuer({ redis: mailbox, telemetry }, { window: config.MAILBOX_WINDOW });
@@ -93,9 +110,22 @@ function openApi(
     closeLink: createLinkCloser(general, telemetry),
     clock,
     telemetry,
-    forgetKey: (keyId) => auth.forget(keyId),
+    forgetKey: (keyId) => revocations.announce(keyId),
   });
-  return { executor: createExecutor({ schema: buildSchema(), services, clock, telemetry }), auth };
+  const trusted = config.TRUSTED_DOCUMENTS_FILE === undefined ? [] : readTrustedDocuments(config.TRUSTED_DOCUMENTS_FILE);
+  const documents = createDocuments({ mode: config.DOCUMENTS, trusted });
+  const executor = createExecutor(
+    { schema: buildSchema(), services, clock, telemetry },
+    { documents, introspection: config.INTROSPECTION },
+  );
+  return { executor, auth, revocations };
+}
+
+async function listenTo(subscriber: Redis, channel: string, handler: (text: string) => void): Promise<void> {
+  subscriber.on('message', (from: string, text: string) => {
+    if (from === channel) handler(text);
+  });
+  await subscriber.subscribe(channel);
 }
 
 /** Device sockets; their frames come over this gateway's own channel on the shared subscriber. */
@@ -109,12 +139,7 @@ function openLink({ clock, dice, telemetry, lifetime, id, config }: GatewayDeps,
         await storeInbound(sql, items);
       },
       redis: general,
-      subscribe: async (channel, handler) => {
-        subscriber.on('message', (from: string, text: string) => {
-          if (from === channel) handler(text);
-        });
-        await subscriber.subscribe(channel);
-      },
+      subscribe: (channel, handler) => listenTo(subscriber, channel, handler),
       clock,
       dice,
       telemetry,
@@ -128,6 +153,13 @@ function openLink({ clock, dice, telemetry, lifetime, id, config }: GatewayDeps,
   );
   lifetime.add('link', () => link.stop());
   return link;
+}
+
+function tlsOf({
+  TLS_CERT_FILE,
+  TLS_KEY_FILE,
+}: GatewayDeps['config']): { readonly certFile: string; readonly keyFile: string } | undefined {
+  return TLS_CERT_FILE === undefined || TLS_KEY_FILE === undefined ? undefined : { certFile: TLS_CERT_FILE, keyFile: TLS_KEY_FILE };
 }
 
 /** Makes the default tenant and the admin key, as soon as Postgres is there and has the schema. */
@@ -151,7 +183,7 @@ export async function startGateway(
 ): Promise<{ readonly port: number; readonly server: Server; readonly access: Promise<void> }> {
   const { config, clock, dice, telemetry, lifetime } = deps;
   const clients = openClients(deps);
-  const { executor, auth } = openApi(deps, clients);
+  const { executor, auth, revocations } = openApi(deps, clients);
   let phase: 'starting' | 'serving' | 'draining' = 'starting';
   const system = createSystemRoutes({
     sql: clients.sql,
@@ -170,16 +202,29 @@ export async function startGateway(
       : answer;
   };
   const link = openLink(deps, clients);
+  const rates = createRates(clock, { perKey: config.RATE_PER_KEY, perTenant: config.RATE_PER_TENANT, perAddress: config.RATE_PER_ADDRESS });
   const hub = createHub(
-    { engine: createEngine(executor, auth), clock, telemetry },
-    { tickMs: config.LIVE_TICK_MS, allowedOrigins: config.ALLOWED_ORIGINS },
+    { engine: createEngine(executor, auth, rates), clock, telemetry },
+    {
+      tickMs: config.LIVE_TICK_MS,
+      allowedOrigins: config.ALLOWED_ORIGINS,
+      sockets: { perAddress: config.SOCKETS_PER_ADDRESS, perKey: config.SOCKETS_PER_KEY, perTenant: config.SOCKETS_PER_TENANT },
+    },
   );
   lifetime.add('hub', () => hub.close());
-  const server = createServer({ clock, dice, telemetry });
+  revocations.on((keyId) => hub.revoked(keyId));
+  const server = createServer({ clock, dice, telemetry, tls: tlsOf(config) });
   server.websocket('/graphql', hub.behaviour);
-  server.http('ANY', '/graphql', createGraphqlHttp({ executor, auth, clock, telemetry, eventStream: hub.eventStream }), {
-    bodyLimitBytes: HTTP_BODY_BYTES,
+  const graphql = createGraphqlHttp({
+    executor,
+    auth,
+    clock,
+    telemetry,
+    rates,
+    allowedOrigins: config.ALLOWED_ORIGINS,
+    eventStream: hub.eventStream,
   });
+  server.http('ANY', '/graphql', graphql, { bodyLimitBytes: HTTP_BODY_BYTES });
   server.websocket('/link', link.behaviour);
   server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));
   server.http('GET', '/live', () => ({ status: 200, headers: json, body: '{"live":true}' }));
@@ -198,7 +243,7 @@ export async function startGateway(
     phase = 'draining';
     await server.drain({ windowMs: Math.floor(config.DRAIN_MS / 2), deadlineMs: Math.floor(config.DRAIN_MS * 0.75) });
   });
-  const access = Promise.all([untilAccess(deps, clients.sql), link.start()]).then(() => {
+  const access = Promise.all([untilAccess(deps, clients.sql), link.start(), revocations.start()]).then(() => {
     if (phase === 'starting') phase = 'serving';
   });
   return { port, server, access };

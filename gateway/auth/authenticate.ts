@@ -147,7 +147,7 @@ function createCache<T>(clock: Clock, { cacheMs, staleMs, freshWaitMs, maxCached
 export function createAuthenticator(deps: AuthDeps, options: AuthOptions): Authenticator {
   const { clock, telemetry } = deps;
   const guard = createGuard(clock, 'the key store');
-  const cacheMs = options.cacheMs ?? 1500;
+  const cacheMs = options.cacheMs ?? 900;
   const cached = {
     staleMs: options.staleMs ?? 60_000,
     freshWaitMs: options.freshWaitMs ?? FRESH_WAIT_MS,

@@ -9,5 +9,9 @@ export {
   type StoredKey,
 } from './authenticate.ts';
 export { DEFAULT_TENANT, ensureAccess, sqlLookups } from './bootstrap.ts';
+export { type Crowd, createCrowd } from './crowd.ts';
 export { createFailures, type FailureOptions, type Failures } from './failures.ts';
 export { hashOf, newLinkToken, newSecret, secretOf } from './keys.ts';
+export { originAllowed } from './origin.ts';
+export { createRates, type RateOptions, type RateRefusal, type Rates } from './rates.ts';
+export { createRevocations, type Revocations } from './revocations.ts';

@@ -1,6 +1,7 @@
 import { type ExecutionResult, GraphQLError } from 'graphql';
 import type { Log } from '../../ops/telemetry/index.ts';
 import { FlotillaError } from '../../schema/domain/index.ts';
+import type { RateRefusal } from '../auth/index.ts';
 import { isAway } from '../system/index.ts';
 
 /** Codes of errors that concern a whole operation, beside those of schema/domain. Stable. */
@@ -16,6 +17,14 @@ export type OperationErrorCode =
 
 export function requestError(code: OperationErrorCode, message: string, extra: Readonly<Record<string, unknown>> = {}): GraphQLError {
   return new GraphQLError(message, { extensions: { code, ...extra } });
+}
+
+/** More was asked than a key, tenant or address may ask in a second. */
+export function rateError({ limit, retryAfterMs }: RateRefusal): GraphQLError {
+  return requestError('RATE_LIMITED', 'more operations in a second than this key, tenant or address may ask: wait', {
+    limit,
+    retryAfterMs,
+  });
 }
 
 /** The root cause below the errors that execution wraps around it. */

@@ -3,12 +3,12 @@ import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import type { GraphqlContext, Viewer } from '../../schema/graphql/index.ts';
-import { type Authenticator, type AuthFailure, isAuthFailure } from '../auth/index.ts';
+import { type Authenticator, type AuthFailure, isAuthFailure, originAllowed, type Rates } from '../auth/index.ts';
 import type { HttpAnswer, HttpHandler, HttpRequest } from '../server/index.ts';
 import { REQUEST_WAIT_MS } from '../system/index.ts';
 import { answerDirectly } from './direct.ts';
 import { namesDocument } from './documents.ts';
-import { requestError } from './errors.ts';
+import { rateError, requestError } from './errors.ts';
 import type { Executor, Variables } from './executor.ts';
 import { createGraphiql, type GraphiqlPage } from './graphiql.ts';
 import { HTTP_BODY_BYTES } from './limits.ts';
@@ -19,7 +19,8 @@ import { isRejected, type Operation } from './operation.ts';
  * and execution are the executor's, so HTTP has no second set of rules.
  *
  * H1 Without a good key nothing of a request is parsed (401, 403, 429 or 503).
- * H2 POST takes application/json only, and GET carries the same Authorization header: a foreign page can send neither unasked.
+ * H2 POST takes application/json only, and GET carries the same Authorization header: a foreign page can send neither unasked. A page of an Origin
+ *    that is not allowed is refused whatever it sends; allowed ones get the CORS headers.
  */
 export interface GraphqlHttpDeps {
   readonly executor: Executor;
@@ -28,6 +29,9 @@ export interface GraphqlHttpDeps {
   readonly telemetry: Telemetry;
   /** subscriptions asked for as event streams (gateway/hub); null = the general way answers */
   readonly eventStream?: (request: HttpRequest, viewer: Viewer) => Promise<HttpAnswer | null>;
+  readonly rates?: Rates;
+  /** Origins of other pages that may use the API */
+  readonly allowedOrigins?: readonly string[];
 }
 
 interface ServerContext {
@@ -173,9 +177,21 @@ async function answerOf(response: Response, statusWhenRefused: number | undefine
   return { status, headers, body: await response.text() };
 }
 
+/** H2 */
+function corsHeaders(origin: string): Record<string, string> {
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-allow-headers': 'authorization, content-type, x-flotilla-tenant',
+    'access-control-allow-methods': 'GET, POST',
+    'access-control-max-age': '600',
+    'cross-origin-resource-policy': 'cross-origin',
+    vary: 'origin',
+  };
+}
+
 /** The handler of `/graphql` for every method. */
 export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
-  const { executor, auth, clock } = deps;
+  const { executor, auth, clock, telemetry, allowedOrigins = [] } = deps;
   const yoga = yogaOf(executor);
   const graphiql = createGraphiql();
 
@@ -194,7 +210,7 @@ export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
     return answerOf(response, verdict.refused && response.status === 200 && !byName ? 400 : undefined);
   };
 
-  return async (request) => {
+  const answer = async (request: HttpRequest): Promise<HttpAnswer> => {
     if (wantsPage(request)) {
       const page = await graphiql();
       if (page !== null) return pageAnswer(request, page);
@@ -203,22 +219,40 @@ export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
       return { ...errorAnswer(405, 'BAD_REQUEST', 'expected GET or POST'), headers: { allow: 'GET, POST', 'content-type': JSON_TYPE } };
     }
     const began = clock.monotonic();
-    const viewer = await auth.authenticate({
+    const asked = {
       authorization: request.headers['authorization'],
       tenant: request.headers['x-flotilla-tenant'],
       remote: request.remote,
-      deadline: began + REQUEST_WAIT_MS,
-    });
-    // the body may take its time: that is not ours
-    const waitMs = began + REQUEST_WAIT_MS - clock.monotonic();
+    };
+    const viewer = await auth.authenticate({ ...asked, deadline: began + REQUEST_WAIT_MS });
     if (isAuthFailure(viewer)) return failureAnswer(viewer);
+    const refused = deps.rates?.take({ key: viewer.keyId, tenant: viewer.tenantId, address: request.remote });
+    if (refused !== undefined && refused !== null) {
+      telemetry.count('limit.rejected', 1, { limit: refused.limit });
+      const error = rateError(refused);
+      return errorAnswer(429, 'RATE_LIMITED', error.message, { ...refused });
+    }
     if (request.method === 'POST' && !/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
       return errorAnswer(415, 'BAD_REQUEST', 'expected content-type: application/json');
     }
+    // the body may take its time: that is not ours
+    const waitMs = began + REQUEST_WAIT_MS - clock.monotonic();
     return (
       (await answerDirectly(executor, request, viewer, waitMs)) ??
       (await deps.eventStream?.(request, viewer)) ??
       run(request, viewer, waitMs)
     );
+  };
+
+  return async (request) => {
+    const { origin } = request.headers;
+    if (!originAllowed({ origin, headers: request.headers }, allowedOrigins)) {
+      telemetry.count('limit.rejected', 1, { limit: 'origin' });
+      return errorAnswer(403, 'FORBIDDEN', 'pages of this Origin may not use the API: see ALLOWED_ORIGINS');
+    }
+    const cors = origin !== undefined && allowedOrigins.includes(origin) ? corsHeaders(origin) : undefined;
+    if (cors !== undefined && request.method === 'OPTIONS') return { status: 204, headers: cors };
+    const given = await answer(request);
+    return cors === undefined ? given : { ...given, headers: { ...given.headers, ...cors } };
   };
 }

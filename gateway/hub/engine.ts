@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createSourceEventStream, type ExecutionResult, execute } from 'graphql';
 import type { GraphqlContext } from '../../schema/graphql/index.ts';
-import { type Authenticator, isAuthFailure } from '../auth/index.ts';
-import { type Executor, isRejected, type Operation } from '../graphql/index.ts';
+import { type Authenticator, isAuthFailure, type Rates } from '../auth/index.ts';
+import { type Executor, isRejected, type Operation, rateError } from '../graphql/index.ts';
 import type { OperationEngine, PreparedOperation } from './port.ts';
 
 interface Prepared extends PreparedOperation {
@@ -10,7 +10,7 @@ interface Prepared extends PreparedOperation {
 }
 
 /** The hub's view of the executor and the keys: HTTP's validator, contexts and masking, nothing of its own. */
-export function createEngine(executor: Executor, auth: Authenticator): OperationEngine {
+export function createEngine(executor: Executor, auth: Authenticator, rates?: Rates): OperationEngine {
   const { schema, mask } = executor;
   const masked = (result: ExecutionResult): ExecutionResult =>
     result.errors === undefined ? result : { ...result, errors: result.errors.map((error) => mask(error)) };
@@ -36,6 +36,8 @@ export function createEngine(executor: Executor, auth: Authenticator): Operation
       return { kind, message: answer.message };
     },
     prepare(request, viewer) {
+      const refused = rates?.take({ key: viewer.keyId, tenant: viewer.tenantId });
+      if (refused !== undefined && refused !== null) return { errors: [rateError(refused)] };
       const operation = executor.validateOperation(request, viewer);
       if (isRejected(operation)) return operation;
       const prepared: Prepared = {

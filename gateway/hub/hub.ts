@@ -1,6 +1,7 @@
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import type { Viewer } from '../../schema/graphql/index.ts';
+import { createCrowd, originAllowed } from '../auth/index.ts';
 import type { HttpAnswer, HttpRequest, Socket, UpgradeInfo, UpgradeVerdict, WebSocketBehaviour } from '../server/index.ts';
 import { CLOSE } from './close-codes.ts';
 import { rightsOf } from './group-key.ts';
@@ -13,14 +14,18 @@ import { createEventStreams } from './sse.ts';
  * GraphQL over WebSocket: runs the effects of each session and shares executions among them.
  * Owns: open connections and their keys. Does not own: the protocol (session.ts), what runs (operations.ts), what is owed (group.ts).
  * Called by gateway/gateway.ts through the server's behaviour; gateway/graphql hands over event streams.
- * I1 Keys are looked at again every `recheckMs`: a revoked or expired one closes its sockets with 4403 and ends its event streams.
+ * I1 Keys are looked at again every `recheckMs`: a revoked or expired one closes its sockets with 4403 and ends its
+ *    event streams; when one was revoked, at once.
  * I2 Every `heartbeatMs` each connection is told in a `ping` where its operations stand: browsers do not see the protocol's own pings,
  *    and a client can see that it has all there is.
+ * I3 One address, key or tenant has only so many sockets: more are refused with 429 at the upgrade, or closed with 1013 once the key is known.
  */
 export interface Hub {
   readonly behaviour: WebSocketBehaviour<Connection>;
   /** answers a subscription asked for as an event stream (graphql-sse, distinct connections); null for all else */
   eventStream(request: HttpRequest, viewer: Viewer): Promise<HttpAnswer | null>;
+  /** a key was revoked: who holds it open is looked at now */
+  revoked(keyId: string): void;
   close(): void;
 }
 export interface HubDeps {
@@ -37,6 +42,8 @@ export interface HubOptions {
   /** between two heartbeats of a connection; default 15 000 */
   readonly heartbeatMs?: number;
   readonly limits?: Partial<SessionLimits>;
+  /** sockets open at once; 0 = no limit */
+  readonly sockets?: { readonly perAddress: number; readonly perKey: number; readonly perTenant: number };
   /** closes a reader that takes nothing for this long; default 15 000 */
   readonly stallMs?: number;
 }
@@ -44,20 +51,15 @@ export interface HubOptions {
 const SUBPROTOCOL = 'graphql-transport-ws';
 const MAX_MESSAGE_BYTES = 128 * 1024;
 
-export function originAllowed(info: Pick<UpgradeInfo, 'origin' | 'headers'>, allowed: readonly string[]): boolean {
-  if (info.origin === undefined) return true;
-  if (allowed.includes(info.origin)) return true;
-  try {
-    return new URL(info.origin).host === info.headers['host'];
-  } catch {
-    return false;
-  }
-}
-
 export function createHub(deps: HubDeps, options: HubOptions): Hub {
   const { engine, clock, telemetry } = deps;
   const limits = { ...SESSION_LIMITS, ...options.limits };
   const connections = new Map<Connection, Socket>();
+  const crowds = {
+    address: createCrowd(options.sockets?.perAddress ?? 0),
+    key: createCrowd(options.sockets?.perKey ?? 0),
+    tenant: createCrowd(options.sockets?.perTenant ?? 0),
+  };
   const fault = (socket: Socket, connection: Connection): void =>
     apply(socket, connection, connection.session.denied(CLOSE.internal, 'Internal server error'));
   const operations = createOperations(deps, { tickMs: options.tickMs, fault });
@@ -67,6 +69,25 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
   telemetry.gauge('groups', groups);
   telemetry.gauge('operations', () => [...connections.keys()].reduce((sum, connection) => sum + connection.running.size, streams.count()));
 
+  /** I3: counts a connection under its key and tenant, and no longer under those it had */
+  const admit = (connection: Connection, viewer: Viewer): boolean => {
+    const { seat } = connection;
+    if (seat?.key === viewer.keyId && seat.tenant === viewer.tenantId) return true;
+    if (!crowds.key.enter(viewer.keyId)) return false;
+    if (!crowds.tenant.enter(viewer.tenantId)) {
+      crowds.key.leave(viewer.keyId);
+      return false;
+    }
+    leave(connection);
+    connection.seat = { key: viewer.keyId, tenant: viewer.tenantId };
+    return true;
+  };
+  const leave = (connection: Connection): void => {
+    if (connection.seat === undefined) return;
+    crowds.key.leave(connection.seat.key);
+    crowds.tenant.leave(connection.seat.tenant);
+    connection.seat = undefined;
+  };
   /** A key with other rights or another tenant: what runs starts over under it. */
   const restart = (socket: Socket, connection: Connection): void => {
     for (const [serial, running] of [...connection.running]) {
@@ -88,6 +109,11 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
       return;
     }
     const before = connection.viewer;
+    if (!admit(connection, answer)) {
+      telemetry.count('limit.rejected', 1, { limit: 'sockets_key' });
+      apply(socket, connection, connection.session.denied(CLOSE.tryLater, 'Too many sockets of this key or tenant'));
+      return;
+    }
     Object.assign(connection, { viewer: answer, authorization, tenant });
     if (effect.first) apply(socket, connection, connection.session.admitted());
     else if (before !== undefined && rightsOf(before) !== rightsOf(answer)) restart(socket, connection);
@@ -128,7 +154,7 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
   };
 
   /** I1; one look per key, however many sockets it has open. */
-  const recheck = async (): Promise<void> => {
+  const recheck = async (only?: string): Promise<void> => {
     const asked = new Map<string, ReturnType<OperationEngine['authenticate']>>();
     const refused = async (authorization: string | undefined, tenant: string | undefined, remote: string): Promise<boolean> => {
       const key = `${authorization ?? ''}\n${tenant ?? ''}`;
@@ -139,7 +165,8 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
     };
     for (const [connection, socket] of [...connections]) {
       const { authorization, tenant } = connection;
-      if (connection.viewer === undefined || !(await refused(authorization, tenant, socket.remote))) continue;
+      if (connection.viewer === undefined || (only !== undefined && connection.viewer.keyId !== only)) continue;
+      if (!(await refused(authorization, tenant, socket.remote))) continue;
       if (connection.authorization !== authorization) continue;
       apply(socket, connection, connection.session.denied(CLOSE.forbidden, 'Forbidden'));
     }
@@ -181,12 +208,19 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
     return () => cancel();
   };
   let closed = false;
-  const loops = [every(options.recheckMs ?? 5_000, 'hub.recheck', recheck), every(heartbeatMs / SLICES, 'hub.heartbeat', heartbeat)];
+  const loops = [
+    every(options.recheckMs ?? 1_000, 'hub.recheck', () => recheck()),
+    every(heartbeatMs / SLICES, 'hub.heartbeat', heartbeat),
+  ];
 
   const upgrade = (info: UpgradeInfo): UpgradeVerdict<Connection> => {
     if (!originAllowed(info, options.allowedOrigins)) {
       telemetry.count('limit.rejected', 1, { limit: 'origin' });
       return { accept: false, status: 403, message: 'this Origin may not open sockets here: see ALLOWED_ORIGINS' };
+    }
+    if (!crowds.address.enter(info.remote)) {
+      telemetry.count('limit.rejected', 1, { limit: 'sockets_address' });
+      return { accept: false, status: 429, message: 'too many sockets from this address', headers: { 'retry-after': '5' } };
     }
     const spoken = info.protocols.includes(SUBPROTOCOL);
     const state: Connection = {
@@ -197,6 +231,7 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
       authorization: undefined,
       tenant: undefined,
       owner: undefined,
+      seat: undefined,
       cancelInit: () => undefined,
     };
     return { accept: true, protocol: spoken ? SUBPROTOCOL : undefined, state };
@@ -229,7 +264,9 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
       drain(_socket, connection) {
         for (const { group } of connection.running.values()) group?.wake();
       },
-      close(_socket, connection) {
+      close(socket, connection) {
+        crowds.address.leave(socket.remote);
+        leave(connection);
         connection.cancelInit();
         connections.delete(connection);
         connection.session.denied(CLOSE.restart, 'closed');
@@ -238,6 +275,7 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
       },
     },
     eventStream: streams.open,
+    revoked: (keyId) => void recheck(keyId).catch((error: unknown) => telemetry.log.warn('hub.recheck', {}, error)),
     close() {
       closed = true;
       for (const cancel of loops) cancel();

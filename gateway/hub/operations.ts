@@ -47,6 +47,8 @@ export interface Connection {
   authorization: string | undefined;
   tenant: string | undefined;
   owner: MemberOwner | undefined;
+  /** under which key and tenant it is counted */
+  seat: { readonly key: string; readonly tenant: string } | undefined;
   cancelInit: () => void;
 }
 

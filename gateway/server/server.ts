@@ -1,5 +1,6 @@
-import type { us_listen_socket, us_socket } from 'uWebSockets.js';
+import type { TemplatedApp, us_listen_socket, us_socket } from 'uWebSockets.js';
 import uws from 'uWebSockets.js';
+import { readFileSync } from 'node:fs';
 import type { Clock, Dice } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { type Exchange, openExchange } from './exchange.ts';
@@ -24,6 +25,8 @@ export interface ServerOptions {
   readonly upgradesPerSecond?: number;
   /** a body that has not arrived after this is 408; default 15 000 */
   readonly bodyTimeoutMs?: number;
+  /** files of a certificate and its key (PEM): the server speaks https and wss only */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string } | undefined;
   /** added to every answer under the handler's own headers */
   readonly securityHeaders?: Readonly<Record<string, string>>;
 }
@@ -35,7 +38,11 @@ const SECURITY: Readonly<Record<string, string>> = Object.freeze({
   'referrer-policy': 'no-referrer',
   'x-frame-options': 'DENY',
   'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'permissions-policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',
 });
+/** a browser that came once by https does not come by http again */
+const STRICT_TRANSPORT = { 'strict-transport-security': 'max-age=31536000' };
 
 interface Route {
   readonly handler: HttpHandler;
@@ -68,12 +75,21 @@ async function closePaced(sockets: Sockets, windowMs: number, clock: Clock, dice
   }
 }
 
+function openApp({ tls }: ServerOptions): TemplatedApp {
+  if (tls === undefined) return uws.App();
+  // uWS would say nothing and refuse every handshake
+  for (const file of [tls.certFile, tls.keyFile]) {
+    if (!readFileSync(file, 'utf8').includes('-----BEGIN ')) throw new Error(`${file}: expected a PEM file`);
+  }
+  return uws.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
+}
+
 export function createServer(options: ServerOptions): Server {
   const { clock, telemetry } = options;
-  const app = uws.App();
+  const app = openApp(options);
   const router = createRouter<Route>();
   const answering = new Set<Exchange>();
-  const security = { ...SECURITY, ...options.securityHeaders };
+  const security = { ...SECURITY, ...(options.tls === undefined ? {} : STRICT_TRANSPORT), ...options.securityHeaders };
   const sockets = createSockets({
     app,
     clock,

@@ -145,9 +145,59 @@ export const FIELDS = {
   }),
   WHATSAPP_FORBID_REAL: field({ meaning: "true = refuse to reach WhatsApp's own servers (tests)", parse: flag, fallback: 'false' }),
   ALLOWED_ORIGINS: field({
-    meaning: 'Origins allowed to open WebSockets, commas between; empty = only the gateway’s own',
+    meaning: 'Origins of pages that may use the API and open WebSockets, commas between; empty = only the gateway’s own',
     parse: list,
     fallback: '',
+  }),
+  TLS_CERT_FILE: field({
+    meaning: 'certificate chain (PEM) of the gateway; with TLS_KEY_FILE it speaks https and wss only',
+    parse: text('a file'),
+  }),
+  TLS_KEY_FILE: field({ meaning: 'private key (PEM) of that certificate', parse: text('a file') }),
+  DOCUMENTS: field({
+    meaning:
+      'GraphQL documents: off = sent as text; apq = may be named by their hash after the first time; trusted = only those of TRUSTED_DOCUMENTS_FILE run (admins: all)',
+    parse: z.enum(['off', 'apq', 'trusted'], 'expected off, apq or trusted'),
+    fallback: 'apq',
+  }),
+  TRUSTED_DOCUMENTS_FILE: field({ meaning: 'JSON: the documents that run when DOCUMENTS=trusted', parse: text('a file') }),
+  INTROSPECTION: field({
+    meaning: 'who may ask for the schema: keys = every key but those with the scope SCREEN; admin = keys with the scope ADMIN',
+    parse: z.enum(['keys', 'admin'], 'expected keys or admin'),
+    fallback: 'keys',
+  }),
+  RATE_PER_KEY: field({
+    meaning: 'operations of one API key per second and gateway; 0 = no limit',
+    parse: whole(0, 1000000),
+    fallback: '2000',
+    unit: '1/s',
+  }),
+  RATE_PER_TENANT: field({
+    meaning: 'operations of one tenant per second and gateway; 0 = no limit',
+    parse: whole(0, 1000000),
+    fallback: '5000',
+    unit: '1/s',
+  }),
+  RATE_PER_ADDRESS: field({
+    meaning: 'HTTP operations from one address per second and gateway; 0 = no limit',
+    parse: whole(0, 1000000),
+    fallback: '5000',
+    unit: '1/s',
+  }),
+  SOCKETS_PER_ADDRESS: field({
+    meaning: 'GraphQL sockets of one address per gateway; 0 = no limit',
+    parse: whole(0, 1000000),
+    fallback: '5000',
+  }),
+  SOCKETS_PER_KEY: field({
+    meaning: 'GraphQL sockets of one API key per gateway; 0 = no limit',
+    parse: whole(0, 1000000),
+    fallback: '5000',
+  }),
+  SOCKETS_PER_TENANT: field({
+    meaning: 'GraphQL sockets of one tenant per gateway; 0 = no limit',
+    parse: whole(0, 1000000),
+    fallback: '10000',
   }),
   LIVE_TICK_MS: field({
     meaning: 'subscription changes are gathered for this long; 0 = send at once',

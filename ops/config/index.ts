@@ -55,5 +55,9 @@ function relations(settings: Settings): string[] {
   else if (new Set(settings.LOCK_REDIS_URLS).size < settings.LOCK_REDIS_URLS.length)
     problems.push('LOCK_REDIS_URLS: expected different addresses');
   if (settings.RETRY_CAP_MS < settings.RETRY_BASE_MS) problems.push('RETRY_CAP_MS: expected at least RETRY_BASE_MS');
+  if ((settings.TLS_CERT_FILE === undefined) !== (settings.TLS_KEY_FILE === undefined))
+    problems.push('TLS_CERT_FILE and TLS_KEY_FILE: expected both or none');
+  if (settings.DOCUMENTS === 'trusted' && settings.TRUSTED_DOCUMENTS_FILE === undefined)
+    problems.push('TRUSTED_DOCUMENTS_FILE: expected a file, because DOCUMENTS is trusted');
   return problems;
 }

@@ -80,6 +80,9 @@ export const pairingKey = (deviceId: string): string => `${PREFIX}:pairing:${dev
 /** pub/sub channel to all nodes: the id of a device that somebody wants to pair. Lossy: nodes look into the rows too. */
 export const PAIRING_ASKED_CHANNEL = `${PREFIX}:pairing-asked`;
 
+/** pub/sub channel on which gateways hear that an API key was revoked: its id. */
+export const KEYS_CHANNEL = `${PREFIX}:keys:revoked`;
+
 /** Keys of a tenant's two live streams; `{live:<tenant>}` keeps each tenant's together in one slot. */
 export interface LiveKeys {
   /** hash: `epoch`, `seq` of the stream */
