@@ -1,6 +1,6 @@
 import { type Directory, movesFor } from '../placement/index.ts';
 import type { Core } from './core.ts';
-import type { Handover } from './handover.ts';
+import { type Handover, MOVING_CONFIRM_MS } from './handover.ts';
 
 export interface BalanceDeps {
   readonly core: Core;
@@ -25,6 +25,8 @@ export interface Balance {
 export function createBalance(deps: BalanceDeps): Balance {
   const { core, directory, handover } = deps;
   const { tuning, holdings } = core;
+  const engaged = (deviceId: string): 'SENDING' | 'PAIRING' | null => core.deps.listener.engaged(deviceId);
+  const patience = { settleMs: tuning.settleMs, confirmMs: MOVING_CONFIRM_MS };
   let movedAt = 0;
   const follow: Balance['follow'] = async () => {
     const others = core.members.filter((node) => node.state === 'ACTIVE' && node.id !== core.options.nodeId);
@@ -33,10 +35,12 @@ export function createBalance(deps: BalanceDeps): Balance {
     for (const [deviceId, target] of directory.pins) {
       const left = room.get(target) ?? 0;
       if (left <= 0 || moves.size >= tuning.movesPerSecond || holdings.get(deviceId)?.settling !== false) continue;
+      // a pairing stays where it runs; the wish stands, and is followed once it has ended
+      if (engaged(deviceId) === 'PAIRING') continue;
       room.set(target, left - 1);
       moves.set(deviceId, target);
     }
-    if (moves.size > 0) await handover.handOver([...moves.keys()], (id) => moves.get(id), tuning.settleMs);
+    if (moves.size > 0) await handover.handOver([...moves.keys()], (id) => moves.get(id), patience);
   };
   const step: Balance['step'] = async () => {
     const now = core.deps.clock.monotonic();
@@ -44,7 +48,12 @@ export function createBalance(deps: BalanceDeps): Balance {
     movedAt = now;
     await follow();
     const movable = function* (): Generator<string> {
-      for (const held of holdings.all()) if (!held.settling && now - held.grantedAt >= tuning.dwellMs) yield held.device.deviceId;
+      // idle ones first; a pairing is not moved for balance
+      for (const wanted of [null, 'SENDING'])
+        for (const held of holdings.all()) {
+          if (held.settling || now - held.grantedAt < tuning.dwellMs || engaged(held.device.deviceId) !== wanted) continue;
+          yield held.device.deviceId;
+        }
     };
     const moves = movesFor({
       nodeId: core.options.nodeId,
@@ -57,7 +66,7 @@ export function createBalance(deps: BalanceDeps): Balance {
     });
     if (moves.size === 0) return;
     core.deps.telemetry.log.info('placement.moves', { devices: moves.size });
-    await handover.handOver([...moves.keys()], (id) => moves.get(id), tuning.settleMs);
+    await handover.handOver([...moves.keys()], (id) => moves.get(id), patience);
   };
   return { step, follow };
 }

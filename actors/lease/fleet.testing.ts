@@ -28,6 +28,8 @@ export interface TestNode {
   readonly fatal: Error[];
   readonly redis: Redis;
   settleMs: number;
+  /** what the host says of devices */
+  readonly engaged: Map<string, 'SENDING' | 'PAIRING'>;
   counted(name: string, label?: string): number;
   /** from now on no timer of the node runs and nothing is received: like a killed process, the leases just stay */
   freeze(): void;
@@ -86,7 +88,7 @@ export async function startNode(id: string, redis: TestRedis, database: TestData
   await subscriber.subscribe(nodeChannel(id));
   const grants: TestNode['grants'] = [];
   const fatal: Error[] = [];
-  const node: { settleMs: number } = { settleMs: 0 };
+  const node = { settleMs: 0, engaged: new Map<string, 'SENDING' | 'PAIRING'>() };
   const ownership = createOwnership(
     {
       redis: client,
@@ -103,6 +105,7 @@ export async function startNode(id: string, redis: TestRedis, database: TestData
         granted: (devices) => {
           for (const device of devices) grants.push({ device, at: systemClock.monotonic() });
         },
+        engaged: (deviceId) => node.engaged.get(deviceId) ?? null,
         settle: async () => {
           if (node.settleMs > 0) await systemClock.sleep(node.settleMs);
         },
@@ -122,6 +125,8 @@ export async function startNode(id: string, redis: TestRedis, database: TestData
       scanMs: 150,
       marginMs: 200,
       ...options,
+      // a busy machine must not make a slow target look silent
+      tuning: { confirmMs: 10_000, ...options.tuning },
       nodeId: id,
     },
   );
@@ -132,6 +137,7 @@ export async function startNode(id: string, redis: TestRedis, database: TestData
     grants,
     fatal,
     redis: client,
+    engaged: node.engaged,
     get settleMs() {
       return node.settleMs;
     },

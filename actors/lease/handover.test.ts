@@ -1,5 +1,6 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../ops/lifecycle/index.ts';
+import { deviceKeys } from '../../schema/domain/index.ts';
 import type { Core } from './core.ts';
 import { createHandover } from './handover.ts';
 import { createHoldings } from './holdings.ts';
@@ -23,6 +24,7 @@ it('gives up only the ownership that it settled, not one that was granted while 
       bus: { on: () => () => {}, publish() {} },
       listener: {
         granted() {},
+        engaged: () => null,
         // the partition is lost and rebuilt while the device settles
         async settle() {
           holdings.lose(DEVICE, 'REDIS_LOST');
@@ -31,12 +33,104 @@ it('gives up only the ownership that it settled, not one that was granted while 
       },
     },
     options: { nodeId: 'node-a' },
+    members: [],
     locks: { transfer: async () => new Set() },
     holdings,
     letGo: async (held: readonly { readonly token: string }[]) => void released.push(...held.map((one) => one.token)),
   } as unknown as Core;
   holdings.grant(lease('first'), 1, 'new', 0);
-  await createHandover(core).handOver([DEVICE], () => 'node-b', 1000);
+  await createHandover(core).handOver([DEVICE], () => 'node-b', { settleMs: 1000, confirmMs: 100 });
   expect(holdings.get(DEVICE)).toMatchObject({ token: 'second', settling: false });
   expect(released).toEqual([]);
+});
+
+describe('whom a node that ends hands its devices to', () => {
+  const ids = Array.from({ length: 30 }, (_, i) => `018f0000-0000-7000-8000-${String(i).padStart(12, '0')}`);
+  /** a world where a node takes what it is told of, unless it is deaf; fences rise when it does */
+  const world = (more: { readonly deaf?: readonly string[]; engaged?: (id: string) => 'SENDING' | 'PAIRING' | null }) => {
+    const telemetry = { count() {}, log: { warn() {} } } as unknown as Core['deps']['telemetry'];
+    const holdings = createHoldings({ clock: systemClock, telemetry, marginMs: 1 });
+    const taken: string[] = [];
+    const told: string[] = [];
+    const released: string[] = [];
+    const fences = new Map<string, number>();
+    const core = {
+      deps: {
+        clock: systemClock,
+        telemetry,
+        bus: {
+          on: () => () => {},
+          publish(channel: string, [message]: [{ leases: { deviceId: string }[] }]) {
+            for (const { deviceId } of message.leases) told.push(`${deviceId} ${channel}`);
+            if (more.deaf?.some((node) => channel.includes(node)) === true) return;
+            for (const { deviceId } of message.leases) {
+              taken.push(deviceId);
+              fences.set(deviceKeys(deviceId).fence, 2);
+            }
+          },
+        },
+        ledger: { owners: async () => [] },
+        listener: { granted() {}, engaged: more.engaged ?? (() => null), settle: async () => {} },
+        redis: {
+          pipeline() {
+            const keys: string[] = [];
+            return {
+              get: (key: string) => void keys.push(key),
+              exec: async () => keys.map((key) => [null, String(fences.get(key) ?? 1)]),
+            };
+          },
+        },
+      },
+      options: { nodeId: 'node-a' },
+      members: [],
+      locks: { transfer: async (items: { deviceId: string }[]) => new Set(items.map((item) => item.deviceId)) },
+      holdings,
+      letGo: async (held: readonly { readonly token: string; readonly device: { readonly deviceId: string } }[]) =>
+        void released.push(...held.map((one) => one.device.deviceId)),
+    } as unknown as Core;
+    for (const deviceId of ids) {
+      const deadline = systemClock.monotonic() + 60_000;
+      holdings.grant({ deviceId, token: `token ${deviceId}`, deadline, wallDeadline: systemClock.wall() + 60_000 }, 1, 'new', 0);
+    }
+    const nodes = ['node-b', 'node-c'];
+    const handOver = (settleMs = 60_000): Promise<void> =>
+      createHandover(core).handOver(ids, (_id, silent) => nodes.find((node) => !silent.has(node)), { settleMs, confirmMs: 5 });
+    return { holdings, taken, told, released, handOver };
+  };
+
+  it('goes from idle to sending to pairing devices, and waits for the pairing to end', async () => {
+    let looks = 0;
+    const engaged = (id: string) => {
+      if (id === ids[0]) return looks++ < 4 ? ('PAIRING' as const) : null;
+      return id < (ids[10] ?? '') ? ('SENDING' as const) : null;
+    };
+    const { taken, handOver, holdings } = world({ engaged });
+    await handOver();
+    expect(new Set(taken.slice(0, 20))).toEqual(new Set(ids.slice(10)));
+    expect(new Set(taken.slice(20, 29))).toEqual(new Set(ids.slice(1, 10)));
+    expect(taken.slice(29)).toEqual([ids[0]]);
+    expect(holdings.owned.size).toBe(0);
+  });
+
+  it('does not wait for a pairing past its deadline', async () => {
+    const { taken, handOver } = world({ engaged: (id) => (id === ids[0] ? 'PAIRING' : null) });
+    await handOver(100);
+    expect(taken.at(-1)).toBe(ids[0]);
+  });
+
+  it('passes a silent target over: the next one takes all, and it is not asked again', async () => {
+    const { taken, told, handOver } = world({ deaf: ['node-b'] });
+    await handOver();
+    expect(new Set(taken)).toEqual(new Set(ids));
+    // the first wave, twice
+    expect(told.filter((line) => line.includes('node-b')).length).toBe(20);
+  });
+
+  it('lets go of what nobody takes, under the token of whoever was told last', async () => {
+    const { taken, released, handOver, holdings } = world({ deaf: ['node-b', 'node-c'] });
+    await handOver();
+    expect(taken).toEqual([]);
+    expect(new Set(released)).toEqual(new Set(ids));
+    expect(holdings.owned.size).toBe(0);
+  });
 });

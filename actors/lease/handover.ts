@@ -1,103 +1,265 @@
 import { randomBytes } from 'node:crypto';
-import { nodeChannel } from '../../schema/domain/index.ts';
+import { deviceKeys, nodeChannel } from '../../schema/domain/index.ts';
 import { type Directory, plan } from '../placement/index.ts';
 import type { Core } from './core.ts';
 import type { Held } from './holdings.ts';
-import { atMost, chunks, eachLimited } from './pool.ts';
+import { atMost, chunks } from './pool.ts';
 
 /**
- * Hands devices over directed: settle, abort, change the lease's token to one made for the target, tell the target. What cannot be
- * placed is released. Holds no state. Called by drain and by the moves for balance.
+ * Hands devices over directed: settle, abort, change the lease's token to one made for the target, tell the target, see that it takes them. What
+ * cannot be placed is released. Called by drain and by the moves for balance.
+ * Owns: which targets were silent lately.
  *
  * I1 A device is aborted before its token changes: there is no moment at which two nodes may act.
  * I2 Whatever was settled is given up, whether or not a target takes it.
  * I3 An ownership that began after the settling is not touched: nobody settled it, and its lease has another token.
+ * I4 A device goes on working here until its turn to go has come: idle ones first, those that send next, those that pair last.
+ * I5 What a target does not take (its fence does not rise) goes to the next one, and then is free for everybody's scan. While targets are silent
+ *    no more devices are given up than are taken.
  */
 export interface Handover {
-  /** `settleMs`: longest wait for the devices to settle; those that have not are handed over last, as they are */
-  handOver(deviceIds: readonly string[], targetOf: (deviceId: string) => string | undefined, settleMs: number): Promise<void>;
+  handOver(deviceIds: readonly string[], targetOf: TargetOf, patience: Patience): Promise<void>;
+}
+export interface Patience {
+  /** longest wait for the devices to settle, and for pairings to end; those that have not are handed over last, as they are */
+  readonly settleMs: number;
+  /** how long a target may take to raise the fences before it is told again; after the second time it is passed over */
+  readonly confirmMs: number;
+}
+/** `confirmMs` of a node that goes on; one that ends has less time (ownership.ts). */
+export const MOVING_CONFIRM_MS = 1000;
+/** Where a device should go; undefined: let go of it. `silent`: these nodes took nothing lately. */
+export type TargetOf = (deviceId: string, silent: ReadonlySet<string>) => string | undefined;
+
+interface Given {
+  readonly held: Held;
+  readonly target: string;
+  readonly token: string;
 }
 
-/** Leases in one transfer message. */
+/** Leases in one transfer message; such messages in one wave. */
 const BATCH = 100;
+const WAVE = 4 * BATCH;
+/** The first wave finds out whether the targets listen. */
+const PROBE = 10;
+/** A wave while a target is silent: what a scan's smallest budget claims at once (placement/ramp.ts). */
+const CAREFUL = 200;
 /** Those that settle within this go first, in their batch. */
-const PROMPT_MS = 400;
+const PROMPT_MS = 100;
+const POLL_MS = 20;
+const LOOKS = 6;
+/** Longest wait for devices that were let go to be found by a scan, before more are let go. */
+const FOUND_MS = 1000;
+/** A silent target is not asked again for this long. */
+const SILENT_MS = 5000;
 
 export function createHandover(core: Core): Handover {
   const { deps, locks } = core;
+  const { clock } = deps;
+  const silentUntil = new Map<string, number>();
+  const silent = (): ReadonlySet<string> => {
+    const now = clock.monotonic();
+    return new Set([...silentUntil].filter(([, until]) => until > now).map(([target]) => target));
+  };
 
-  const give = async (held: readonly Held[], targetOf: (deviceId: string) => string | undefined): Promise<void> => {
-    const homeless: Held[] = [];
-    const byTarget = new Map<string, { readonly held: Held; readonly token: string }[]>();
+  /** changes tokens; what was not the caller's any more is released under both. Resolves with what a target may take now. */
+  const transfer = async (items: readonly (Given & { readonly from: string })[]): Promise<Given[]> => {
+    const moved = await locks.transfer(
+      items.map((item) => ({ deviceId: item.held.device.deviceId, token: item.from, target: item.token })),
+    );
+    // a minority of masters may have taken the target's token
+    const failed = items.filter((item) => !moved.has(item.held.device.deviceId));
+    await core.letGo(
+      failed.flatMap(({ held, from, token }) => [
+        { ...held, token: from },
+        { ...held, token },
+      ]),
+      true,
+    );
+    return items.filter((item) => moved.has(item.held.device.deviceId));
+  };
+
+  const tell = (given: readonly Given[]): void => {
+    for (const target of new Set(given.map((item) => item.target))) {
+      const leases = given
+        .filter((item) => item.target === target)
+        .map(({ held, token }) => ({ deviceId: held.device.deviceId, token, epoch: held.device.epoch }));
+      for (const part of chunks(leases, BATCH))
+        deps.bus.publish(nodeChannel(target), [{ kind: 'lease.transfer', from: core.options.nodeId, leases: part }]);
+    }
+  };
+
+  /** those whose fence has not risen above the given ownership's; none when the server does not say */
+  const waiting = async <T extends { readonly held: Held }>(items: readonly T[]): Promise<T[]> => {
+    const read = deps.redis.pipeline();
+    for (const { held } of items) read.get(deviceKeys(held.device.deviceId).fence);
+    const replies = (await read.exec().catch(() => null)) ?? [];
+    return items.filter(({ held }, i) => {
+      const [error, fence] = replies[i] ?? [new Error('no answer'), null];
+      return error === null && Number(fence ?? 0) <= held.device.epoch;
+    });
+  };
+  const untaken = async <T extends { readonly held: Held }>(items: readonly T[], ms: number): Promise<T[]> => {
+    const end = clock.monotonic() + ms;
+    let left: T[] = [...items];
+    // on a busy machine time runs out before anything has run: some looks are due in any case
+    for (let looks = 1; left.length > 0; looks++) {
+      left = await waiting(left);
+      if (left.length === 0 || (looks >= LOOKS && clock.monotonic() >= end)) break;
+      await clock.sleep(POLL_MS);
+    }
+    return left;
+  };
+  /** those whose epoch nobody has raised: with a new epoch somebody is about to install the fence */
+  const unminted = async (left: readonly Given[]): Promise<Given[]> => {
+    const rows = await deps.ledger.owners(left.map((item) => item.held.device.deviceId)).catch(() => []);
+    const epochs = new Map(rows.map((row) => [row.deviceId, row.epoch]));
+    return left.filter(({ held: { device } }) => (epochs.get(device.deviceId) ?? device.epoch) <= device.epoch);
+  };
+  /** tells the targets, twice if need be; resolves with what they do not take, and remembers who did not */
+  const offer = async (given: readonly Given[], confirmMs: number): Promise<Given[]> => {
+    tell(given);
+    let left = await untaken(given, confirmMs);
+    if (left.length === 0) return left;
+    tell(left);
+    left = await unminted(await untaken(left, confirmMs));
+    for (const { target } of left) silentUntil.set(target, clock.monotonic() + SILENT_MS);
+    return left;
+  };
+
+  /** ends the ownerships here; the homeless are released, the rest is offered to targets until taken */
+  const give = async (held: readonly Held[], targetOf: TargetOf, { confirmMs }: Patience): Promise<void> => {
+    const free: { readonly held: Held; readonly token: string }[] = [];
+    const directed: (Given & { readonly from: string })[] = [];
+    const passedOver = silent();
     for (const one of held) {
       // ended, or ended and granted anew, while it settled (I3)
       if (core.holdings.get(one.device.deviceId) !== one) continue;
-      const target = targetOf(one.device.deviceId);
+      const target = targetOf(one.device.deviceId, passedOver);
       const lost = core.holdings.lose(one.device.deviceId, target === undefined ? 'RELEASED' : 'TRANSFERRED');
       if (lost === undefined) continue;
-      if (target === undefined) homeless.push(one);
-      else {
-        const item = { held: one, token: randomBytes(16).toString('hex') };
-        const group = byTarget.get(target);
-        if (group === undefined) byTarget.set(target, [item]);
-        else group.push(item);
-      }
+      if (target === undefined) free.push({ held: one, token: one.token });
+      else directed.push({ held: one, target, from: one.token, token: newToken() });
     }
-    for (const [target, items] of byTarget) {
-      const moved = await locks.transfer(
-        items.map((item) => ({ deviceId: item.held.device.deviceId, token: item.held.token, target: item.token })),
-      );
-      const sent = items.filter((item) => moved.has(item.held.device.deviceId));
-      for (const item of items) {
-        if (moved.has(item.held.device.deviceId)) continue;
-        // a minority of masters may have taken the target's token
-        homeless.push(item.held, { ...item.held, token: item.token });
-      }
-      if (sent.length === 0) continue;
-      const leases = sent.map((item) => ({ deviceId: item.held.device.deviceId, token: item.token, epoch: item.held.device.epoch }));
-      deps.bus.publish(nodeChannel(target), [{ kind: 'lease.transfer', from: core.options.nodeId, leases }]);
-      await core.letGo(
-        sent.map((item) => item.held),
-        true,
-      );
-    }
-    if (homeless.length > 0) await core.letGo(homeless, true);
+    const given = await transfer(directed);
+    // the note that it was let go of its own accord, whoever takes it
+    await core.letGo(
+      given.map((item) => item.held),
+      true,
+    );
+    const left = await offer(given, confirmMs);
+    const again = left.flatMap((item) => {
+      const target = targetOf(item.held.device.deviceId, silent());
+      if (target !== undefined && target !== item.target) return [{ held: item.held, target, from: item.token, token: newToken() }];
+      free.push({ held: item.held, token: item.token });
+      return [];
+    });
+    for (const item of await offer(await transfer(again), confirmMs)) free.push({ held: item.held, token: item.token });
+    if (free.length === 0) return;
+    await core.letGo(
+      free.map(({ held: one, token }) => ({ ...one, token })),
+      true,
+    );
+    // somebody's scan finds them; without anybody there is nothing to wait for
+    if (core.members.some((node) => node.state === 'ACTIVE' && node.id !== core.options.nodeId)) await untaken(free, FOUND_MS);
+  };
+
+  /** settles a wave and gives what has settled at once; resolves with the rest */
+  const send = async (wave: readonly Held[], targetOf: TargetOf, patience: Patience): Promise<Settling[]> => {
+    const parts = await Promise.all(
+      chunks(wave, BATCH).map(async (batch) => {
+        const settling = batch.map(settle);
+        await atMost(clock, Promise.all(settling.map((one) => one.done)), Math.min(PROMPT_MS, patience.settleMs));
+        await give(
+          settling.filter((one) => one.settled).map((one) => one.held),
+          targetOf,
+          patience,
+        );
+        return settling.filter((one) => !one.settled);
+      }),
+    );
+    return parts.flat();
+  };
+  interface Settling {
+    readonly held: Held;
+    settled: boolean;
+    readonly done: Promise<void>;
+  }
+  const settle = (held: Held): Settling => {
+    const one = {
+      held,
+      settled: false,
+      done: deps.listener
+        .settle(held.device.deviceId)
+        .catch((error: unknown) => deps.telemetry.log.warn('lease.settle.failed', {}, error))
+        .then(() => {
+          one.settled = true;
+        }),
+    };
+    return one;
   };
 
   return {
-    async handOver(deviceIds, targetOf, settleMs) {
-      const held = deviceIds.flatMap((id) => core.holdings.get(id) ?? []).filter((one) => !one.settling);
-      for (const one of held) one.settling = true;
-      const slow: Held[] = [];
-      const settled = new Set<Held>();
-      const settling = new Map(
-        held.map((one) => [
-          one,
-          deps.listener
-            .settle(one.device.deviceId)
-            .catch((error: unknown) => deps.telemetry.log.warn('lease.settle.failed', {}, error))
-            .then(() => void settled.add(one)),
-        ]),
-      );
-      const end = deps.clock.monotonic() + settleMs;
-      await eachLimited(chunks(held, BATCH), 4, async (batch) => {
-        await atMost(deps.clock, Promise.all(batch.map((one) => settling.get(one))), Math.min(PROMPT_MS, settleMs));
-        slow.push(...batch.filter((one) => !settled.has(one)));
+    async handOver(deviceIds, targetOf, patience) {
+      const { settleMs } = patience;
+      const end = clock.monotonic() + settleMs;
+      const engaged = (one: Held): 'SENDING' | 'PAIRING' | null => deps.listener.engaged(one.device.deviceId);
+      const all = deviceIds.flatMap((id) => core.holdings.get(id) ?? []).filter((one) => !one.settling);
+      for (const one of all) one.settling = true;
+      let pairing = all.filter((one) => engaged(one) === 'PAIRING');
+      const queue = [...all.filter((one) => engaged(one) === null), ...all.filter((one) => engaged(one) === 'SENDING')];
+      let slow: Settling[] = [];
+      for (let size = PROBE; queue.length > 0; size = silent().size > 0 ? CAREFUL : WAVE) {
+        const left = end - clock.monotonic();
+        slow.push(...(await send(queue.splice(0, left > 0 ? size : queue.length), targetOf, patience)));
+      }
+      while (slow.length + pairing.length > 0 && clock.monotonic() < end) {
+        const pause = clock.sleep(POLL_MS);
+        await (slow.length > 0 ? Promise.race([pause, ...slow.map((one) => one.done)]) : pause);
+        const ready = slow.filter((one) => one.settled);
+        slow = slow.filter((one) => !one.settled);
+        const paired = pairing.filter((one) => engaged(one) !== 'PAIRING');
+        if (paired.length > 0) pairing = pairing.filter((one) => !paired.includes(one));
+        if (ready.length > 0) {
+          await give(
+            ready.map((one) => one.held),
+            targetOf,
+            patience,
+          );
+        }
+        if (paired.length > 0) slow.push(...(await send(paired, targetOf, patience)));
+      }
+      slow.push(...(await send(pairing, targetOf, patience)));
+      if (slow.length > 0) {
         await give(
-          batch.filter((one) => settled.has(one)),
+          slow.map((one) => one.held),
           targetOf,
+          patience,
         );
-      });
-      if (slow.length === 0) return;
-      await atMost(deps.clock, Promise.all(slow.map((one) => settling.get(one))), Math.max(0, end - deps.clock.monotonic()));
-      await give(slow, targetOf);
+      }
     },
   };
 }
 
-/** Where a draining node's devices should go: the plan without it, over the living active nodes. */
-export function targetsWithout(core: Core, directory: Pick<Directory, 'ids' | 'pins'>): (deviceId: string) => string | undefined {
+function newToken(): string {
+  return randomBytes(16).toString('hex');
+}
+
+/** Where a draining node's devices should go: the plan without it, over the living active nodes; past the silent ones if there are others. */
+export function targetsWithout(core: Core, directory: Pick<Directory, 'ids' | 'pins'>): TargetOf {
   const others = core.members.filter((node) => node.id !== core.options.nodeId && node.state === 'ACTIVE');
-  const targets = plan(directory.ids(), others, directory.pins);
-  return (deviceId) => targets.get(deviceId);
+  const plans = new Map<string, ReadonlyMap<string, string>>();
+  return (deviceId, silent) => {
+    const key = [...silent].sort().join(' ');
+    let targets = plans.get(key);
+    if (targets === undefined) {
+      targets = plan(
+        directory.ids(),
+        others.filter((node) => !silent.has(node.id)),
+        directory.pins,
+      );
+      plans.set(key, targets);
+    }
+    return targets.get(deviceId);
+  };
 }

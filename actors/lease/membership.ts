@@ -12,6 +12,8 @@ export interface Membership {
   join(): Promise<void>;
   /** one heartbeat, then the members are read. @throws NodeIdTakenError when another process has the name now */
   beat(state: NodeState): Promise<void>;
+  /** reads the members alone */
+  look(): Promise<void>;
   /** tells Postgres, hears what is wanted of this node; never throws */
   save(state: NodeState): Promise<void>;
   /** somebody wants this node to hand over its devices and take no more */
@@ -61,7 +63,14 @@ export function createMembership(core: Core): Membership {
     }
   };
 
+  const look = async (): Promise<void> => {
+    const before = shape(core.members);
+    core.members = [...(await registry.members())].sort((a, b) => (a.id < b.id ? -1 : 1));
+    if (shape(core.members) !== before) changedAt = clock.monotonic();
+  };
+
   return {
+    look,
     join: () => registry.join(),
     save,
     get drainWanted() {
@@ -71,9 +80,7 @@ export function createMembership(core: Core): Membership {
     changedAt: () => changedAt,
     async beat(state) {
       await registry.beat(state, holdings.owned.size);
-      const before = shape(core.members);
-      core.members = [...(await registry.members())].sort((a, b) => (a.id < b.id ? -1 : 1));
-      if (shape(core.members) !== before) changedAt = clock.monotonic();
+      await look();
       if (clock.monotonic() - savedAt >= SAVE_MS || saved !== `${state} ${holdings.owned.size}`) void save(state);
     },
   };

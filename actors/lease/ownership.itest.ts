@@ -114,6 +114,38 @@ describe('ownership on real servers', () => {
     expect(twice).toEqual([]);
   });
 
+  it('drain to a node that hears of nothing: what it does not take is free for its scan, long before the leases end', async () => {
+    const ids = await makeDevices(database, 300);
+    const a = await start('node-a', { ...LONG, tuning: { confirmMs: 50 } });
+    await eventually('all owned', () => owned() === 300);
+    const b = await start('node-b', { ...LONG, deps: { bus: { on: () => () => {}, publish() {} } } });
+    watch();
+    await a.ownership.drain(20_000);
+    await eventually('all found', () => b.ownership.owned.size === 300);
+    expect(a.ownership.owned.size).toBe(0);
+    const rows = await ownershipOf(database.sql, { deviceIds: ids });
+    expect(rows.every((row) => row.crashes === 0 && row.node === 'node-b')).toBe(true);
+    expect(new Set(b.grants.map((grant) => grant.device.reason))).toEqual(new Set(['graceful']));
+    expect(twice).toEqual([]);
+  });
+
+  it('a device that pairs is handed over last, once the pairing has ended', async () => {
+    const ids = await makeDevices(database, 20);
+    const a = await start('node-a', LONG);
+    await eventually('all owned', () => owned() === 20);
+    const [pairing = ''] = ids;
+    a.engaged.set(pairing, 'PAIRING');
+    const device = a.ownership.owned.get(pairing);
+    const b = await start('node-b', LONG);
+    const draining = a.ownership.drain(20_000);
+    await eventually('all others handed over', () => b.ownership.owned.size === 19);
+    expect(device?.canAct()).toBe(true);
+    a.engaged.delete(pairing);
+    await eventually('the last one too', () => b.ownership.owned.has(pairing));
+    await draining;
+    expect(b.grants.at(-1)?.device.deviceId).toBe(pairing);
+  });
+
   it('drain with nobody to take over releases; a turn that does not settle is bounded by the deadline', async () => {
     await makeDevices(database, 10);
     const a = await start('node-a');

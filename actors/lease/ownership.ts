@@ -17,8 +17,11 @@ import { createRenewalWheel } from './renewal.ts';
 import { createScan } from './scan.ts';
 import type { OwnershipDeps, OwnershipOptions, Tuning } from './types.ts';
 
-/** Guesses, all of them; `dwellMs` and `pauseMs` keep a flapping node from making healthy devices hop. */
-const TUNING: Tuning = { dwellMs: 10_000, pauseMs: 3000, settleMs: 5000, movesPerSecond: 100 };
+/**
+ * Guesses; `dwellMs` and `pauseMs` keep a flapping node from making healthy devices hop. Taking 100 devices takes some 50 ms, and a second is all
+ * that an ending node has (`npm run bench -- ownership handover`).
+ */
+const TUNING: Tuning = { dwellMs: 10_000, pauseMs: 3000, settleMs: 5000, confirmMs: 120, movesPerSecond: 100 };
 const DIRECTORY_POLL_MS = 1000;
 const DIRECTORY_RELOAD_MS = 60_000;
 /** Ticks per renewal interval: how finely renewals are spread, and how late after its deadline a device may be aborted. */
@@ -68,10 +71,10 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
   };
   const { holdings, generations } = core;
   const claims = createClaims(core);
-  const scan = createScan(core, directory, claims);
   const wheel = createRenewalWheel(core);
   const handover = createHandover(core);
   const membership = createMembership(core);
+  const scan = createScan(core, directory, claims, () => membership.look());
   const balance = createBalance({
     core,
     directory,
@@ -124,7 +127,8 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     const quiet = Promise.all([beat().catch((error: unknown) => log.warn('ownership.drain.beat', {}, error)), stopLoops(['scan', 'list'])]);
     await atMost(clock, quiet, Math.min(QUIET_MS, deadlineMs / 4));
     const targetOf = targetsWithout(core, directory);
-    await handover.handOver([...holdings.owned.keys()], targetOf, Math.max(0, end - clock.monotonic() - DRAIN_RESERVE_MS));
+    const settleMs = Math.max(0, end - clock.monotonic() - DRAIN_RESERVE_MS);
+    await handover.handOver([...holdings.owned.keys()], targetOf, { settleMs, confirmMs: tuning.confirmMs });
   };
 
   const list = async (): Promise<void> => {

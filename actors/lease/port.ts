@@ -25,6 +25,8 @@ export interface OwnershipListener {
    * turn may start: the ownership always ends after it (its signal aborts with TRANSFERRED, RELEASED or worse).
    */
   settle(deviceId: string): Promise<void>;
+  /** what a move would cut short now; null = nothing. The idle move first, those that send next, those that pair last */
+  engaged(deviceId: string): 'SENDING' | 'PAIRING' | null;
 }
 
 export interface Ownership {

@@ -34,7 +34,7 @@ const REST_MS = 5000;
 /** Shared by the partitions in which nothing is to be looked at; never written to. */
 const NONE: string[] = [];
 
-export function createScan(core: Core, directory: Directory, claims: Claims): Scan {
+export function createScan(core: Core, directory: Directory, claims: Claims, look: () => Promise<void>): Scan {
   const { deps, options, holdings, generations } = core;
   const waiting = createWaiting(deps.dice);
   const resting = new Map<string, number>();
@@ -114,6 +114,8 @@ export function createScan(core: Core, directory: Directory, claims: Claims): Sc
     async run() {
       const { redisNow, made, absent } = await read();
       if (core.phase !== 'running') return false;
+      // whose they should be now: a node may have begun to drain, or have died, since the last heartbeat was read
+      if (absent.length > 0) await look();
       const nodes = active();
       if (absent.length === 0 || !nodes.some((node) => node.id === options.nodeId)) {
         ramp = nextRamp(ramp, 0);

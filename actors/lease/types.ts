@@ -98,6 +98,8 @@ export interface Tuning {
   readonly pauseMs: number;
   /** longest wait for one device to settle before it is moved for balance */
   readonly settleMs: number;
+  /** how long a target may take what an ending node hands it before it is told again; after the second time it is passed over */
+  readonly confirmMs: number;
   /** most devices moved for balance per second */
   readonly movesPerSecond: number;
 }

@@ -295,6 +295,11 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     actors: slots,
     granted: (devices) => activation.granted(devices),
     settle: (deviceId) => slots.get(deviceId)?.actor.settle() ?? Promise.resolve(),
+    engaged(deviceId) {
+      const actor = slots.get(deviceId)?.actor;
+      if (actor?.facts.link === 'PAIRING') return 'PAIRING';
+      return actor?.turnSince() === undefined ? null : 'SENDING';
+    },
     bind(to) {
       ownership = to;
     },

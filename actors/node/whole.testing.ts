@@ -34,6 +34,8 @@ export interface WholeOptions {
   readonly options?: Partial<HostOptions>;
   /** false: leases only, no actors */
   readonly actors?: boolean;
+  /** hears of no handover */
+  readonly deaf?: boolean;
 }
 
 export async function startWhole(id: string, given: WholeOptions): Promise<WholeNode> {
@@ -69,9 +71,9 @@ export async function startWhole(id: string, given: WholeOptions): Promise<Whole
     {
       redis: lease,
       lockMasters: [lease],
-      bus,
+      bus: given.deaf === true ? { ...bus, on: (kind, handler) => (kind === 'lease.transfer' ? () => {} : bus.on(kind, handler)) } : bus,
       ledger: createOwnershipLedger(sql),
-      listener: actors ? host : { granted() {}, settle: async () => {} },
+      listener: actors ? host : { granted() {}, settle: async () => {}, engaged: () => null },
       clock,
       dice: seededDice(5),
       telemetry,

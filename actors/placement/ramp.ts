@@ -6,7 +6,7 @@ export interface Ramp {
   readonly budget: number;
 }
 
-export const RAMP_START = 100;
+export const RAMP_START = 200;
 export const RAMP_CAP = 2000;
 
 export const startRamp: Ramp = { budget: RAMP_START };

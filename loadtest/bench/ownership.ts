@@ -31,6 +31,7 @@ const HOST: Partial<HostOptions> = { window: WINDOW, sweepMs: 2000, refillSweepM
 const PARTS: Readonly<Record<string, (world: World) => Promise<Record<string, number>>>> = {
   renew: leasesOnly,
   idle: withActors,
+  handover: handovers,
   rebuild,
   many: coldStartMany,
 };
@@ -41,6 +42,8 @@ const TARGETS: Readonly<Record<string, number>> = {
   coldStart30000Ms: 30_000,
   heapBytesPerActor: 8192,
   redisBytesPerActor: 1024,
+  handoverP99Ms: 1000,
+  deafHandoverP99Ms: 1000,
   rebuild300000Ms: 10_000,
 };
 
@@ -100,8 +103,8 @@ async function makeDevices({ sql, tenantId, ids, say }: World, count: number): P
   say(`${count} devices made`);
 }
 
-const start = (world: World, more: Partial<WholeOptions>): Promise<WholeNode> =>
-  startWhole('bench', {
+const start = (world: World, more: Partial<WholeOptions>, id = 'bench'): Promise<WholeNode> =>
+  startWhole(id, {
     redisUrl: world.redisUrl,
     databaseUrl: world.databaseUrl,
     transport: scriptedTransport(),
@@ -182,6 +185,60 @@ async function withActors(world: World): Promise<Record<string, number>> {
     idleNodeCpuPercent: figures.node,
     idleRedisCpuPercent: figures.redis,
   };
+}
+
+/** Half of the devices handed over as on SIGTERM: to a node that hears of it, and to one that hears of nothing and finds them by itself. */
+async function handovers(world: World): Promise<Record<string, number>> {
+  const helped = await handover(world, false);
+  const deaf = await handover(world, true);
+  return {
+    handoverDevices: helped.devices,
+    handoverP50Ms: helped.p50,
+    handoverP99Ms: helped.p99,
+    handoverMaxMs: helped.max,
+    deafHandoverP99Ms: deaf.p99,
+    deafHandoverMaxMs: deaf.max,
+  };
+}
+
+/** Per device: from the end of the old ownership until its new actor runs and is connected. Both nodes share this process and its one core. */
+async function handover(world: World, deaf: boolean) {
+  const connected = new Map<string, number>();
+  const transport = scriptedTransport();
+  const noting = {
+    ...transport,
+    connect: (...[device, told, signal]: Parameters<typeof transport.connect>) =>
+      transport.connect(
+        device,
+        {
+          ...told,
+          state(change) {
+            told.state(change);
+            if (change.state === 'ONLINE') connected.set(device.id, clock.monotonic());
+          },
+        },
+        signal,
+      ),
+  };
+  const [leaving, staying] = await Promise.all([start(world, {}, 'leaving'), start(world, { transport: noting, deaf }, 'staying')]);
+  await until(() => leaving.host.actors.size + staying.host.actors.size === DEVICES);
+  // past the pause after which nodes that came move devices about
+  await clock.sleep(5000);
+  const ended = new Map<string, number>();
+  for (const { deviceId, signal } of leaving.ownership.owned.values()) {
+    signal.addEventListener('abort', () => ended.set(deviceId, clock.monotonic()), { once: true });
+  }
+  const began = clock.monotonic();
+  await leaving.ownership.drain(8000);
+  const drained = Math.round(clock.monotonic() - began);
+  await until(() => staying.host.actors.size === DEVICES && [...ended.keys()].every((id) => connected.has(id)));
+  const gaps = [...ended].map(([id, at]) => Math.round((connected.get(id) ?? Number.POSITIVE_INFINITY) - at)).sort((a, b) => a - b);
+  const at = (share: number): number => gaps[Math.min(gaps.length - 1, Math.floor(gaps.length * share))] ?? Number.NaN;
+  const figures = { devices: gaps.length, p50: at(0.5), p99: at(0.99), max: at(1) };
+  world.say(`${deaf ? 'a target that hears nothing' : 'handover'}: ${JSON.stringify({ ...figures, drained })}`);
+  await leaving.close();
+  await staying.close();
+  return figures;
 }
 
 /** FLUSHALL with PENDING_EACH messages waiting for each device: until every device runs again and every mailbox window is full again. */

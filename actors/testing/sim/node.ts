@@ -100,6 +100,7 @@ export function startSimNode(world: World, id: string, incarnation: number, tele
             made.granted(devices);
           },
           settle: (deviceId) => made.settle(deviceId),
+          engaged: (deviceId) => made.engaged(deviceId),
         },
         clock,
         dice,
