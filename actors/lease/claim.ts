@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { partitionOf } from '../../schema/domain/index.ts';
 import type { Core } from './core.ts';
 import { withinDeadline } from './deadline.ts';
@@ -20,7 +21,7 @@ import type { OwnerRow, Transfer } from './types.ts';
 export interface Claims {
   /** tries to own devices; `namedOnly` partitions: only where Postgres names this node. Resolves with how many leases were asked for. */
   claim(deviceIds: readonly string[], namedOnly: (partition: number) => boolean): Promise<number>;
-  /** devices handed over by another node: the leases already carry the tokens of the message */
+  /** devices handed over by another node: the leases carry the tokens of the message until they are taken */
   adopt(message: Transfer): Promise<void>;
 }
 
@@ -122,6 +123,16 @@ export function createClaims(core: Core): Claims {
     }
   };
 
+  /** changes the offered tokens to tokens of our own: whoever offered them cannot take them back any more (handover I5) */
+  const take = async (offered: Transfer['leases']): Promise<Transfer['leases'][number][]> => {
+    const own = offered.map((lease) => ({ ...lease, token: randomBytes(16).toString('hex') }));
+    const moved = await locks.transfer(offered.map(({ deviceId, token }, i) => ({ deviceId, token, target: own[i]?.token ?? '' })));
+    const lost = own.filter((lease) => !moved.has(lease.deviceId));
+    // a minority of masters may have taken the new token, or the answer got lost
+    if (lost.length > 0) await locks.release(lost);
+    return own.filter((lease) => moved.has(lease.deviceId));
+  };
+
   return {
     async claim(deviceIds, namedOnly) {
       let asked = 0;
@@ -136,31 +147,39 @@ export function createClaims(core: Core): Claims {
       return asked;
     },
     async adopt(message) {
-      const tokens = new Map(message.leases.map((lease) => [lease.deviceId, lease]));
+      const offered = new Map(message.leases.map((lease) => [lease.deviceId, lease]));
+      // a message that comes twice must not undo what the first one began
+      const fresh = [...offered.keys()].filter((id) => !core.busy.has(id) && !core.holdings.owned.has(id));
       // what is above this node's capacity is let go: others have room for it
       const room = Math.max(0, options.capacity - core.holdings.owned.size - core.busy.size);
-      const refused = new Map(tokens);
+      const refused = new Map<string, { readonly deviceId: string; readonly token: string }>(
+        fresh.flatMap((id) => {
+          const lease = offered.get(id);
+          return lease === undefined ? [] : [[id, lease] as const];
+        }),
+      );
       if (core.phase === 'running') {
-        await exclusively([...tokens.keys()].slice(0, room), async (free) => {
+        await exclusively(fresh.slice(0, room), async (free) => {
           const candidates: Candidate[] = [];
-          const leases = free.flatMap((id) => tokens.get(id) ?? []);
+          const own = await take(free.flatMap((id) => offered.get(id) ?? []));
+          for (const lease of own) refused.set(lease.deviceId, lease);
           const orders: RenewOrder[] = [];
-          await eachLimited([...byPartition(leases, (lease) => partitionOf(lease.deviceId))], 16, async ([partition, items]) => {
+          await eachLimited([...byPartition(own, (lease) => partitionOf(lease.deviceId))], 16, async ([partition, items]) => {
             orders.push({ partition, generation: generations.get(partition) ?? (await generations.establish(partition, '')), items });
           });
           const outcomes = await renew({ redis: deps.redis, locks, ttlMs: options.ttlMs }, orders);
           outcomes.forEach((outcome, i) => {
-            const { partition = -1, generation } = orders[i] ?? {};
+            const { partition = -1, generation, items = [] } = orders[i] ?? {};
             if ('lost' in outcome) {
               core.partitionLost(partition, outcome.lost, generation);
               return;
             }
-            for (const { deviceId, verdict, deadline, wallDeadline } of outcome.renewals) {
-              const lease = tokens.get(deviceId);
-              if (verdict !== 'kept' || lease === undefined) continue;
+            outcome.renewals.forEach(({ deviceId, verdict, deadline, wallDeadline }, k) => {
+              const lease = items[k];
+              if (verdict !== 'kept' || lease === undefined) return;
               refused.delete(deviceId);
               candidates.push({ lease: { deviceId, token: lease.token, deadline, wallDeadline }, epoch: lease.epoch, reason: 'graceful' });
-            }
+            });
           });
           if (candidates.length > 0) await finish(candidates);
         });

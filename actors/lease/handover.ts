@@ -14,8 +14,9 @@ import { atMost, chunks } from './pool.ts';
  * I2 Whatever was settled is given up, whether or not a target takes it.
  * I3 An ownership that began after the settling is not touched: nobody settled it, and its lease has another token.
  * I4 A device goes on working here until its turn to go has come: idle ones first, those that send next, those that pair last.
- * I5 What a target does not take (its fence does not rise) goes to the next one, and then is free for everybody's scan. While targets are silent
- *    no more devices are given up than are taken.
+ * I5 A target takes a lease by changing the offered token to one of its own: what was offered and is taken cannot be taken back, what is taken
+ *    back cannot be taken. What a target does not take (its fence does not rise) goes to the next one, and then is free for everybody's scan.
+ *    While targets are silent no more devices are given up than are taken.
  */
 export interface Handover {
   handOver(deviceIds: readonly string[], targetOf: TargetOf, patience: Patience): Promise<void>;
@@ -47,7 +48,6 @@ const CAREFUL = 200;
 /** Those that settle within this go first, in their batch. */
 const PROMPT_MS = 100;
 const POLL_MS = 20;
-const LOOKS = 6;
 /** Longest wait for devices that were let go to be found by a scan, before more are let go. */
 const FOUND_MS = 1000;
 /** A silent target is not asked again for this long. */
@@ -102,19 +102,12 @@ export function createHandover(core: Core): Handover {
   const untaken = async <T extends { readonly held: Held }>(items: readonly T[], ms: number): Promise<T[]> => {
     const end = clock.monotonic() + ms;
     let left: T[] = [...items];
-    // on a busy machine time runs out before anything has run: some looks are due in any case
-    for (let looks = 1; left.length > 0; looks++) {
+    while (left.length > 0) {
       left = await waiting(left);
-      if (left.length === 0 || (looks >= LOOKS && clock.monotonic() >= end)) break;
+      if (left.length === 0 || clock.monotonic() >= end) break;
       await clock.sleep(POLL_MS);
     }
     return left;
-  };
-  /** those whose epoch nobody has raised: with a new epoch somebody is about to install the fence */
-  const unminted = async (left: readonly Given[]): Promise<Given[]> => {
-    const rows = await deps.ledger.owners(left.map((item) => item.held.device.deviceId)).catch(() => []);
-    const epochs = new Map(rows.map((row) => [row.deviceId, row.epoch]));
-    return left.filter(({ held: { device } }) => (epochs.get(device.deviceId) ?? device.epoch) <= device.epoch);
   };
   /** tells the targets, twice if need be; resolves with what they do not take, and remembers who did not */
   const offer = async (given: readonly Given[], confirmMs: number): Promise<Given[]> => {
@@ -122,7 +115,7 @@ export function createHandover(core: Core): Handover {
     let left = await untaken(given, confirmMs);
     if (left.length === 0) return left;
     tell(left);
-    left = await unminted(await untaken(left, confirmMs));
+    left = await untaken(left, confirmMs);
     for (const { target } of left) silentUntil.set(target, clock.monotonic() + SILENT_MS);
     return left;
   };

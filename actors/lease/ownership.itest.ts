@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
-import { deviceKeys, partitionOf } from '../../schema/domain/index.ts';
+import { deviceKeys, nodeChannel, partitionOf } from '../../schema/domain/index.ts';
 import { ownershipOf } from '../../schema/sql/index.ts';
 import { eventually, freezableClock, makeDevices, overlaps, startNode, TEST_TTL_MS, type TestNode } from './fleet.testing.ts';
-import { fenceScript } from './scripts.ts';
+import { fenceScript, releaseScript } from './scripts.ts';
 
 const TTL = TEST_TTL_MS;
 /** Leases that no test outlives: what changes hands under them was handed over, not waited for. */
@@ -127,6 +127,30 @@ describe('ownership on real servers', () => {
     expect(rows.every((row) => row.crashes === 0 && row.node === 'node-b')).toBe(true);
     expect(new Set(b.grants.map((grant) => grant.device.reason))).toEqual(new Set(['graceful']));
     expect(twice).toEqual([]);
+  });
+
+  /**
+   * A node that ended took a silent target's lease back in the moment in which the target took it: the target went on without a lease, and a third
+   * node could claim (found by simulation). Taking changes the token, so that only one of the two can happen; a repeated message changes nothing.
+   */
+  it('what was offered and is taken cannot be taken back', async () => {
+    const [id = ''] = await makeDevices(database, 1);
+    const { lease } = deviceKeys(id);
+    const b = await start('node-b', LONG);
+    await eventually('owned', () => owned() === 1);
+    await b.ownership.release([id], 'RELEASED');
+    await b.redis.set(lease, 'offered', 'PX', 60_000);
+    const epoch = (await epochs([id])).get(id) ?? 0;
+    const message = JSON.stringify([{ kind: 'lease.transfer', from: 'node-a', leases: [{ deviceId: id, token: 'offered', epoch }] }]);
+    await b.redis.publish(nodeChannel('node-b'), message);
+    await eventually('taken', () => b.ownership.owned.has(id));
+    expect(await releaseScript(b.redis, [{ deviceId: id, token: 'offered' }])).toBe(0);
+    await b.redis.publish(nodeChannel('node-b'), message);
+    const token = await b.redis.get(lease);
+    expect(token).toMatch(/^[0-9a-f]{32}$/);
+    await systemClock.sleep(300);
+    expect(await b.redis.get(lease)).toBe(token);
+    expect(b.ownership.owned.get(id)).toMatchObject({ epoch: epoch + 1, reason: 'graceful' });
   });
 
   it('a device that pairs is handed over last, once the pairing has ended', async () => {
