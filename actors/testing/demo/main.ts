@@ -1,9 +1,13 @@
 import { parseArgs } from 'node:util';
 import { finish } from '../../../ops/report/index.ts';
 import { runWhatsappLocal } from './whatsapp-local.ts';
+import { runWhatsappPairing } from './whatsapp-pairing.ts';
 
 /** `npm run demo -- <name> [--json FILE]`: one story told end to end on a stack of its own; the last line is one JSON object. */
-const DEMOS = { 'whatsapp-local': runWhatsappLocal } as const;
+const DEMOS = {
+  'whatsapp-local': runWhatsappLocal,
+  'whatsapp-pairing': (write: (text: string) => void) => runWhatsappPairing(write),
+} as const;
 
 const write = (text: string): void => void process.stdout.write(text);
 

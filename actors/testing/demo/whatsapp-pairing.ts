@@ -1,0 +1,269 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createClient } from 'graphql-ws';
+import WebSocket from 'ws';
+import { systemClock as clock, createLifetime, type Lifetime } from '../../../ops/lifecycle/index.ts';
+import type { Figure, RunResult } from '../../../ops/report/index.ts';
+import { type Api, ask, type Stack, type StackNode, startStack } from '../../../ops/start/index.ts';
+import { whatsappIdOf } from '../../../schema/domain/index.ts';
+import { startWhatsappServer, type WhatsappServer } from '../../transports/whatsapp/testing/index.ts';
+import { createDevice, deviceView, untilOnline } from './whatsapp-local.ts';
+
+/**
+ * The acceptance of real WhatsApp devices, on a server of our own on loopback with real Baileys: pair by QR code, send, ack, deliver, read,
+ * a STOP that comes in, a restart of everything, a send without pairing again, a move to the other node, and nodes killed in the middle
+ * of a send. WHATSAPP_FORBID_REAL=true in every process.
+ *
+ * Figures are times on this machine, against a server without a network in between; the times of people are not in them.
+ */
+const PHONE = '+491700000001';
+const FRIEND = '+491700000002';
+const STOPPER = '+491700000003';
+const WAIT_MS = 90_000;
+
+export interface AcceptanceOptions {
+  /** how often a node is killed in the middle of a send */
+  readonly kills: number;
+  /** false: the figures in time are told, not judged (a loaded machine) */
+  readonly judgeTimes: boolean;
+}
+
+const TARGETS = { firstQrMs: 2000, pairings: 1, doubled: 0, wrongOutcome: 0 } as const;
+
+interface Story {
+  readonly step: <T>(text: string, task: () => Promise<T>) => Promise<{ readonly result: T; readonly tookMs: number }>;
+  readonly lifetime: Lifetime;
+  readonly figures: Record<string, Figure>;
+  readonly options: AcceptanceOptions;
+}
+interface Scene {
+  readonly stack: Stack;
+  readonly api: Api;
+  readonly whatsapp: WhatsappServer;
+  readonly device: string;
+}
+
+export async function runWhatsappPairing(
+  write: (text: string) => void,
+  options: AcceptanceOptions = { kills: 5, judgeTimes: true },
+): Promise<RunResult> {
+  const lifetime = createLifetime();
+  const began = clock.monotonic();
+  const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
+  const figures: Record<string, Figure> = {};
+  const step: Story['step'] = async (text, task) => {
+    const start = clock.monotonic();
+    const result = await task();
+    const tookMs = Math.round(clock.monotonic() - start);
+    write(`${seconds(clock.monotonic() - began).padStart(9)}  ${text} (${seconds(tookMs)})\n`);
+    return { result, tookMs };
+  };
+  let ok = false;
+  try {
+    await tell({ step, lifetime, figures, options });
+    ok =
+      figures['pairings'] === TARGETS.pairings &&
+      figures['doubled'] === 0 &&
+      figures['wrongOutcome'] === 0 &&
+      (!options.judgeTimes || Number(figures['firstQrMs']) <= TARGETS.firstQrMs);
+  } catch (error) {
+    figures['problem'] = error instanceof Error ? error.message : String(error);
+    write(`failed: ${figures['problem']}\n`);
+  } finally {
+    await lifetime.end();
+  }
+  return { name: 'whatsapp-pairing', ok, figures, targets: TARGETS };
+}
+
+async function tell(story: Story): Promise<void> {
+  const { step, figures } = story;
+  const scene = await open(story);
+  const { stack, api, whatsapp, device } = scene;
+  await pairByQr(story, scene);
+  const friend = whatsapp.account(FRIEND);
+  friend.manner = 'reads';
+  figures['readMs'] = (await step('first message: QUEUED to READ', () => send(scene, FRIEND, 'hello from Flotilla', ['READ']))).tookMs;
+  await step('a person writes STOP; a message to that person is suppressed', () => stopped(scene));
+
+  await step('everything is stopped and started again: gateway, node, Redis, Postgres', async () => {
+    const { epoch } = await deviceView(api, device);
+    for (const one of [...stack.nodes, ...stack.gateways]) one.kill('SIGTERM');
+    await stack.redis?.restart();
+    await stack.postgres?.restart();
+    await Promise.all(stack.gateways.map((one) => one.restart()));
+    await Promise.all(stack.nodes.map((one) => one.restart()));
+    await untilOnline(api, device, epoch, []);
+  });
+  await step('second message, without pairing again', () => send(scene, FRIEND, 'hello again', ['READ']));
+
+  const { result: second } = await step('a second node starts', () => stack.addNode());
+  const moved = await step('the device is moved to it and is ONLINE there', () => move(scene, second));
+  figures['moveMs'] = moved.tookMs;
+  await step('third message, from the other node', () => send(scene, FRIEND, 'hello from the other side', ['READ']));
+  figures['unreadableBeforeKills'] = friend.unreadable.length;
+  await killings(story, scene);
+  figures['pairings'] = whatsapp.account(PHONE).companions.size;
+  count(scene, figures);
+}
+
+async function open({ step, lifetime }: Story): Promise<Scene> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'flotilla-pairing-'));
+  lifetime.add('data', () => rmSync(dataDir, { recursive: true, force: true }));
+  const { result: whatsapp } = await step('a WhatsApp-shaped server of our own listens on loopback', () => startWhatsappServer());
+  lifetime.add('whatsapp server', () => whatsapp.close());
+  const env = {
+    WHATSAPP_URL: whatsapp.url,
+    WHATSAPP_FORBID_REAL: 'true',
+    UNKNOWN_WAIT_MS: '8000',
+    DATABASE_URL: undefined,
+    REDIS_URL: undefined,
+  };
+  const { result: stack } = await step('a stack of its own is up: Redis, Postgres, one gateway, one node', () =>
+    startStack({ dataDir, nodes: 1, gateways: 1, phones: false, durable: true, env }),
+  );
+  lifetime.add('stack', () => stack.stop());
+  const api: Api = { url: stack.gateways[0]?.url ?? '', key: stack.adminKey };
+  const { result: device } = await step('a WhatsApp device is made, its node owns it', async () => {
+    const made = await createDevice(api);
+    await until('UNPAIRED', async () => (await deviceView(api, made)).state === 'UNPAIRED');
+    return made;
+  });
+  return { stack, api, whatsapp, device };
+}
+
+async function pairByQr({ step, figures, lifetime }: Story, { api, whatsapp, device }: Scene): Promise<void> {
+  const client = createClient({
+    url: `${api.url.replace(/^http/, 'ws')}/graphql`,
+    webSocketImpl: WebSocket,
+    connectionParams: { authorization: `Bearer ${api.key}` },
+  });
+  lifetime.add('subscription', () => client.dispose());
+  const seen: { stage: string; qr: string | null; reason: string | null }[] = [];
+  client.subscribe<{ pairing: (typeof seen)[number] }>(
+    { query: 'subscription ($id: ID!) { pairing(deviceId: $id) { stage qr reason } }', variables: { id: device } },
+    { next: ({ data }) => data != null && seen.push(data.pairing), error: () => {}, complete: () => {} },
+  );
+  await until('the subscription', async () => seen.length > 0);
+  const first = await step('pairDevice; the first QR code is on the subscription `pairing`', async () => {
+    const answer = await ask<{ pairDevice: { errors: readonly { code: string }[] } }>(
+      api,
+      'mutation ($id: ID!) { pairDevice(input: {deviceId: $id}) { errors { code } } }',
+      { id: device },
+    );
+    const problem = answer.pairDevice.errors[0];
+    if (problem !== undefined) throw new Error(`pairDevice: ${problem.code}`);
+    await until('the QR code', async () => seen.at(-1)?.stage === 'QR');
+  });
+  figures['firstQrMs'] = first.tookMs;
+  const done = await step('the phone scans it: signed identity, restart, PAIRED and ONLINE', async () => {
+    await whatsapp.scan(PHONE, seen.at(-1)?.qr ?? '');
+    await until('PAIRED', async () => seen.at(-1)?.stage === 'PAIRED');
+    await untilOnline(api, device, 0, []);
+  });
+  figures['scanToOnlineMs'] = done.tookMs;
+}
+
+async function stopped(scene: Scene): Promise<void> {
+  await scene.whatsapp.say(STOPPER, PHONE, 'STOP');
+  const at = clock.monotonic();
+  for (;;) {
+    const answer = await submit(scene, STOPPER, 'will not come');
+    if (answer.code === 'RECIPIENT_SUPPRESSED') return;
+    if (answer.id !== null && (await ended(scene, answer.id, ['SUPPRESSED', 'SENT', 'DELIVERED', 'READ'])) === 'SUPPRESSED') return;
+    if (clock.monotonic() - at > WAIT_MS) throw new Error('STOP did not suppress');
+  }
+}
+
+async function move({ api, device }: Scene, to: StackNode): Promise<void> {
+  const { epoch } = await deviceView(api, device);
+  const { moveDevice } = await ask<{ moveDevice: { errors: readonly { code: string }[] } }>(
+    api,
+    'mutation ($device: ID!, $node: ID!) { moveDevice(input: {deviceId: $device, nodeId: $node}) { errors { code } } }',
+    { device, node: to.id },
+  );
+  if (moveDevice.errors.length > 0) throw new Error(`moveDevice: ${moveDevice.errors[0]?.code}`);
+  await untilOnline(api, device, epoch, []);
+}
+
+/** The owner is killed while the server holds its message: now it has arrived and the ack is lost, now it has not. */
+async function killings({ step, figures, options }: Story, scene: Scene): Promise<void> {
+  const { whatsapp, api, device, stack } = scene;
+  let wrong = 0;
+  for (let round = 1; round <= options.kills; round++) {
+    const arrives = round % 2 === 1;
+    const { node, epoch } = await deviceView(api, device);
+    const owner = stack.nodes.find(({ id }) => id === node);
+    let killed = false;
+    whatsapp.manners.answer = () => {
+      if (killed) return { kind: 'ok' };
+      killed = true;
+      owner?.kill('SIGKILL');
+      return { kind: arrives ? 'lost-ack' : 'silent' };
+    };
+    const what = arrives ? 'it has arrived' : 'it has not arrived';
+    await step(`kill ${round}: ${node} dies while it sends (${what}); another takes over`, async () => {
+      const { id } = await submit(scene, FRIEND, `kill ${round}`);
+      // what arrived is proved by its receipt; of what did not nobody can know, and it is not sent twice by itself
+      const outcome = await ended(scene, id ?? '', ['DELIVERED', 'READ', 'DEAD']);
+      if ((outcome === 'DEAD') === arrives) wrong += 1;
+      await untilOnline(api, device, epoch, []);
+    });
+    await step('a message after it', () => send(scene, FRIEND, `after kill ${round}`, ['DELIVERED', 'READ']));
+    await owner?.restart();
+  }
+  figures['kills'] = options.kills;
+  figures['wrongOutcome'] = wrong;
+}
+
+function count({ whatsapp }: Scene, figures: Record<string, Figure>): void {
+  const friend = whatsapp.account(FRIEND);
+  const times = new Map<string, number>();
+  for (const { text } of friend.arrived) times.set(text, (times.get(text) ?? 0) + 1);
+  figures['arrived'] = friend.arrived.length;
+  figures['doubled'] = [...times.values()].filter((many) => many > 1).length;
+  figures['askedAgain'] = friend.unreadable.length;
+}
+
+interface Submitted {
+  readonly id: string | null;
+  readonly code: string | null;
+}
+async function submit({ api, device }: Scene, to: string, body: string): Promise<Submitted> {
+  const { sendMessage } = await ask<{ sendMessage: { message: { id: string } | null; errors: readonly { code: string }[] } }>(
+    api,
+    'mutation ($device: ID!, $to: String!, $body: String!) { sendMessage(input: {deviceId: $device, to: $to, body: $body}) { message { id } errors { code } } }',
+    { device, to, body },
+  );
+  return { id: sendMessage.message?.id ?? null, code: sendMessage.errors[0]?.code ?? null };
+}
+
+/** Waits for one of the states; others that nothing follows end it too. */
+async function ended({ api }: Scene, id: string, states: readonly string[]): Promise<string> {
+  let last = '';
+  await until(`a message to be ${states.join(' or ')}`, async () => {
+    const answer = await ask<{ message: { state: string } | null }>(api, 'query ($id: ID!) { message(id: $id) { state } }', { id });
+    last = answer.message?.state ?? 'gone';
+    return states.includes(last) || ['FAILED', 'DEAD', 'CANCELLED', 'gone'].includes(last);
+  });
+  return last;
+}
+
+async function send(scene: Scene, to: string, body: string, states: readonly string[]): Promise<void> {
+  const { id, code } = await submit(scene, to, body);
+  if (id === null) throw new Error(`sendMessage: ${code}`);
+  const state = await ended(scene, id, states);
+  if (!states.includes(state)) throw new Error(`the message ended ${state}`);
+  const wireId = whatsappIdOf(id.replace(/^.*:/, ''));
+  const found = scene.whatsapp.account(to).arrived.filter((arrived) => arrived.id === wireId);
+  if (found[0]?.text !== body) throw new Error(`the phone has not got "${body}"`);
+}
+
+async function until(what: string, check: () => Promise<boolean>): Promise<void> {
+  const end = clock.monotonic() + WAIT_MS;
+  for (;;) {
+    if (await check().catch(() => false)) return;
+    if (clock.monotonic() > end) throw new Error(`waited ${WAIT_MS / 1000} s for: ${what}`);
+    await clock.sleep(20);
+  }
+}
