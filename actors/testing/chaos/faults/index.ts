@@ -2,7 +2,7 @@ import { COLD_START, HOT_DEVICE } from './busy.ts';
 import { DEVICE_FAULTS } from './devices.ts';
 import { failoverFault } from './failover.ts';
 import type { Fault } from './fault.ts';
-import { MACHINE_FAULTS } from './machine.ts';
+import { MACHINE_FAULTS, redisClockFault } from './machine.ts';
 import { mastersFault } from './masters.ts';
 import { namespaceFault } from './namespace.ts';
 import { BLOCK_LOOP, NODE_FAULTS, PAUSE } from './nodes.ts';
@@ -30,6 +30,7 @@ export const allFaults = (): readonly Fault[] => [
   ...DEVICE_FAULTS,
   VERSIONS,
   ...MACHINE_FAULTS,
+  redisClockFault(),
   HOT_DEVICE,
   COLD_START,
 ];

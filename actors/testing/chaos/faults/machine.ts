@@ -3,19 +3,20 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, symlinkSync, wr
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Fault, Ground, Stage, Strike } from './fault.ts';
+import { createRedisClock, type RedisClock, redisClockMissing } from './redis-clock.ts';
 
 /** Faults of the machine: a clock that steps, a disk that is full. */
 const run = promisify(execFile);
 
 /** libfaketime, wherever Debian puts it for this processor. */
-export function fakeTimeLibrary(): string | undefined {
+function fakeTimeLibrary(): string | undefined {
   const folders = existsSync('/usr/lib') ? readdirSync('/usr/lib').map((name) => join('/usr/lib', name, 'faketime')) : [];
   return folders.map((folder) => join(folder, 'libfaketime.so.1')).find((path) => existsSync(path));
 }
-export const FAKETIME_MISSING = 'libfaketime is not installed (Debian: apt-get install faketime)';
+const FAKETIME_MISSING = 'libfaketime is not installed (Debian: apt-get install faketime)';
 
 /** Settings of a process whose wall clock is off by what stands in the file, such as `+3600`. Its monotonic clock is not touched. */
-export const fakeTime = (file: string): Record<string, string | undefined> => ({
+const fakeTime = (file: string): Record<string, string | undefined> => ({
   LD_PRELOAD: fakeTimeLibrary(),
   FAKETIME_TIMESTAMP_FILE: file,
   FAKETIME_NO_CACHE: '1',
@@ -23,25 +24,25 @@ export const fakeTime = (file: string): Record<string, string | undefined> => ({
   DONT_FAKE_MONOTONIC: '1',
 });
 
-const timeFile = (folder: string, name: string): string => join(folder, `faketime-${name}`);
-const STEPPED = ['node-1', 'redis'];
+const timeFile = (folder: string): string => join(folder, 'faketime-node-1');
+const OFF_MS = 4000;
+const OFFSETS = [3600, -3600, 0];
 
-const CLOCKED: Ground = {
-  name: 'clocks',
+const NODE_CLOCK: Ground = {
+  name: 'clock of a node',
   missing: async () => (fakeTimeLibrary() === undefined ? FAKETIME_MISSING : undefined),
   prepare: async (folder) => {
-    for (const name of STEPPED) writeFileSync(timeFile(folder, name), '+0');
+    writeFileSync(timeFile(folder), '+0');
     return async () => {};
   },
-  envOf: (name, folder) => (STEPPED.includes(name) ? fakeTime(timeFile(folder, name)) : {}),
+  envOf: (name, folder) => (name === 'node-1' ? fakeTime(timeFile(folder)) : {}),
 };
 
-const OFF_MS = 4000;
-async function stepClock({ clock, folder, say }: Stage, name: string): Promise<Strike> {
+async function stepClock({ clock, say }: Stage, whose: string, step: (seconds: number) => void): Promise<Strike> {
   const at = clock.wall();
-  for (const offset of ['+3600', '-3600', '+0']) {
-    writeFileSync(timeFile(folder, name), offset);
-    say(`the clock of ${name} is ${offset} s off`);
+  for (const seconds of OFFSETS) {
+    step(seconds);
+    say(`the clock of ${whose} is ${seconds} s off`);
     await clock.sleep(OFF_MS);
   }
   return { at, healedAt: clock.wall() };
@@ -51,21 +52,34 @@ export const CLOCK_STEP: Fault = {
   name: 'clock-step',
   case: '11',
   what: "one node's wall clock steps an hour ahead, then an hour behind, then back",
-  ground: CLOCKED,
+  ground: NODE_CLOCK,
   strikes: 10,
   bounds: { fullRateMs: 5000 },
-  strike: (stage) => stepClock(stage, 'node-1'),
+  strike: (stage) => stepClock(stage, 'node-1', (seconds) => writeFileSync(timeFile(stage.folder), `${seconds < 0 ? '' : '+'}${seconds}`)),
 };
 
-export const CLOCK_STEP_REDIS: Fault = {
-  name: 'clock-step-redis',
-  case: '11',
-  what: 'the wall clock of Redis, by which leases expire, steps an hour ahead, then an hour behind, then back',
-  ground: CLOCKED,
-  strikes: 10,
-  bounds: { fullRateMs: 10_000 },
-  strike: (stage) => stepClock(stage, 'redis'),
-};
+/** A fault with a clock of its own: it lives as long as its stack. */
+export function redisClockFault(): Fault {
+  let theirs: RedisClock | undefined;
+  const ground: Ground = {
+    name: 'clock of Redis',
+    missing: redisClockMissing,
+    async prepare(folder) {
+      theirs = await createRedisClock(folder, 'redis-clock');
+      return async () => {};
+    },
+    envOf: (name) => (name === 'redis' ? (theirs?.env ?? {}) : {}),
+  };
+  return {
+    name: 'clock-step-redis',
+    case: '11',
+    what: 'the wall clock of Redis, by which leases expire, steps an hour ahead, then an hour behind, then back',
+    ground,
+    strikes: 10,
+    bounds: { fullRateMs: 10_000 },
+    strike: (stage) => stepClock(stage, 'Redis', (seconds) => theirs?.step(seconds)),
+  };
+}
 
 /** The disks of a stack, MB: the one of Postgres, and on it the one of Redis. Our own logs are elsewhere. */
 const DISKS = { postgres: 1200, redis: 24 } as const;
@@ -144,4 +158,4 @@ export const POSTGRES_DISK_FULL: Fault = {
   strike: (stage) => diskFull(stage, 'postgres'),
 };
 
-export const MACHINE_FAULTS: readonly Fault[] = [CLOCK_STEP, CLOCK_STEP_REDIS, REDIS_DISK_FULL, POSTGRES_DISK_FULL];
+export const MACHINE_FAULTS: readonly Fault[] = [CLOCK_STEP, REDIS_DISK_FULL, POSTGRES_DISK_FULL];

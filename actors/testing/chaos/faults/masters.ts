@@ -7,14 +7,13 @@ import { freePort } from '../../../../ops/start/index.ts';
 import { createProxy, type FaultProxy } from '../proxy.ts';
 import { strikeNodes, takenOver } from '../scene.ts';
 import type { Fault, Ground, Stage, Strike } from './fault.ts';
-import { FAKETIME_MISSING, fakeTime, fakeTimeLibrary } from './machine.ts';
+import { createRedisClock, type RedisClock, redisClockMissing } from './redis-clock.ts';
 
 /** Three independent lock masters, each behind a proxy and on a clock of its own, and what may happen to one of them. */
 interface Master {
   readonly port: number;
   readonly proxy: FaultProxy;
-  /** what its clock is off by */
-  readonly time: string;
+  readonly clock: RedisClock;
   start(): Promise<void>;
   kill(): void;
 }
@@ -26,8 +25,7 @@ async function createMaster(folder: string, n: number): Promise<Master> {
   const port = await freePort();
   const proxy = await createProxy({ clock: systemClock, dice: seededDice(n) });
   proxy.target(port);
-  const time = join(folder, `faketime-master-${n}`);
-  writeFileSync(time, '+0');
+  const clock = await createRedisClock(folder, `clock-${n}`);
   const home = join(folder, `master-${n}`);
   mkdirSync(home, { recursive: true });
   let child: ChildProcess | undefined;
@@ -35,9 +33,9 @@ async function createMaster(folder: string, n: number): Promise<Master> {
   return {
     port,
     proxy,
-    time,
+    clock,
     async start() {
-      child = spawn('redis-server', args, { stdio: 'ignore', env: { ...process.env, ...fakeTime(time) } });
+      child = spawn('redis-server', args, { stdio: 'ignore', env: { ...process.env, ...clock.env } });
       child.on('error', () => {});
       const redis = connectRedis(`redis://127.0.0.1:${port}`, { role: 'general', name: 'chaos' });
       await redisReady(redis);
@@ -60,19 +58,23 @@ export function mastersFault(): Fault {
   let masters: Master[] = [];
   const ground: Ground = {
     name: 'three lock masters',
-    async missing() {
-      return fakeTimeLibrary() === undefined ? FAKETIME_MISSING : undefined;
-    },
+    missing: redisClockMissing,
     async prepare(folder) {
       masters = await Promise.all(Array.from({ length: COUNT }, (_, n) => createMaster(folder, n)));
-      await Promise.all(masters.map((master) => master.start()));
-      writeFileSync(urlsFile(folder), masters.map(({ proxy }) => `redis://127.0.0.1:${proxy.port}`).join(','));
-      return async () => {
+      const end = async (): Promise<void> => {
         for (const master of masters) {
           master.kill();
           await master.proxy.close();
         }
       };
+      try {
+        await Promise.all(masters.map((master) => master.start()));
+      } catch (error) {
+        await end();
+        throw error;
+      }
+      writeFileSync(urlsFile(folder), masters.map(({ proxy }) => `redis://127.0.0.1:${proxy.port}`).join(','));
+      return end;
     },
     envOf: (name, folder) => (name.startsWith('node-') ? { LOCK_REDIS_URLS: readFileSync(urlsFile(folder), 'utf8') } : {}),
   };
@@ -82,10 +84,10 @@ export function mastersFault(): Fault {
       return () => master.start();
     }
     if (kind === 3) {
-      writeFileSync(master.time, '+5');
+      master.clock.step(5);
       await clock.sleep(LASTS_MS);
-      writeFileSync(master.time, '-5');
-      return async () => writeFileSync(master.time, '+0');
+      master.clock.step(-5);
+      return async () => master.clock.step(0);
     }
     master.proxy.disturb(kind === 1 ? { kind: 'latency', ms: 2000, jitterMs: 0 } : { kind: 'hold', way: 'both' });
     return async () => master.proxy.disturb({ kind: 'none' });
