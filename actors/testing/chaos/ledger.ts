@@ -9,6 +9,7 @@ const OPEN = readAsset(import.meta.url, './open.sql');
 const ROWS = readAsset(import.meta.url, './rows.sql');
 const OPEN_OF = readAsset(import.meta.url, './open-of.sql');
 const OWNED_SINCE = readAsset(import.meta.url, './owned-since.sql');
+const QUARANTINED = readAsset(import.meta.url, './quarantined.sql');
 const PAGE = 2000;
 
 /** What a chaos run reads of the ledger, past every process of the product. */
@@ -22,6 +23,8 @@ export interface LedgerView {
   openOf(deviceId: string): Promise<number>;
   /** devices whose owner began at this wall ms or later */
   ownedSince(at: number): Promise<number>;
+  /** devices in quarantine */
+  quarantined(): Promise<readonly string[]>;
   rows(each: (row: LedgerRow) => void): Promise<void>;
   /** ends the connections of the product's processes to Postgres. @returns how many */
   endBackends(): Promise<number>;
@@ -50,6 +53,10 @@ export function viewLedger(databaseUrl: string): LedgerView {
     async ownedSince(at) {
       const rows = await sql.unsafe<{ devices: number }[]>(OWNED_SINCE, [at]);
       return rows[0]?.devices ?? 0;
+    },
+    async quarantined() {
+      const rows = await sql.unsafe<{ id: string }[]>(QUARANTINED);
+      return rows.map((row) => row.id);
     },
     async rows(each) {
       await sql.unsafe<LedgerRow[]>(ROWS).cursor(PAGE, (rows) => {

@@ -55,7 +55,8 @@ const BUDGET = Number(QUICK_RETRIES.RETRY_BUDGET);
 const LOOK = 'query($id: ID!) { message(id: $id) { state device { state } } }';
 const SEND = 'mutation($input: SendMessageInput!) { sendMessage(input: $input) { message { id } errors { code message } } }';
 const RELEASE = 'mutation($id: ID!) { releaseDevice(input: { deviceId: $id }) { errors { code message } } }';
-const LIVE_TIMEOUT_MS = 2000;
+/** As a patient probe: a busy machine is slow, not dead. */
+const LIVE_TIMEOUT_MS = 5000;
 
 /** Ends nodes that do not answer, as an orchestrator's probe does, and starts those that have ended. @returns how many began anew */
 async function revive({ stack, say }: Stage): Promise<number> {
@@ -79,7 +80,7 @@ async function revive({ stack, say }: Stage): Promise<number> {
 }
 
 async function poisonNode(stage: Stage, to: string): Promise<Strike> {
-  const { clock, stack, deviceIds, say, turn } = stage;
+  const { clock, stack, deviceIds, ledger, say, turn } = stage;
   const victim = deviceIds[turn] ?? '';
   const at = clock.wall();
   const api = { url: stack.gateways[0]?.url ?? '', key: stack.adminKey };
@@ -104,7 +105,16 @@ async function poisonNode(stage: Stage, to: string): Promise<Strike> {
     nodeDeaths += await revive(stage);
     return ended((await look()).message.state);
   });
-  return { at, healedAt: clock.wall(), spared: [victim], figures: { nodeDeaths, quarantined, poisonLeft: over ? 0 : 1 } };
+  // devices that were in the middle of a turn at every one of the deaths, as the poisoned one was: the operator releases them too
+  const bystanders = (await ledger.quarantined()).filter((id) => id !== victim);
+  for (const id of bystanders) await ask(api, RELEASE, { id });
+  if (bystanders.length > 0) say(`${bystanders.length} bystanders were quarantined, now released`);
+  return {
+    at,
+    healedAt: clock.wall(),
+    spared: [victim],
+    figures: { nodeDeaths, quarantined, bystanders: bystanders.length, poisonLeft: over ? 0 : 1 },
+  };
 }
 
 export const POISON_NODE: Fault = {

@@ -1,0 +1,5 @@
+-- Devices in quarantine.
+-- Result: one row each.
+select d.id
+from devices d
+where d.quarantined
