@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
-import { ask, ensureDevices, type Stack, type StackNode, type StackOptions, startStack } from '../../../ops/start/index.ts';
+import { type Api, ask, ensureDevices, type Stack, type StackNode, type StackOptions, startStack } from '../../../ops/start/index.ts';
 import type { Arrival } from '../../transports/simulator/index.ts';
 import { createJudge, readArrivals, type Verdict } from '../checker/index.ts';
 import { type LedgerView, viewLedger } from './ledger.ts';
@@ -42,6 +42,7 @@ export const SETTLE_STATEMENTS_MS = 150;
 const BUSY_SHARE = 0.25;
 const BUSY_WAIT_MS = 2000;
 const CONNECT_MS = 60_000;
+const ASK_MS = 30_000;
 
 export const arrivalsOf = (folder: string): string => join(folder, 'arrivals.ndjson');
 
@@ -49,6 +50,17 @@ export const arrivalsOf = (folder: string): string => join(folder, 'arrivals.ndj
 export async function until(clock: Clock, ms: number, check: () => boolean | Promise<boolean>): Promise<boolean> {
   for (const end = clock.monotonic() + ms; clock.monotonic() < end; await clock.sleep(100)) if (await check()) return true;
   return check();
+}
+
+/** Asks the API as a client should: again while it says that it is not available. @throws Error of the last time, after 30 s */
+export async function askAgain<T>(clock: Clock, api: Api, query: string, variables: Readonly<Record<string, unknown>> = {}): Promise<T> {
+  for (const end = clock.monotonic() + ASK_MS; ; await clock.sleep(300)) {
+    try {
+      return await ask<T>(api, query, variables);
+    } catch (error) {
+      if (clock.monotonic() > end) throw error;
+    }
+  }
 }
 
 export const ownedBy = async (ledger: LedgerView, node: string): Promise<Map<string, number>> =>

@@ -3,17 +3,16 @@ import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { connectPostgres } from '../../../../ops/connect/index.ts';
 import { readAsset } from '../../../../ops/lifecycle/index.ts';
-import { ask } from '../../../../ops/start/index.ts';
 import { uuidV7 } from '../../../../schema/domain/index.ts';
 import { createDevices } from '../../../../schema/sql/index.ts';
-import { until } from '../scene.ts';
+import { askAgain, until } from '../scene.ts';
 import { askToSend } from '../sender.ts';
 import type { Fault, Ground, Stage, Strike } from './fault.ts';
 
 /** Too much at once: a hot device, a full mailbox, a client that does not read, and a hundred thousand devices that all begin. */
 const LIMIT_BACKLOG = readAsset(import.meta.url, './limit-backlog.sql');
 const TENANT_OF = readAsset(import.meta.url, './tenant-of.sql');
-const HOT_LIMIT = 1000;
+const HOT_LIMIT = 300;
 const UNLIMITED = 1_000_000;
 const HOT_MS = 8000;
 const BATCH = 25;
@@ -96,13 +95,13 @@ export const HOT_DEVICE: Fault = {
       const hammering = hammer(stage, hot);
       await clock.sleep(HOT_MS / 2);
       const pausedAt = clock.monotonic();
-      await ask(api, 'mutation($id: ID!) { pauseDevice(input: { deviceId: $id }) { errors { code } } }', { id: hot });
-      const state = () => ask<{ device: { state: string } }>(api, 'query($id: ID!) { device(id: $id) { state } }', { id: hot });
+      await askAgain(clock, api, 'mutation($id: ID!) { pauseDevice(input: { deviceId: $id }) { errors { code } } }', { id: hot });
+      const state = () => askAgain<{ device: { state: string } }>(clock, api, 'query($id: ID!) { device(id: $id) { state } }', { id: hot });
       await until(clock, 10_000, async () => (await state()).device.state === 'PAUSED');
       const pauseMs = clock.monotonic() - pausedAt;
       const refused = await hammering;
       const backlogMost = await ledger.openOf(hot);
-      await ask(api, 'mutation($id: ID!) { resumeDevice(input: { deviceId: $id }) { errors { code } } }', { id: hot });
+      await askAgain(clock, api, 'mutation($id: ID!) { resumeDevice(input: { deviceId: $id }) { errors { code } } }', { id: hot });
       const gatewayGrewMb = Math.max(0, memoryMb(pid) - before);
       say(`${refused} refused, ${backlogMost} waiting, paused in ${Math.round(pauseMs)} ms, the gateway grew by ${gatewayGrewMb} MB`);
       await until(clock, 30_000, async () => (await ledger.openOf(hot)) === 0);

@@ -1,6 +1,5 @@
-import { ask } from '../../../../ops/start/index.ts';
 import { controlPhones } from '../../../transports/simulator/index.ts';
-import { until } from '../scene.ts';
+import { askAgain, until } from '../scene.ts';
 import type { Fault, Stage, Strike } from './fault.ts';
 import { ORDERED, QUICK_RETRIES } from './grounds.ts';
 import { DEADLY, ENDLESS, type Orders, order } from './orders.ts';
@@ -84,13 +83,13 @@ async function poisonNode(stage: Stage, to: string): Promise<Strike> {
   const victim = deviceIds[turn] ?? '';
   const at = clock.wall();
   const api = { url: stack.gateways[0]?.url ?? '', key: stack.adminKey };
-  const sent = await ask<{ sendMessage: { message: { id: string } | null } }>(api, SEND, {
+  const sent = await askAgain<{ sendMessage: { message: { id: string } | null } }>(clock, api, SEND, {
     input: { deviceId: victim, to, body: 'poison' },
   });
   const id = sent.sendMessage.message?.id;
   if (id === undefined) throw new Error('the poison was not accepted');
   let nodeDeaths = 0;
-  const look = () => ask<{ message: { state: string; device: { state: string } } }>(api, LOOK, { id });
+  const look = () => askAgain<{ message: { state: string; device: { state: string } } }>(clock, api, LOOK, { id });
   const ended = (state: string): boolean => !['QUEUED', 'SENDING', 'WRITTEN', 'UNKNOWN'].includes(state);
   let quarantined = 0;
   await until(clock, 90_000, async () => {
@@ -100,14 +99,14 @@ async function poisonNode(stage: Stage, to: string): Promise<Strike> {
     return quarantined === 1 || ended(message.state);
   });
   say(quarantined === 1 ? `quarantined after ${nodeDeaths} deaths, now released` : 'not quarantined');
-  if (quarantined === 1) await ask(api, RELEASE, { id: victim });
+  if (quarantined === 1) await askAgain(clock, api, RELEASE, { id: victim });
   const over = await until(clock, 90_000, async () => {
     nodeDeaths += await revive(stage);
     return ended((await look()).message.state);
   });
   // devices that were in the middle of a turn at every one of the deaths, as the poisoned one was: the operator releases them too
   const bystanders = (await ledger.quarantined()).filter((id) => id !== victim);
-  for (const id of bystanders) await ask(api, RELEASE, { id });
+  for (const id of bystanders) await askAgain(clock, api, RELEASE, { id });
   if (bystanders.length > 0) say(`${bystanders.length} bystanders were quarantined, now released`);
   return {
     at,
