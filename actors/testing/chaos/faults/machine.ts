@@ -2,11 +2,15 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { connectPostgres } from '../../../../ops/connect/index.ts';
+import { readAsset } from '../../../../ops/lifecycle/index.ts';
 import type { Fault, Ground, Stage, Strike } from './fault.ts';
 import { createRedisClock, type RedisClock, redisClockMissing } from './redis-clock.ts';
 
 /** Faults of the machine: a clock that steps, a disk that is full. */
 const run = promisify(execFile);
+const NEXT_LOG = readAsset(import.meta.url, './next-log.sql');
+const LOG_FILES = 200;
 
 /** libfaketime, wherever Debian puts it for this processor. */
 function fakeTimeLibrary(): string | undefined {
@@ -123,11 +127,28 @@ function fill(disk: string): string {
   return filler;
 }
 
+/** Files of its log that Postgres has ready are written without asking the disk for room: they are used up first. */
+async function useUpLog({ clock, stack, say }: Stage): Promise<void> {
+  const sql = connectPostgres(stack.databaseUrl, { applicationName: 'chaos', max: 1 });
+  let files = 0;
+  try {
+    for (; files < LOG_FILES; files++) {
+      await sql.unsafe(NEXT_LOG);
+      await clock.sleep(20);
+    }
+  } catch {
+    // no room for the next one
+  }
+  await sql.end({ timeout: 1 }).catch(() => {});
+  say(`${files} files of the log used up`);
+}
+
 const FULL_MS = 4000;
 async function diskFull(stage: Stage, name: keyof typeof DISKS): Promise<Strike> {
   const { clock, stack, folder, say } = stage;
   const at = clock.wall();
   const filler = fill(diskOf(folder, name));
+  if (name === 'postgres') await useUpLog(stage);
   await clock.sleep(FULL_MS);
   const survived = stack[name]?.running() === true;
   say(survived ? `${name} refuses writes` : `${name} ended`);

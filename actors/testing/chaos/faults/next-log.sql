@@ -1,0 +1,2 @@
+-- Begins the next file of the log, which needs room on the disk. Needs a write since the last time.
+select pg_switch_wal()
