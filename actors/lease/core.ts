@@ -5,7 +5,7 @@ import type { Locks } from './redlock.ts';
 import type { LostCause } from './scripts.ts';
 import type { OwnershipDeps, OwnershipOptions, Tuning } from './types.ts';
 
-/** What the parts of one node's ownership share. Made by ownership.ts; `phase` only moves down this list. */
+/** What the parts of one node's ownership share. Made by ownership.ts; `phase` only moves down this list, but for a drain that an operator takes back. */
 export interface Core {
   readonly deps: OwnershipDeps;
   readonly options: OwnershipOptions;

@@ -42,7 +42,7 @@ const EMPTY_MS = 15_000;
  *
  * I1 One loop of each kind per node; no timer per device.
  * I2 In phase draining nothing new is claimed or adopted; in phase stopped nothing is owned. A node that was told to drain stays there,
- *    empty and alive, until its process ends.
+ *    empty and alive, until the wish is taken back or its process ends.
  */
 export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions): Ownership {
   const { clock, telemetry, ledger } = deps;
@@ -97,12 +97,16 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
   let ending: Promise<void> | undefined;
   /** the handover that an operator wanted; the process lives on without devices */
   let emptying: Promise<void> | undefined;
+  let emptied = false;
+  /** the process ends: nothing brings it back */
+  let leaving = false;
 
   const beat = async (): Promise<void> => {
     const state = core.phase === 'draining' ? 'DRAINING' : 'ACTIVE';
     try {
       await membership.beat(state);
       if (membership.drainWanted) empty();
+      else if (emptied) resume();
     } catch (error) {
       if (!(error instanceof Error) || error.name !== 'NodeIdTakenError') throw error;
       abandon('SHUTDOWN');
@@ -115,7 +119,25 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     const others = core.members.some((node) => node.id !== options.nodeId && node.state === 'ACTIVE');
     if (core.phase !== 'running' || !others) return;
     log.info('node.draining', { devices: holdings.owned.size });
-    emptying = handAllOver(EMPTY_MS).catch((error: unknown) => log.warn('node.drain.failed', {}, error));
+    emptying = handAllOver(EMPTY_MS)
+      .catch((error: unknown) => log.warn('node.drain.failed', {}, error))
+      .then(() => {
+        emptied = true;
+      });
+  };
+
+  /** the operator took it back: devices are taken again. A node that ends does not come this way. */
+  const resume = (): void => {
+    if (core.phase !== 'draining' || leaving) return;
+    log.info('node.undrained');
+    emptied = false;
+    emptying = undefined;
+    core.phase = 'running';
+    startClaiming();
+    loops.scan?.kick();
+    loops.list?.kick();
+    // the others plan with this node again from the next heartbeat on
+    loops.beat?.kick();
   };
 
   /** phase draining: nothing is claimed any more, and what is owned goes to the others */
@@ -152,9 +174,9 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     await Promise.all(names.map((name) => loops[name]?.stop()));
   };
 
+  const report = (name: string) => (error: unknown) => log.warn('ownership.loop', { loop: name }, error);
+  const about = (ms: number): number => ms * (0.9 + 0.2 * deps.dice.next());
   const startLoops = (): void => {
-    const report = (name: string) => (error: unknown) => log.warn('ownership.loop', { loop: name }, error);
-    const about = (ms: number): number => ms * (0.9 + 0.2 * deps.dice.next());
     loops.tick = startLoop(
       clock,
       () => options.renewMs / TICKS,
@@ -162,6 +184,9 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
       report('tick'),
     );
     loops.beat = startLoop(clock, () => beatMs, beat, report('beat'));
+    startClaiming();
+  };
+  const startClaiming = (): void => {
     loops.list = startLoop(clock, () => about(DIRECTORY_POLL_MS), list, report('list'));
     loops.scan = startLoop(
       clock,
@@ -240,6 +265,7 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     },
     refresh: () => loops.list?.kick(),
     async drain(deadlineMs) {
+      leaving = true;
       if (core.phase === 'stopped') await stop();
       if (emptying !== undefined) {
         await atMost(clock, emptying, deadlineMs);

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
 import { nodeChannel } from '../../schema/domain/index.ts';
-import { drainNode, listNodes } from '../../schema/sql/index.ts';
+import { drainNode, listNodes, undrainNode } from '../../schema/sql/index.ts';
 import { eventually, GIVE_UP_MS, makeDevices, overlaps, startNode, type TestNode } from './fleet.testing.ts';
 
 /** What operators want of nodes and devices (drainNode, moveDevice): truth in Postgres, a message as a hint. */
@@ -62,6 +62,34 @@ describe('wishes', () => {
     nodes = [b];
     const again = await start('node-a', { tuning: { dwellMs: 200, pauseMs: 200 } });
     await eventually('takes devices again', () => again.ownership.owned.size > 0);
+  });
+
+  it('a drained node takes devices again when the wish is taken back, without a restart, with or without a message', async () => {
+    await makeDevices(database, 40);
+    const quick = { tuning: { dwellMs: 100, pauseMs: 100 } };
+    const [a, b] = await Promise.all([start('node-a', quick), start('node-b', quick)]);
+    await eventually('all owned', () => owned() === 40);
+    await reported(2);
+    for (const told of [true, false]) {
+      await drainNode(database.sql, 'node-a');
+      await ring('node-a', { kind: 'node.drain' });
+      await eventually('empty', () => a.ownership.owned.size === 0 && b.ownership.owned.size === 40);
+      expect(await undrainNode(database.sql, 'node-a')).toBe(true);
+      if (told) await ring('node-a', { kind: 'node.drain' });
+      await eventually('takes its share again', () => a.ownership.owned.size >= 15 && owned() === 40);
+      await reported(2);
+    }
+    expect(overlaps(nodes)).toEqual([]);
+    expect(await undrainNode(database.sql, 'node-x')).toBe(false);
+    // a node that ends does not come back, whatever is wanted
+    await drainNode(database.sql, 'node-a');
+    await ring('node-a', { kind: 'node.drain' });
+    await eventually('empty once more', () => a.ownership.owned.size === 0);
+    const ending = a.ownership.drain(5000);
+    await undrainNode(database.sql, 'node-a');
+    await ending;
+    expect((await listNodes(database.sql)).find((node) => node.id === 'node-a')?.state).toBe('GONE');
+    expect(b.ownership.owned.size).toBe(40);
   });
 
   it('a lost message is repaired by the next report', async () => {

@@ -18,6 +18,12 @@ const drain = async (nodeId: string) =>
       `mutation { drainNode(input: {nodeId: ${JSON.stringify(nodeId)}}) { node { id state devices } errors { code message path } } }`,
     )
   ).data.drainNode;
+const undrain = async (nodeId: string) =>
+  (
+    await api.ask(
+      `mutation { undrainNode(input: {nodeId: ${JSON.stringify(nodeId)}}) { node { id state devices } errors { code message path } } }`,
+    )
+  ).data.undrainNode;
 const move = async (deviceId: string, nodeId: string | null) =>
   (
     await api.ask(
@@ -68,10 +74,26 @@ describe('nodes in the API', () => {
     expect(audit.map((row) => row['subject'])).toContain('node-1');
   });
 
+  it('takes a drain back, says what is no node, and leaves an entry', async () => {
+    await report('node-1');
+    await report('node-2');
+    expect(await drain('node-1')).toMatchObject({ node: { state: 'DRAINING' }, errors: [] });
+    expect(await undrain('node-1')).toMatchObject({ node: { id: 'node-1', state: 'ACTIVE' }, errors: [] });
+    // nothing to take back: still done
+    expect(await undrain('node-1')).toMatchObject({ errors: [] });
+    for (const wrong of ['node-7', 'No Such', '']) {
+      expect(await undrain(wrong)).toMatchObject({ node: null, errors: [{ code: 'NODE_NOT_FOUND', path: ['input', 'nodeId'] }] });
+    }
+    const audit = await api.database.sql.unsafe("select subject from audit where action = 'undrainNode'");
+    expect(audit.map((row) => row['subject'])).toEqual(['node-1', 'node-1']);
+  });
+
   it('is for those who may', async () => {
     const made = await api.ask('mutation { createApiKey(input: {name: "op", scopes: [OPERATOR]}) { secret errors { code } } }');
     const key: string = made.data.createApiKey.secret;
     const refused = await api.ask('mutation { drainNode(input: {nodeId: "node-2"}) { errors { code } } }', { key });
     expect(refused.errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
+    const back = await api.ask('mutation { undrainNode(input: {nodeId: "node-2"}) { errors { code } } }', { key });
+    expect(back.errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
   });
 });

@@ -247,6 +247,12 @@ function nodeCommands(context: Context): NodeCommands {
         ring(context, nodeId, { kind: 'node.drain' });
         return node;
       }),
+    undrain: (nodeId) =>
+      guard(async () => {
+        if (!(await ledger.undrainNode(sql, nodeId))) return 'NODE_NOT_FOUND';
+        ring(context, nodeId, { kind: 'node.drain' });
+        return (await ledger.listNodes(sql)).find((one) => one.id === nodeId) ?? 'NODE_NOT_FOUND';
+      }),
   };
 }
 

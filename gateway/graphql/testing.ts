@@ -63,7 +63,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       nodes: async () => [],
     },
     accept: { send: accept },
-    nodes: { drain: no },
+    nodes: { drain: no, undrain: no },
     devices: {
       create: no,
       update: no,

@@ -122,6 +122,8 @@ export type NodeProblem = 'NODE_NOT_FOUND' | 'NODE_DRAINING' | 'NODE_FULL' | 'LA
 export interface NodeCommands {
   /** it hands over all its devices and takes no more until its process is started again */
   drain(nodeId: string): Promise<NodeRow | NodeProblem>;
+  /** takes the wish back; the answer may still say DRAINING until the node has said otherwise */
+  undrain(nodeId: string): Promise<NodeRow | NodeProblem>;
 }
 export interface DevicePatch {
   readonly name?: string;

@@ -8,6 +8,7 @@ const FLEET_TOTALS = readAsset(import.meta.url, './fleet-totals.sql');
 const UPSERT_NODE = readAsset(import.meta.url, './upsert-node.sql');
 const LIST_NODES = readAsset(import.meta.url, './list-nodes.sql');
 const DRAIN_NODE = readAsset(import.meta.url, './drain-node.sql');
+const UNDRAIN_NODE = readAsset(import.meta.url, './undrain-node.sql');
 const STORE_INBOUND = readAsset(import.meta.url, './store-inbound.sql');
 
 export interface FleetTotals {
@@ -56,6 +57,11 @@ export async function drainNode(sql: SqlRunner, nodeId: string): Promise<'wished
   const [row] = await query<{ living: boolean; others: number; wished: boolean }>(sql, DRAIN_NODE, [nodeId]);
   if (row?.living !== true) return 'not-found';
   return row.wished ? 'wished' : 'last';
+}
+
+/** Takes that wish back: the node takes devices again. False: no living node has this name. */
+export async function undrainNode(sql: SqlRunner, nodeId: string): Promise<boolean> {
+  return (await query<{ id: string }>(sql, UNDRAIN_NODE, [nodeId])).length === 1;
 }
 
 /** Nodes seen within a day, newest word first. */

@@ -70,7 +70,7 @@ export function addNode(kit: Kit): void {
     t.field({
       type: Payload,
       description:
-        'The node hands its devices over to the others and takes no more, until its process is started again. Only with the installation’s own key.',
+        'The node hands its devices over to the others and takes no more, until undrainNode or until its process is started again. Only with the installation’s own key.',
       authScopes: { installation: true },
       args: { input: t.arg({ type: Input, required: true, description: 'which' }) },
       resolve: (_root, { input }, context): Promise<NodeAnswer> =>
@@ -79,6 +79,46 @@ export function addNode(kit: Kit): void {
           const node = await context.nodes.drain(id);
           if (typeof node === 'string') throw new Refusal([nodeProblem(node)]);
           await context.audit({ viewer: context.viewer, action: 'drainNode', subject: id });
+          return { node };
+        }),
+    }),
+  );
+  addUndrain(kit);
+}
+
+function addUndrain({ builder }: Kit): void {
+  const Input = builder.inputType('UndrainNodeInput', {
+    description: 'Which node takes devices again.',
+    fields: (t) => ({ nodeId: t.id({ required: true, description: 'its name' }) }),
+  });
+  const Payload = builder.objectRef<NodeAnswer>('UndrainNodePayload').implement({
+    description: 'Answer of undrainNode.',
+    fields: (t) => ({
+      node: t.field({
+        type: 'ActorNode',
+        nullable: true,
+        description: 'The node; ACTIVE once it has heard of it, 5 s later at the latest.',
+        resolve: (answer) => ('node' in answer ? answer.node : null),
+      }),
+      errors: t.field({
+        type: ['UserError'],
+        description: 'Empty when it was done, also when the node was not draining; NODE_NOT_FOUND.',
+        resolve: (answer) => [...answer.errors],
+      }),
+    }),
+  });
+  builder.mutationField('undrainNode', (t) =>
+    t.field({
+      type: Payload,
+      description: 'Takes drainNode back: the node takes devices again without being started anew. Only with the installation’s own key.',
+      authScopes: { installation: true },
+      args: { input: t.arg({ type: Input, required: true, description: 'which' }) },
+      resolve: (_root, { input }, context): Promise<NodeAnswer> =>
+        attempt(async () => {
+          const id = nodeName(String(input.nodeId));
+          const node = await context.nodes.undrain(id);
+          if (typeof node === 'string') throw new Refusal([nodeProblem(node)]);
+          await context.audit({ viewer: context.viewer, action: 'undrainNode', subject: id });
           return { node };
         }),
     }),
