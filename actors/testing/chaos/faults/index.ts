@@ -5,7 +5,7 @@ import type { Fault } from './fault.ts';
 import { MACHINE_FAULTS, redisClockFault } from './machine.ts';
 import { mastersFault } from './masters.ts';
 import { namespaceFault } from './namespace.ts';
-import { BLOCK_LOOP, NODE_FAULTS, PAUSE } from './nodes.ts';
+import { BLOCK_LOOP, NODE_FAULTS, PAUSE, SCALE } from './nodes.ts';
 import { POSTGRES_DURABLE, POSTGRES_PLAIN, POSTGRES_PROXIED } from './postgres.ts';
 import { REDIS_DURABLE, REDIS_PLAIN, REDIS_PROXIED } from './redis.ts';
 import { VERSIONS } from './versions.ts';
@@ -18,6 +18,8 @@ export const allFaults = (): readonly Fault[] => [
   ...NODE_FAULTS,
   ...REDIS_PLAIN,
   ...POSTGRES_PLAIN,
+  // last on its stack: its nodes stay in the list of the stack
+  SCALE,
   PAUSE,
   ...REDIS_DURABLE,
   ...POSTGRES_DURABLE,
