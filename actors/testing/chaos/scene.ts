@@ -66,6 +66,16 @@ export async function askAgain<T>(clock: Clock, api: Api, query: string, variabl
 export const ownedBy = async (ledger: LedgerView, node: string): Promise<Map<string, number>> =>
   new Map((await ledger.owned()).filter((row) => row.node === node).map((row) => [row.deviceId, row.epoch]));
 
+/** The node that owns most devices now. @throws Error when none owns any */
+export async function busiest({ ledger, stack }: Scene): Promise<StackNode> {
+  const counts = new Map<string, number>();
+  for (const { node } of await ledger.owned()) if (node !== null) counts.set(node, (counts.get(node) ?? 0) + 1);
+  const [most] = [...counts].sort(([, a], [, b]) => b - a);
+  const found = stack.nodes.find((node) => node.id === most?.[0]);
+  if (found === undefined) throw new Error('no node owns anything');
+  return found;
+}
+
 /** A burst to these devices; resolves at a moment when many of them are in the middle of a turn. */
 export async function inTheMiddle(scene: Scene, deviceIds: readonly string[]): Promise<{ readonly answered: Promise<void> }> {
   const { clock, ledger, sender } = scene;

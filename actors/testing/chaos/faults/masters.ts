@@ -5,7 +5,7 @@ import { connectRedis, redisReady } from '../../../../ops/connect/index.ts';
 import { seededDice, systemClock } from '../../../../ops/lifecycle/index.ts';
 import { freePort } from '../../../../ops/start/index.ts';
 import { createProxy, type FaultProxy } from '../proxy.ts';
-import { strikeNodes, takenOver } from '../scene.ts';
+import { busiest, strikeNodes, takenOver } from '../scene.ts';
 import type { Fault, Ground, Stage, Strike } from './fault.ts';
 import { createRedisClock, type RedisClock, redisClockMissing } from './redis-clock.ts';
 
@@ -101,11 +101,11 @@ export function mastersFault(): Fault {
     atLeast: KINDS.length,
     bounds: { takeoverExtraMs: 1500, fullRateMs: 10_000 },
     async strike(stage): Promise<Strike> {
-      const { clock, stack, turn, ttlMs, say } = stage;
+      const { clock, turn, ttlMs, say } = stage;
       const kind = turn % KINDS.length;
       const master = masters[turn % masters.length];
-      const node = stack.nodes[turn % stack.nodes.length];
-      if (master === undefined || node === undefined) throw new Error('no masters');
+      const node = await busiest(stage);
+      if (master === undefined) throw new Error('no masters');
       say(KINDS[kind] ?? '');
       const heal = await disturb(stage, kind, master);
       await clock.sleep(LASTS_MS);

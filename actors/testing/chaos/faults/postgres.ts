@@ -1,6 +1,6 @@
 import { connectPostgres } from '../../../../ops/connect/index.ts';
 import { readAsset } from '../../../../ops/lifecycle/index.ts';
-import { inTheMiddle, strikeNodes, takenOver } from '../scene.ts';
+import { busiest, inTheMiddle, strikeNodes, takenOver } from '../scene.ts';
 import { CUTS, cuts, REPLIES_LOST } from './cuts.ts';
 import type { Fault, Stage, Strike } from './fault.ts';
 import { DURABLE, PLAIN, PROXIED } from './grounds.ts';
@@ -145,8 +145,7 @@ export const FROZEN_TRANSACTION: Fault = {
   bounds: { takeoverExtraMs: 1500 },
   async strike(stage) {
     const { clock, stack, ttlMs } = stage;
-    const node = stack.nodes[stage.turn % 3];
-    if (node === undefined) throw new Error('no node');
+    const node = await busiest(stage);
     const session = connectPostgres(stack.databaseUrl, { applicationName: 'frozen', max: 1 });
     const held = await session.reserve();
     const struck = await strikeNodes(stage, [node], 'SIGSTOP');
