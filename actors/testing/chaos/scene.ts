@@ -43,6 +43,7 @@ const BUSY_SHARE = 0.25;
 const BUSY_WAIT_MS = 2000;
 const CONNECT_MS = 60_000;
 const ASK_MS = 30_000;
+const MAKE_TRIES = 10;
 
 export const arrivalsOf = (folder: string): string => join(folder, 'arrivals.ndjson');
 
@@ -164,6 +165,18 @@ export interface SceneOptions {
   readonly say: (line: string) => void;
 }
 
+/** A busy machine may need more than one try; what was made is found again. */
+async function devicesOf(clock: Clock, api: Api, count: number): Promise<readonly string[]> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ensureDevices(api, count);
+    } catch (error) {
+      if (tries === MAKE_TRIES) throw error;
+      await clock.sleep(2000);
+    }
+  }
+}
+
 /** Waits for the devices, plays, and closes what it opened. */
 export async function playOn<T>(
   deps: { readonly clock: Clock; readonly dice: Dice },
@@ -176,7 +189,7 @@ export async function playOn<T>(
   const gateways = stack.gateways.map((gateway) => gateway.url);
   const api = { url: gateways[0] ?? '', key: stack.adminKey };
   // `Device:uuid`: the ledger knows the uuid
-  const deviceIds = (await ensureDevices(api, options.devices)).map((id) => id.slice(-36));
+  const deviceIds = (await devicesOf(clock, api, options.devices)).map((id) => id.slice(-36));
   const connected = async (): Promise<boolean> =>
     (await ask<{ fleet: { connected: number } }>(api, '{ fleet { connected } }')).fleet.connected === options.devices;
   if (!(await until(clock, CONNECT_MS, connected))) throw new Error(`not all devices are connected after ${CONNECT_MS / 1000} s`);
