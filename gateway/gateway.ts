@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createLive } from '../actors/live/index.ts';
 import { createEnqueuer } from '../actors/mailbox/index.ts';
 import { optOutsOf } from '../actors/opt-out/index.ts';
@@ -145,7 +146,8 @@ function openLink({ clock, dice, telemetry, lifetime, id, config }: GatewayDeps,
       telemetry,
     },
     {
-      gateway: id,
+      // two processes under one name would take each other's frames and sockets
+      gateway: `${id}-${randomBytes(4).toString('hex')}`,
       heartbeatMs: config.LINK_HEARTBEAT_MS,
       framesPerSecond: config.LINK_FRAMES_PER_SECOND,
       hellosPerSecond: config.LINK_HELLOS_PER_SECOND,
