@@ -10,6 +10,7 @@ export type Bench = (say: (line: string) => void, parts: readonly string[]) => P
 /** Loaded when asked for: a bench may need what others do not. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   ownership: async () => (await import('./ownership.ts')).ownership,
+  link: async () => (await import('./link.ts')).link,
 };
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
