@@ -87,7 +87,7 @@ async function runK6(k6: string, profile: Profile, api: Api, work: string, repor
   });
   const stop = (): void => void child.kill('SIGINT');
   process.once('SIGINT', stop);
-  const progress = setProgress(api, profile.seconds + 10);
+  const progress = setProgress(api, profile.rampSeconds + profile.seconds + 10);
   const code = await new Promise<number | null>((done, fail) => void child.once('error', fail).once('exit', done));
   progress();
   process.off('SIGINT', stop);

@@ -8,11 +8,15 @@ export interface Profile {
   readonly senders: number;
   readonly socketsPerVu: number;
   readonly nodes: number;
+  /** devices dial evenly over this long */
+  readonly rampSeconds: number;
+  /** all devices lose their sockets at once so long after the first message, and come back within `withinSeconds` */
+  readonly storm?: { readonly atSecond: number; readonly withinSeconds: number };
 }
 
 export const PROFILES: Readonly<Record<string, Profile>> = {
   smoke: {
-    scenario: 'smoke.ts',
+    scenario: 'fleet.ts',
     devices: 100,
     subscribers: 10,
     seconds: 30,
@@ -20,5 +24,18 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     senders: 20,
     socketsPerVu: 10,
     nodes: 2,
+    rampSeconds: 1,
+  },
+  fleet: {
+    scenario: 'fleet.ts',
+    devices: 3000,
+    subscribers: 10,
+    seconds: 40,
+    messagesPerSecond: 200,
+    senders: 60,
+    socketsPerVu: 75,
+    nodes: 2,
+    rampSeconds: 10,
+    storm: { atSecond: 20, withinSeconds: 5 },
   },
 };

@@ -7,6 +7,7 @@ const summary = (lag: number, held: boolean): K6Summary => ({
   metrics: {
     messages_accepted: { values: { count: 1500 } },
     messages_arrived: { values: { count: 1500 }, thresholds: { 'count>=1425': { ok: held } } },
+    acks_confirmed: { values: { count: 1500 } },
     accept_ms: { values: { med: 3.21, 'p(99)': 20.04, max: 31 } },
     generator_lag_ms: { values: { med: 0, 'p(99)': lag, max: lag } },
   },
@@ -33,6 +34,11 @@ describe('figures of a load', () => {
     const { metrics } = summary(4, true);
     const report = figuresOf({ metrics: { ...metrics, messages_accepted: { values: { count: 1501 } } } }, profile);
     expect(report).toMatchObject({ ok: false, figures: { messages_lost: 1 } });
+  });
+  it('are not when an ack was never confirmed', () => {
+    const { metrics } = summary(4, true);
+    const report = figuresOf({ metrics: { ...metrics, acks_confirmed: { values: { count: 1499 } } } }, profile);
+    expect(report).toMatchObject({ ok: false, figures: { acks_unconfirmed: 1 } });
   });
   it('are void when sends were left out', () => {
     const { metrics } = summary(4, true);

@@ -26,11 +26,14 @@ const DROPPED_SHARE = 0.01;
 
 const COUNTS = [
   'devices_welcomed',
+  'devices_returned',
+  'devices_sent_away',
   'messages_accepted',
   'messages_refused',
   'messages_arrived',
   'messages_repeated',
   'messages_disordered',
+  'acks_confirmed',
   'sockets_broken',
   'fleet_snapshots',
   'fleet_deltas',
@@ -38,7 +41,7 @@ const COUNTS = [
   'message_events',
   'dropped_iterations',
 ];
-const TRENDS = ['accept_ms', 'delivery_ms', 'generator_lag_ms'];
+const TRENDS = ['accept_ms', 'delivery_ms', 'ack_ms', 'welcome_ms', 'storm_welcome_ms', 'storm_delivery_ms', 'generator_lag_ms'];
 
 /** Figures, targets and a table out of k6's summary. `ok` = every threshold held and the run is not void. */
 export function figuresOf(summary: K6Summary, profile: Profile): LoadReport {
@@ -46,6 +49,7 @@ export function figuresOf(summary: K6Summary, profile: Profile): LoadReport {
   for (const name of COUNTS) figures[name] = summary.metrics[name]?.values['count'] ?? 0;
   for (const name of TRENDS) {
     const values = summary.metrics[name]?.values;
+    if (values === undefined && name.startsWith('storm_')) continue;
     for (const [label, key] of [
       ['p50', 'med'],
       ['p99', 'p(99)'],
@@ -60,10 +64,12 @@ export function figuresOf(summary: K6Summary, profile: Profile): LoadReport {
   const isVoid =
     typeof lag !== 'number' || lag > GENERATOR_LAG_P99_MS || dropped > DROPPED_SHARE * profile.seconds * profile.messagesPerSecond;
   const lost = Number(figures['messages_accepted']) - Number(figures['messages_arrived']);
+  const unconfirmed = Number(figures['messages_arrived']) - Number(figures['acks_confirmed']);
   figures['messages_lost'] = lost;
+  figures['acks_unconfirmed'] = unconfirmed;
   figures['void'] = isVoid;
-  const targets: Record<string, Figure> = { messages_lost: 0, generator_lag_ms_p99: `<=${GENERATOR_LAG_P99_MS}` };
-  const missed: string[] = lost === 0 ? [] : ['messages_lost: 0'];
+  const targets: Record<string, Figure> = { messages_lost: 0, acks_unconfirmed: 0, generator_lag_ms_p99: `<=${GENERATOR_LAG_P99_MS}` };
+  const missed: string[] = [...(lost === 0 ? [] : ['messages_lost: 0']), ...(unconfirmed === 0 ? [] : ['acks_unconfirmed: 0'])];
   for (const [name, metric] of Object.entries(summary.metrics)) {
     for (const [bound, { ok }] of Object.entries(metric.thresholds ?? {})) {
       targets[name] = bound;

@@ -1,36 +1,44 @@
+import { clearTimeout, setTimeout } from 'k6/timers';
+import { createLinkClient, LINK_SUBPROTOCOL, type LinkClient, type LinkClientOptions } from '../../schema/link/index.ts';
 import { openSocket } from './socket.ts';
 
-/** One linked device on `/link`: says hello, acknowledges every message as sent and then delivered, answers pings. */
-export interface LinkDevice {
-  readonly url: string;
-  readonly token: string;
-  onWelcome(): void;
-  /** a message arrived; called before the ack leaves */
-  onSend(frame: { id: string; epoch: number; to: string; body: string }): void;
-  onBroken(why: string): void;
-}
-
-export function connectDevice(options: LinkDevice): { stop(): void } {
-  let stopped = false;
-  const socket = openSocket(options.url, 'flotilla-link.v1', '/link');
-  socket.addEventListener('open', () => socket.send(JSON.stringify({ type: 'hello', token: options.token })));
-  socket.addEventListener('message', (event) => {
-    const frame = JSON.parse(event.data) as { type: string; id: string; epoch: number; to: string; body: string; reason?: string };
-    if (frame.type === 'welcome') options.onWelcome();
-    else if (frame.type === 'ping') socket.send(JSON.stringify({ type: 'pong' }));
-    else if (frame.type === 'send') {
-      options.onSend(frame);
-      socket.send(JSON.stringify({ type: 'ack', id: frame.id, epoch: frame.epoch, status: 'sent' }));
-      socket.send(JSON.stringify({ type: 'ack', id: frame.id, epoch: frame.epoch, status: 'delivered' }));
-    } else if (frame.type === 'bye' && !stopped) options.onBroken(`bye ${frame.reason ?? ''}`);
-  });
-  socket.addEventListener('close', (event) => {
-    if (!stopped) options.onBroken(`closed ${event.code}`);
-  });
-  return {
-    stop() {
-      stopped = true;
-      socket.close();
+/** A linked device: the client of schema/link over k6's sockets and timers. `onDial` is called for each attempt to connect. */
+export function connectDevice(options: LinkClientOptions & { readonly onDial?: () => void }): LinkClient {
+  return createLinkClient(
+    {
+      open(url, events) {
+        options.onDial?.();
+        let open = false;
+        const socket = openSocket(url, LINK_SUBPROTOCOL, '/link');
+        socket.addEventListener('open', () => {
+          open = true;
+          events.open();
+        });
+        socket.addEventListener('message', (event) => events.message(event.data));
+        socket.addEventListener('close', (event) => {
+          open = false;
+          events.closed(event.code);
+        });
+        // refused, or broken: k6 says no `close` when there was no socket
+        socket.addEventListener('error', () => {
+          if (!open) events.closed(1006);
+        });
+        return {
+          send(text) {
+            if (open) socket.send(text);
+          },
+          close() {
+            if (open) socket.close();
+          },
+        };
+      },
+      after(ms, task) {
+        const timer = setTimeout(task, Math.max(1, ms));
+        return () => clearTimeout(timer);
+      },
+      now: () => Date.now(),
+      random: () => Math.random(),
     },
-  };
+    options,
+  );
 }

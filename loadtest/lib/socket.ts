@@ -6,6 +6,7 @@ export interface Socket {
   close(): void;
   addEventListener(kind: 'open', listener: () => void): void;
   addEventListener(kind: 'message', listener: (event: { readonly data: string }) => void): void;
+  addEventListener(kind: 'error', listener: () => void): void;
   addEventListener(kind: 'close', listener: (event: { readonly code: number }) => void): void;
 }
 type OpenSocket = new (url: string, protocols: readonly string[], params: { readonly tags: { readonly name: string } }) => Socket;

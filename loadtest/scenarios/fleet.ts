@@ -1,12 +1,14 @@
 import exec from 'k6/execution';
 import { Counter, Trend } from 'k6/metrics';
 import { clearInterval, setInterval, setTimeout } from 'k6/timers';
+import type { LinkClient } from '../../schema/link/index.ts';
 import { request } from '../lib/graphql-http.ts';
 import { subscribe } from '../lib/graphql-ws.ts';
 import { connectDevice } from '../lib/link-device.ts';
 
 /**
- * Link devices that hold a socket each, subscribers, and messages sent at a fixed rate (open model). Every body carries its place in
+ * Link devices that dial over a ramp and hold a socket each, subscribers, messages sent at a fixed rate (open model), and, where the profile says so,
+ * a storm: all sockets are lost at once and dial again within seconds while messages go on. Every body carries its place in
  * its device's order and the moment it was meant to leave, so one run measures latency without coordinated omission and finds loss,
  * repeats and disorder. What it needs comes from the runner (loadtest/main.ts) as one JSON file.
  */
@@ -19,15 +21,24 @@ interface Plan {
   readonly senders: number;
   readonly socketsPerVu: number;
   readonly subscribers: number;
+  readonly rampSeconds: number;
+  readonly storm?: { readonly atSecond: number; readonly withinSeconds: number };
   readonly devices: readonly { readonly id: string; readonly token: string }[];
 }
 const plan = JSON.parse(open(__ENV['FLOTILLA_PLAN'] as string)) as Plan;
 const fleetVus = Math.ceil(plan.devices.length / plan.socketsPerVu);
 /** devices have this long to come up before the first message */
-const WARM_UP_S = 5;
+const WARM_UP_S = plan.rampSeconds + 5;
 const DRAIN_S = 5;
+/** a message accepted this long before or after the sockets are lost may have to wait for its device */
+const STORM_SLACK_MS = 2000;
+const storms = plan.storm === undefined ? 0 : 1;
 
 const deliveryMs = new Trend('delivery_ms', true);
+const stormDeliveryMs = new Trend('storm_delivery_ms', true);
+const ackMs = new Trend('ack_ms', true);
+const welcomeMs = new Trend('welcome_ms', true);
+const stormWelcomeMs = new Trend('storm_welcome_ms', true);
 const acceptMs = new Trend('accept_ms', true);
 const generatorLagMs = new Trend('generator_lag_ms', true);
 const accepted = new Counter('messages_accepted');
@@ -35,7 +46,10 @@ const refused = new Counter('messages_refused');
 const arrived = new Counter('messages_arrived');
 const repeated = new Counter('messages_repeated');
 const disordered = new Counter('messages_disordered');
+const confirmed = new Counter('acks_confirmed');
 const welcomes = new Counter('devices_welcomed');
+const returned = new Counter('devices_returned');
+const sentAway = new Counter('devices_sent_away');
 const broken = new Counter('sockets_broken');
 const snapshots = new Counter('fleet_snapshots');
 const deltas = new Counter('fleet_deltas');
@@ -44,8 +58,14 @@ const events = new Counter('message_events');
 
 export const options = {
   scenarios: {
-    fleet: { executor: 'per-vu-iterations', exec: 'fleet', vus: fleetVus, iterations: 1, maxDuration: `${plan.seconds + 60}s` },
-    watch: { executor: 'per-vu-iterations', exec: 'watch', vus: 1, iterations: 1, maxDuration: `${plan.seconds + 60}s` },
+    fleet: {
+      executor: 'per-vu-iterations',
+      exec: 'fleet',
+      vus: fleetVus,
+      iterations: 1,
+      maxDuration: `${plan.rampSeconds + plan.seconds + 60}s`,
+    },
+    watch: { executor: 'per-vu-iterations', exec: 'watch', vus: 1, iterations: 1, maxDuration: `${plan.rampSeconds + plan.seconds + 60}s` },
     control: {
       executor: 'constant-arrival-rate',
       exec: 'control',
@@ -66,6 +86,7 @@ export const options = {
     fleet_gaps: ['count==0'],
     devices_welcomed: [`count==${plan.devices.length}`],
     messages_arrived: [`count>=${Math.floor(plan.seconds * plan.messagesPerSecond * 0.95)}`],
+    ...(storms === 0 ? {} : { devices_returned: [`count==${plan.devices.length}`], storm_welcome_ms: ['p(99)<2000'] }),
     message_events: ['count>0'],
     fleet_snapshots: [`count>=${Math.ceil(plan.subscribers / 2)}`],
     accept_ms: ['p(99)<500'],
@@ -73,27 +94,69 @@ export const options = {
   },
 };
 
-export function fleet(): void {
-  const first = (exec.scenario.iterationInTest % fleetVus) * plan.socketsPerVu;
-  const sockets = plan.devices.slice(first, first + plan.socketsPerVu).map((device) => {
-    let last = 0;
-    return connectDevice({
-      url: `${plan.ws}/link`,
-      token: device.token,
-      onWelcome: () => welcomes.add(1),
-      onBroken: () => broken.add(1),
-      onSend(frame) {
-        const { seq, at } = JSON.parse(frame.body) as { seq: number; at: number };
-        deliveryMs.add(Date.now() - at);
-        if (seq === last) repeated.add(1);
-        else {
-          arrived.add(1);
-          if (seq < last) disordered.add(1);
-          last = Math.max(last, seq);
-        }
-      },
-    });
+type Planned = Plan['devices'][number];
+
+/** A device from its first dial on; `inStorm` tells whether a wall time lies in the storm. */
+function device({ token }: Planned, inStorm: (at: number) => boolean): LinkClient {
+  const saidAt = new Map<string, number>();
+  let last = 0;
+  let dialledAt = 0;
+  let welcomed = false;
+  return connectDevice({
+    urls: [`${plan.ws}/link`],
+    token,
+    // full jitter over this: the storm
+    backoff: { baseMs: (plan.storm?.withinSeconds ?? 1) * 1000, capMs: (plan.storm?.withinSeconds ?? 1) * 1000 },
+    onDial() {
+      dialledAt = Date.now();
+    },
+    onWelcome() {
+      (welcomed ? stormWelcomeMs : welcomeMs).add(Date.now() - dialledAt);
+      (welcomed ? returned : welcomes).add(1);
+      welcomed = true;
+    },
+    onGone({ code, reason }) {
+      if (reason === 'BUSY') sentAway.add(1);
+      else if (reason !== 'DROPPED' && reason !== 'STOPPED') broken.add(1, { code: String(code) });
+    },
+    onMessage({ id, body }) {
+      const { seq, at } = JSON.parse(body) as { seq: number; at: number };
+      (inStorm(at) ? stormDeliveryMs : deliveryMs).add(Date.now() - at);
+      saidAt.set(id, Date.now());
+      if (seq === last) repeated.add(1);
+      else {
+        arrived.add(1);
+        if (seq < last) disordered.add(1);
+        last = Math.max(last, seq);
+      }
+    },
+    onConfirmed(id, status) {
+      const at = saidAt.get(id);
+      if (status !== 'sent' || at === undefined) return;
+      saidAt.delete(id);
+      ackMs.add(Date.now() - at);
+      confirmed.add(1);
+    },
   });
+}
+
+export function fleet(): void {
+  const vu = exec.scenario.iterationInTest % fleetVus;
+  const own = plan.devices.slice(vu * plan.socketsPerVu, (vu + 1) * plan.socketsPerVu);
+  const clients: LinkClient[] = [];
+  own.forEach((planned, index) => {
+    // all VUs dial at the same time, so each spreads its own devices over the whole ramp
+    const at = ((index + vu / fleetVus) / own.length) * plan.rampSeconds * 1000;
+    setTimeout(() => clients.push(device(planned, inStorm)), Math.max(1, at));
+  });
+  const stormAt = plan.storm === undefined ? Number.POSITIVE_INFINITY : exec.scenario.startTime + (WARM_UP_S + plan.storm.atSecond) * 1000;
+  const stormEnd = stormAt + (plan.storm?.withinSeconds ?? 0) * 1000 + STORM_SLACK_MS;
+  const inStorm = (at: number): boolean => at > stormAt - STORM_SLACK_MS && at < stormEnd;
+  if (plan.storm !== undefined) {
+    setTimeout(() => {
+      for (const client of clients) client.drop();
+    }, stormAt - Date.now());
+  }
   let expected = Date.now() + 100;
   const lag = setInterval(() => {
     generatorLagMs.add(Math.max(0, Date.now() - expected));
@@ -102,7 +165,7 @@ export function fleet(): void {
   setTimeout(
     () => {
       clearInterval(lag);
-      for (const socket of sockets) socket.stop();
+      for (const client of clients) client.stop();
     },
     (WARM_UP_S + plan.seconds + DRAIN_S) * 1000,
   );
