@@ -26,6 +26,8 @@ describe('decide', () => {
       cause: 'TIMEOUT',
       healthy: false,
     });
+    // a gateway dies and a thousand devices lose their sockets at once: no fault of theirs, and no reason for the fleet breaker to hold them
+    expect(decide({ kind: 'unknown', code: 'SOCKET_GONE' }, 1, options, high)).toMatchObject({ state: 'UNKNOWN', healthy: undefined });
     expect(decide({ kind: 'not-sent', code: 'OFFLINE' }, 1, options, high)).toMatchObject({ state: 'QUEUED', healthy: undefined });
     expect(decide({ kind: 'rejected', retry: false, code: 'NO', detail: '' }, 1, options, high)).toMatchObject({
       state: 'FAILED',

@@ -32,6 +32,12 @@ export interface Decision {
 /** A provider's "slow down" (429) and "stop writing to strangers" (463) are obeyed by the whole device, at least this long. */
 const HOLD_MS: Readonly<Record<string, number>> = Object.freeze({ RATE_LIMITED: 60_000, '429': 60_000, '463': 3_600_000 });
 
+/**
+ * The way to the device went away with its socket: that says nothing about the device or its provider. Counted as failures, one dead gateway could
+ * open the breaker of all devices and hold them still when they are long back.
+ */
+const WAY_LOST: ReadonlySet<string> = new Set(['SOCKET_GONE']);
+
 /** the longest wait that a provider's "slow down" is obeyed for without asking again: a day */
 const LONGEST_WAIT_MS = 86_400_000;
 
@@ -43,8 +49,10 @@ export function decide(outcome: SendOutcome, attempt: number, options: RetryOpti
   switch (outcome.kind) {
     case 'sent':
       return { state: 'SENT', cause: null, afterMs: 0, holdMs: 0, healthy: true };
-    case 'unknown':
-      return { state: 'UNKNOWN', cause: outcome.code, afterMs: backoffMs(attempt, options, dice), holdMs: 0, healthy: false };
+    case 'unknown': {
+      const healthy = WAY_LOST.has(outcome.code) ? undefined : false;
+      return { state: 'UNKNOWN', cause: outcome.code, afterMs: backoffMs(attempt, options, dice), holdMs: 0, healthy };
+    }
     case 'not-sent':
       return { state: 'QUEUED', cause: outcome.code, afterMs: backoffMs(attempt, options, dice), holdMs: 0, healthy: undefined };
     case 'rejected': {

@@ -220,7 +220,8 @@ export function control(): void {
   const device = plan.devices[index];
   if (device === undefined) return;
   const seq = Math.floor(iteration / plan.devices.length) + 1;
-  const at = Math.round(exec.scenario.startTime + (iteration * 1000) / plan.messagesPerSecond);
+  // an iteration starts when it is due, or is dropped and counted: this is the moment the message was meant to leave
+  const at = Date.now();
   const answer = request<{ sendMessage: { message: { id: string } | null; errors: { code: string }[] } }>(
     `${plan.http}/graphql`,
     plan.key,
