@@ -158,7 +158,8 @@ export function named(facts: DeviceFacts): { readonly state: DeviceState; readon
   const { turn } = facts;
   switch (turn.kind) {
     case 'idle':
-      return { state: 'ONLINE', reason: null };
+      // connected, and yet something to know: REACHOUT_LOCKED
+      return { state: 'ONLINE', reason: facts.linkReason };
     case 'working':
       return { state: 'SENDING', reason: null };
     case 'waiting':

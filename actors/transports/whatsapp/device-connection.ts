@@ -5,10 +5,13 @@ import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
 import type { Connection, LinkState, TransportDevice, TransportEvents } from '../port.ts';
 import type { ConnectSlots } from './connect-slots.ts';
 import { type DisconnectRow, disconnectFor } from './disconnects.ts';
+import type { FleetBreaker } from './fleet-breaker.ts';
 import { createInbox } from './inbox.ts';
 import { phoneOf } from './jid.ts';
 import type { Line, LineEvents, LineFactory, LineOptions } from './line-port.ts';
 import type { PairingDesk } from './pairing-desk.ts';
+import type { Quarantine } from './quarantine.ts';
+import { createReachOutGuard } from './reach-out.ts';
 import { createRedial, type Timing } from './redial.ts';
 import { createSends } from './sends.ts';
 import type { WireIds } from './wire-ids.ts';
@@ -34,6 +37,10 @@ export interface ConnectionDeps {
   readonly wireIds: WireIds;
   readonly desk: PairingDesk;
   readonly slots: ConnectSlots;
+  readonly breaker: FleetBreaker;
+  readonly quarantine: Quarantine;
+  /** do the device and this number know each other? */
+  isWarm(deviceId: string, to: string): Promise<boolean>;
   readonly library: () => Promise<LineFactory>;
   /** what every socket of the node has in common */
   readonly line: Pick<LineOptions, 'server' | 'version' | 'keyWriteTries' | 'retryCounts' | 'recipientDevices' | 'qrLifeMs'>;
@@ -89,10 +96,32 @@ export function createDeviceConnection(
       return;
     }
     say('OFFLINE', code);
-    // what a person must mend stays as it is; the rest is tried again
+    // nothing is wiped: a person looks at it, restores what is missing and lets the device go again
+    if (code === 'SESSION_CORRUPT' || code === 'SESSION_KEY_UNKNOWN') {
+      jail(code);
+      return;
+    }
+    // what another owner or a setting stands against stays as it is; the rest is tried again
     if (error instanceof FlotillaError && error.policy !== 'retryable') return;
     redial.failed({ slow: false, limit: null }, again);
   };
+
+  /** quarantine; released, it starts from what is stored */
+  const jail = (reason: string): void => {
+    unwatch();
+    unwatch = deps.quarantine.enter(device.id, reason, () => {
+      redial.forget();
+      run('whatsapp.connection', begin);
+    });
+  };
+  const reachOut = createReachOutGuard({
+    clock,
+    log,
+    fallbackMs: deps.timing.reachOutMs,
+    ask: () => line?.askReachOut() ?? Promise.reject(new Error('not connected')),
+    isWarm: (to) => deps.isWarm(device.id, to),
+    changed: (locked) => online && say('ONLINE', locked ? 'REACHOUT_LOCKED' : null),
+  });
 
   const begin = async (): Promise<void> => {
     session = await deps.sessions.open(device.id, device.epoch);
@@ -129,6 +158,8 @@ export function createDeviceConnection(
     const mine = generation;
     say(state, reason);
     const library = await deps.library();
+    const abandoned = (): boolean => over || mine !== generation;
+    if (!(await deps.breaker.pass(abandoned))) return;
     const release = await deps.slots.take();
     const current = session;
     if (over || mine !== generation || current === undefined) return release();
@@ -160,8 +191,9 @@ export function createDeviceConnection(
         if (!linked) return refuse('PAIRING_FAILED');
         online = true;
         redial.opened();
+        deps.breaker.cameThrough();
         log.info('whatsapp.online', { device: device.id });
-        say('ONLINE', null);
+        say('ONLINE', reachOut.locked ? 'REACHOUT_LOCKED' : null);
         desk.opened(device.id, jid);
       },
       closed(code) {
@@ -190,7 +222,9 @@ export function createDeviceConnection(
       credsChanged() {
         if (present() && linked) session?.saveCreds(creds);
       },
+      reachOut: (standing) => present() && reachOut.told(standing),
       acknowledged(wireId, error) {
+        if (present() && error === '463') reachOut.refused();
         if (!present() || sends.acknowledged(wireId, error)) return;
         if (error === null) void prove(wireId, 'SENT');
       },
@@ -248,6 +282,7 @@ export function createDeviceConnection(
   const closed = async (code: number | null): Promise<void> => {
     const row = disconnectFor(code, linked, codes > 0);
     drop();
+    if (code !== null) deps.breaker.refused(device.id, code);
     log.info('whatsapp.closed', { device: device.id, code, reason: row.reason });
     if (linked) await session?.flush();
     if (over) return;
@@ -256,7 +291,7 @@ export function createDeviceConnection(
     if (action.kind === 'stop') return stop(row, action);
     if (action.kind === 'conflict') return conflict();
     say('OFFLINE', row.reason);
-    redial.failed(action, again);
+    if (!redial.failed(action, again)) jail(row.reason);
   };
   /** after an error of the store: what is due is written first (C3) */
   const reconnect = async (): Promise<void> => {
@@ -300,6 +335,7 @@ export function createDeviceConnection(
     over = true;
     signal.removeEventListener('abort', close);
     redial.stop();
+    reachOut.stop();
     unwatch();
     await hangUp();
     if (linked) {
@@ -318,6 +354,9 @@ export function createDeviceConnection(
     async send(message, timeoutMs) {
       if (over || !online || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
       if (!device.canAct()) return { kind: 'not-sent', code: 'FENCED' };
+      const refusal = reachOut.locked ? await reachOut.refusal(message.to).catch(() => null) : null;
+      if (refusal !== null) return refusal;
+      if (over || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
       deps.wireIds.remember(device.id, whatsappIdOf(message.id), { id: message.id, body: message.body });
       return sends.send(line, message, timeoutMs);
     },

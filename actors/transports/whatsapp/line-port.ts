@@ -1,6 +1,7 @@
 import type { Log } from '../../../ops/telemetry/index.ts';
 import type { DeviceSession } from '../../sessions/index.ts';
 import type { BoundedMap } from './bounded-map.ts';
+import type { ReachOut } from './reach-out.ts';
 import type { ServerSettings } from './server-address.ts';
 import type { SentMessage } from './wire-ids.ts';
 
@@ -15,6 +16,8 @@ export interface Line {
   end(): Promise<void>;
   /** asks for a code to type on the phone with this number (E.164), instead of a QR code; after the first `qr` only. @throws when the socket went */
   requestCode(phone: string): Promise<string>;
+  /** may the account start new chats? Asks WhatsApp. @throws when it does not say */
+  askReachOut(): Promise<ReachOut>;
 }
 
 export interface LineAnswer {
@@ -51,6 +54,8 @@ export interface LineEvents {
   linked(jid: string): boolean;
   /** the account wants a passkey before it links a device: this library cannot give one */
   passkeyDemanded(): void;
+  /** WhatsApp said whether the account may start new chats */
+  reachOut(standing: ReachOut): void;
   /** `creds` changed; it has been changed in place */
   credsChanged(): void;
   /** the server's answer to a message; `error` null = taken */

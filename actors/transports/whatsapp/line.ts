@@ -23,6 +23,7 @@ import {
 import type { DeviceSession } from '../../sessions/index.ts';
 import type { InboundText, Line, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
 import { quietLogger } from './quiet-logger.ts';
+import type { ReachOut } from './reach-out.ts';
 import { serverAddress } from './server-address.ts';
 
 /** The only file that runs Baileys. Loaded by library.ts, after the console is silent. */
@@ -77,6 +78,7 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
       sock.ev.removeAllListeners('connection.update');
       await sock.end(undefined);
     },
+    askReachOut: async () => reachOutOf(await sock.fetchAccountReachoutTimelock()),
     requestCode: (phone) => sock.requestPairingCode(phone.replace(/^\+/, '')),
   };
 };
@@ -119,6 +121,7 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions): void 
     if (update.qr !== undefined) codes += 1;
     // thrown into Baileys' handler before it confirms to the phone: a refused pairing is never completed
     if (update.isNewLogin === true && !events.linked(ownJid(options))) throw new Error('this pairing is refused');
+    if (update.reachoutTimeLock !== undefined) events.reachOut(reachOutOf(update.reachoutTimeLock));
     if (update.connection === 'open') events.opened(ownJid(options));
     if (update.connection === 'close') {
       const error = update.lastDisconnect?.error as { output?: { statusCode?: unknown } } | undefined;
@@ -142,6 +145,10 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions): void 
   sock.ev.on('messages.upsert', ({ messages }) => {
     for (const message of messages) void readText(sock, message).then((text) => text !== null && events.inbound(text));
   });
+}
+
+function reachOutOf(lock: { readonly isActive?: boolean; readonly timeEnforcementEnds?: Date | undefined }): ReachOut {
+  return { locked: lock.isActive === true, until: lock.timeEnforcementEnds?.getTime() ?? null };
 }
 
 const ownJid = (options: LineOptions): string => (options.creds as { me?: { id?: string } }).me?.id ?? '';

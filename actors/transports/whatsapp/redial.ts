@@ -10,6 +10,8 @@ export interface Timing {
   readonly conflictMs: number;
   readonly conflictWindowMs: number;
   readonly conflictPauseMs: number;
+  /** how long no new chats are started after a 463 when WhatsApp cannot be asked */
+  readonly reachOutMs: number;
   /** a socket that does not close within this is left to the system */
   readonly endMs: number;
 }
@@ -24,6 +26,8 @@ export interface Redial {
   /** another socket took our identity: runs `task` after a short wait, after a pause when it goes on */
   conflicted(task: () => void): void;
   opened(): void;
+  /** a person has looked at it: it starts afresh */
+  forget(): void;
   /** the socket is gone: the time for which it was open counts no more */
   closed(): void;
   stop(): void;
@@ -60,6 +64,10 @@ export function createRedial(clock: Clock, dice: Dice, timing: Timing): Redial {
         },
         { background: true },
       );
+    },
+    forget() {
+      failures = 0;
+      conflicts = [];
     },
     closed: () => cancelStable(),
     stop() {

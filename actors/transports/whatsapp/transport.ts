@@ -1,14 +1,16 @@
 import type { Redis, Sql } from '../../../ops/connect/index.ts';
-import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
+import { type Clock, type Dice, readAsset } from '../../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../../ops/telemetry/index.ts';
 import type { SessionStore } from '../../sessions/index.ts';
 import type { Connection, Transport } from '../port.ts';
 import { createBoundedMap } from './bounded-map.ts';
 import { createConnectSlots } from './connect-slots.ts';
 import { createDeviceConnection } from './device-connection.ts';
+import { createFleetBreaker, type FleetBreakerOptions } from './fleet-breaker.ts';
 import { loadLibrary } from './library.ts';
 import type { LineFactory } from './line-port.ts';
 import { createPairingDesk } from './pairing-desk.ts';
+import { createQuarantine } from './quarantine.ts';
 import type { Timing } from './redial.ts';
 import type { ServerSettings } from './server-address.ts';
 import { createWireIds } from './wire-ids.ts';
@@ -32,6 +34,7 @@ export interface WhatsappTransportOptions {
   readonly timing?: Partial<Timing>;
   /** sockets of this node that may be connecting at once; default 10 (guess) */
   readonly connectsAtOnce?: number;
+  readonly breaker?: Partial<FleetBreakerOptions>;
   /** QR codes shown before a pairing has expired; default 6, as many as WhatsApp offers */
   readonly mostCodes?: number;
   /** for tests: the life of every QR code */
@@ -39,6 +42,9 @@ export interface WhatsappTransportOptions {
 }
 
 const MINUTE = 60_000;
+const isWarm = readAsset(import.meta.url, './is-warm.sql');
+/** guess: five devices refused alike within a minute are no accident */
+const BREAKER: FleetBreakerOptions = { devices: 5, windowMs: MINUTE, probeMs: MINUTE / 2 };
 const TIMING: Timing = {
   backoffBaseMs: 2000,
   backoffCapMs: MINUTE,
@@ -46,6 +52,7 @@ const TIMING: Timing = {
   conflictMs: 4000,
   conflictWindowMs: 30_000,
   conflictPauseMs: 30_000,
+  reachOutMs: 15 * MINUTE,
   endMs: 2000,
 };
 
@@ -58,6 +65,7 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
   const { clock, dice, sessions, config } = deps;
   const { log } = deps.telemetry;
   const desk = createPairingDesk({ sql: deps.sql, redis: deps.redis, subscribe: deps.subscribe, clock, log });
+  const quarantine = createQuarantine({ sql: deps.sql, redis: deps.redis, clock, log });
   const connections = new Set<Connection>();
   let library: Promise<LineFactory> | undefined;
   const shared = {
@@ -68,6 +76,9 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
     desk,
     wireIds: createWireIds(deps.sql),
     slots: createConnectSlots(options.connectsAtOnce ?? 10),
+    breaker: createFleetBreaker(clock, log, { ...BREAKER, ...options.breaker }),
+    quarantine,
+    isWarm: async (deviceId: string, to: string) => (await deps.sql.unsafe(isWarm, [deviceId, to], { prepare: true })).length > 0,
     library: () => {
       library ??= deps.library?.() ?? loadLibrary(log);
       return library;
@@ -97,6 +108,7 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
     },
     async close() {
       desk.close();
+      quarantine.close();
       await Promise.all([...connections].map((connection) => connection.close()));
     },
   };

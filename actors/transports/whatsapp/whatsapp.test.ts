@@ -15,6 +15,7 @@ const TIMING = {
   conflictMs: 20,
   conflictWindowMs: 5000,
   conflictPauseMs: 300,
+  reachOutMs: 60_000,
   endMs: 100,
 };
 const JID = '14155550111:7@s.whatsapp.net';
@@ -26,14 +27,22 @@ interface World {
   readonly published: { readonly kind: string }[];
   /** devices that ask to be paired */
   readonly requests: Set<string>;
+  /** numbers that know the devices */
+  readonly warm: Set<string>;
+  readonly quarantined: Set<string>;
 }
 function createWorld(onOpen: (line: FakeLine) => void = () => {}): World {
   const library = createFakeLibrary(onOpen);
   const store = createFakeStore();
   const published: { kind: string }[] = [];
   const requests = new Set<string>();
+  const warm = new Set<string>();
+  const quarantined = new Set<string>();
   const sql = {
-    unsafe: async (text: string, [ids]: unknown[]) => {
+    unsafe: async (text: string, [ids, to]: unknown[]) => {
+      if (text.includes('as warm')) return warm.has(String(to)) ? [{ warm: 1 }] : [];
+      if (text.includes('set quarantined')) quarantined.add(String(ids));
+      if (text.includes('not quarantined')) return (ids as string[]).filter((id) => !quarantined.has(id)).map((id) => ({ id }));
       if (!text.includes("settings - 'pairing'")) return [];
       const found = (ids as string[]).filter((id) => requests.delete(id));
       return found.map((id) => ({ id, request: { requestedAt: 1 } }));
@@ -54,14 +63,14 @@ function createWorld(onOpen: (line: FakeLine) => void = () => {}): World {
       config: { WHATSAPP_URL: 'ws://127.0.0.1:9', WHATSAPP_FORBID_REAL: true, LEASE_TTL_MS: 6000 },
       library: async () => library,
     },
-    { timing: TIMING },
+    { timing: TIMING, breaker: { devices: 3, probeMs: 100 } },
   );
-  return { transport, library, store, published, requests };
+  return { transport, library, store, published, requests, warm, quarantined };
 }
 
 const outbound = (): OutboundMessage => ({ id: uuidV7(systemClock.wall()), attempt: 1, to: '+14155550100', body: 'hello' });
 async function until(what: string, check: () => boolean): Promise<void> {
-  const end = systemClock.monotonic() + 4000;
+  const end = systemClock.monotonic() + 20_000;
   while (!check()) {
     if (systemClock.monotonic() > end) throw new Error(`waited too long for: ${what}`);
     await systemClock.sleep(2);
@@ -186,6 +195,10 @@ describe('a connection over its sockets', () => {
     await systemClock.sleep(100);
     expect(world.library.lines.length).toBe(6);
     expect(states.at(-1)).toBe('OFFLINE BAD_SESSION');
+    await until('quarantine', () => world.quarantined.size === 1);
+    // an operator lets it go: it starts afresh
+    world.quarantined.clear();
+    await until('a seventh', () => world.library.lines.length > 6);
   });
 
   it('440 yields to a newer owner', async () => {
@@ -212,6 +225,62 @@ describe('a connection over its sockets', () => {
     await systemClock.sleep(150);
     expect(world.library.lines.length).toBe(5);
     await until('the sixth', () => world.library.lines.length === 6);
+  });
+});
+
+describe('refused alike (405, 503)', () => {
+  it('one device tries at a time, until one comes through; then all are back (F1, F2)', async () => {
+    let refuse = true;
+    const world = createWorld((line) => (refuse ? line.events.closed(503) : line.events.opened(JID)));
+    const devices = Array.from({ length: 6 }, () => connect(world));
+    for (const { open } of devices) open(true);
+    await until('all refused once', () => devices.every(({ states }) => states.some((state) => state.startsWith('OFFLINE'))));
+    await systemClock.sleep(60);
+    const before = world.library.lines.length;
+    const began = systemClock.monotonic();
+    await systemClock.sleep(350);
+    // 100 ms a probe: without the breaker each of the six tries every 20 ms
+    expect(world.library.lines.length - before).toBeLessThanOrEqual((systemClock.monotonic() - began) / 100 + 2);
+    refuse = false;
+    await until('all online', () => devices.every(({ states }) => states.at(-1) === 'ONLINE'));
+  });
+});
+
+describe('463', () => {
+  it('strangers are not written to while WhatsApp forbids it, those who know the device are; then all again (R1, R2)', async () => {
+    const world = createWorld(opens);
+    const { states, open } = connect(world);
+    const connection = open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    const line = world.library.latest();
+    const { answer } = line;
+    line.reachOut = async () => ({ locked: true, until: systemClock.wall() + 60_000 });
+    line.answer = ({ wireId }) => line.events.acknowledged(wireId, '463');
+    expect(await connection.send(outbound(), 5000)).toMatchObject({ kind: 'rejected', retry: false, code: 'WHATSAPP_463' });
+    await until('the lock', () => states.at(-1) === 'ONLINE REACHOUT_LOCKED');
+    line.answer = answer;
+    expect(await connection.send(outbound(), 5000)).toMatchObject({ kind: 'rejected', retry: false, code: 'WHATSAPP_463' });
+    expect(line.sent).toHaveLength(1);
+    world.warm.add('+14155550100');
+    expect((await connection.send(outbound(), 5000)).kind).toBe('sent');
+    world.warm.clear();
+    line.events.reachOut({ locked: false, until: null });
+    await until('the end of it', () => states.at(-1) === 'ONLINE');
+    expect((await connection.send(outbound(), 5000)).kind).toBe('sent');
+  });
+
+  it('one refusal by itself locks nothing: it was about that recipient', async () => {
+    const world = createWorld(opens);
+    const { states, open } = connect(world);
+    const connection = open(true);
+    await until('ONLINE', () => states.at(-1) === 'ONLINE');
+    const line = world.library.latest();
+    const { answer } = line;
+    line.answer = ({ wireId }) => line.events.acknowledged(wireId, '463');
+    expect((await connection.send(outbound(), 5000)).kind).toBe('rejected');
+    line.answer = answer;
+    expect((await connection.send(outbound(), 5000)).kind).toBe('sent');
+    expect(states.at(-1)).toBe('ONLINE');
   });
 });
 

@@ -242,6 +242,41 @@ describe('what the server may say', () => {
     expect(server.account(FRIEND).arrived).toEqual([]);
   });
 
+  it('463 while the account may start no chats: strangers wait for WhatsApp to lift it, people who wrote do not', async () => {
+    const watched = await paired();
+    const stranger = '+491700000008';
+    await server.say(FRIEND, PHONE, 'hello');
+    await until('the greeting', () => watched.inbound.length > 0);
+    const { id, tenantId } = watched.device;
+    await database.sql`insert into inbound_messages (device_id, id, tenant_id, sender, body, received_at) values (${id}, 'x', ${tenantId}, ${FRIEND}, 'hello', now())`;
+    server.standing.lockedUntil = systemClock.wall() + 600_000;
+    server.manners.answer = ({ to }) => (to === stranger ? { kind: 'error', code: 463 } : { kind: 'ok' });
+    expect(await watched.connection.send(outbound('hi', stranger), 30_000)).toMatchObject({ kind: 'rejected', code: 'WHATSAPP_463' });
+    await until('the lock', () => watched.states.at(-1) === 'ONLINE REACHOUT_LOCKED');
+    server.manners.answer = () => ({ kind: 'ok' });
+    expect(await watched.connection.send(outbound('hi', stranger), 30_000)).toMatchObject({ kind: 'rejected', code: 'WHATSAPP_463' });
+    expect(server.account(stranger).arrived).toEqual([]);
+    expect((await watched.connection.send(outbound('hi'), 30_000)).kind).toBe('sent');
+  });
+
+  it('a session that cannot be read puts the device into quarantine; restored and released it is back', async () => {
+    const { sql } = database;
+    const first = await paired();
+    const { id } = first.device;
+    await transport.close();
+    const [kept] = await sql<{ creds: Uint8Array }[]>`select creds from sessions where device_id = ${id}`;
+    await sql`update sessions set creds = ${Buffer.from('junk')} where device_id = ${id}`;
+    transport = newTransport();
+    const second = connect(first.device);
+    const row = async () => (await sql`select quarantined, quarantine_reason from devices where id = ${id}`)[0];
+    for (let tries = 0; (await row())?.['quarantined'] !== true && tries < 1000; tries++) await systemClock.sleep(20);
+    expect(await row()).toEqual({ quarantined: true, quarantine_reason: 'SESSION_CORRUPT' });
+    expect(second.states.at(-1)).toBe('OFFLINE SESSION_CORRUPT');
+    await sql`update sessions set creds = ${Buffer.from(kept?.creds ?? [])} where device_id = ${id}`;
+    await sql`update devices set quarantined = false, quarantine_reason = null where id = ${id}`;
+    await online(second);
+  });
+
   it('an ack that never comes is unknown; the receipt that comes later is proof', async () => {
     const watched = await paired();
     const friend = server.account(FRIEND);

@@ -1,4 +1,5 @@
 import type { Line, LineEvents, LineFactory, LineMessage, LineOptions } from '../line-port.ts';
+import type { ReachOut } from '../reach-out.ts';
 
 /** A socket played by a test: what it was told stands in `sent`, and the test says what happens next. */
 export interface FakeLine {
@@ -13,6 +14,8 @@ export interface FakeLine {
   answer: (message: LineMessage) => void;
   /** the write fails after the bytes may have left */
   failAfterWrite: boolean;
+  /** what WhatsApp says when asked about new chats */
+  reachOut: () => Promise<ReachOut>;
 }
 
 export interface FakeLibrary extends LineFactory {
@@ -41,6 +44,7 @@ export function createFakeLibrary(onOpen: (line: FakeLine) => void = () => {}): 
         prepare: () => Promise.resolve(),
         answer: ({ wireId }) => events.acknowledged(wireId, null),
         failAfterWrite: false,
+        reachOut: async () => ({ locked: false, until: null }),
       };
       lines.push(line);
       queueMicrotask(() => onOpen(line));
@@ -59,6 +63,7 @@ export function createFakeLibrary(onOpen: (line: FakeLine) => void = () => {}): 
           line.ended = true;
           return Promise.resolve();
         },
+        askReachOut: () => line.reachOut(),
         requestCode: async () => 'ABCD1234',
       };
     },
