@@ -340,6 +340,35 @@ describe('ownership on real servers', () => {
     }
   });
 
+  it.each([
+    [3, 1],
+    [5, 2],
+  ])(
+    '%i lock masters, %i of them away: devices are claimed, kept past a lease and handed over; with one more away nobody acts',
+    async (count, away) => {
+      const locks = await Promise.all(Array.from({ length: count }, () => startRedis()));
+      try {
+        const lockUrls = locks.map((server) => server.url);
+        const settings = { lockUrls, tuning: { dwellMs: 600_000 } };
+        const [a, b] = await Promise.all([start('node-a', settings), start('node-b', settings)]);
+        await Promise.all(locks.slice(0, away).map((server) => server.stop()));
+        await makeDevices(database, 30);
+        await eventually('all owned', () => owned() === 30);
+        const devices = [...a.ownership.owned.values(), ...b.ownership.owned.values()];
+        await systemClock.sleep(TTL + 300);
+        expect(devices.map((device) => device.signal.reason)).toEqual(devices.map(() => undefined));
+        await a.ownership.drain(5000);
+        await eventually('handed over', () => b.ownership.owned.size === 30);
+        await locks[away]?.stop();
+        const held = [...b.ownership.owned.values()];
+        await eventually('ended', () => held.every((device) => !device.canAct()) && owned() === 0);
+      } finally {
+        await Promise.all(nodes.map((node) => node.close()));
+        await Promise.all(locks.map((server) => server.stop()));
+      }
+    },
+  );
+
   it('3,000 devices start cold on 2 nodes', async () => {
     await makeDevices(database, 3000);
     const settings = { ttlMs: 6000, renewMs: 2000, scanMs: 500, marginMs: 500 };

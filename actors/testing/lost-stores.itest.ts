@@ -155,6 +155,46 @@ describe('stores that fail', () => {
     });
   });
 
+  it('a replica that had fallen behind is promoted: its fences, leases and mailboxes of the past give nobody leave', async () => {
+    const replica = await startRedis();
+    const behind = connectRedis(replica.url, { role: 'general', name: 'test-replica' });
+    try {
+      await redisReady(behind);
+      await behind.replicaof('127.0.0.1', redis.port);
+      await Promise.all([start('node-a'), start('node-b')]);
+      await running();
+      await send(3);
+      await judge();
+      await until(async () => {
+        expect(await behind.info('replication')).toContain('master_link_status:up');
+        for (const id of ids) expect(await behind.get(deviceKeys(id).fence)).toBe(await client.get(deviceKeys(id).fence));
+      });
+      // the link to it breaks; epochs rise and messages go on where it does not see them
+      await behind.replicaof('NO', 'ONE');
+      await nodes[0]?.ownership.drain(1000);
+      await running();
+      await send(3);
+      await judge();
+      const before = await ownershipOf(database.sql, { deviceIds: ids });
+      expect(Number(await behind.get(deviceKeys(ids[0] ?? '').fence))).toBeGreaterThan(0);
+      await send(2);
+      await redis.stop();
+      await send(1);
+      await behind.config('SET', 'port', String(redis.port));
+      await until(async () => expect(await client.ping()).toBe('PONG'));
+      await send(2);
+      await judge();
+      const after = new Map((await ownershipOf(database.sql, { deviceIds: ids })).map((row) => [row.deviceId, row.epoch]));
+      for (const row of before) expect(after.get(row.deviceId) ?? 0).toBeGreaterThanOrEqual(row.epoch);
+      await until(async () => {
+        for (const id of ids) expect(Number(await client.get(deviceKeys(id).fence))).toBe(after.get(id));
+      });
+    } finally {
+      behind.disconnect();
+      await replica.stop();
+    }
+  });
+
   it('FLUSHALL three times in a row, messages coming all the time', async () => {
     await Promise.all([start('node-a'), start('node-b')]);
     await running();
