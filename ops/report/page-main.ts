@@ -14,6 +14,7 @@ const RUNS = [
   'chaos-peers',
   'chaos-smoke',
   'chaos-no-fence',
+  'chaos-pause-no-fence',
   'sim',
   'sim-mutants',
   'bench-ownership',

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createJudge, FAULT_FIGURES } from '../checker/index.ts';
 import type { Played } from './matrix.ts';
-import { HEAD, type MatrixOutcome, matrixResult, rowOf, sums, wrongs } from './matrix-report.ts';
+import { HEAD, type MatrixOutcome, matrixResult, plantedResult, rowOf, sums, wrongs } from './matrix-report.ts';
 
 const verdict = { ...createJudge().verdict(), accepted: 100, arrived: 100, repeats: 4 };
 const right: Played = {
@@ -88,6 +88,12 @@ describe('the outcome of the matrix', () => {
     expect(wrongs(stale)).toEqual([]);
     expect(wrongs({ ...stale, verdict: { ...stale.verdict, epochFalls: 3 } })).toEqual(['epochFalls']);
     expect(wrongs({ ...stale, verdict: { ...stale.verdict, staleShown: 1 } })).toEqual(['epochFalls']);
+  });
+
+  it('takes a planted run for right when two owners show, and only then', () => {
+    const stale: Played = { ...right, verdict: { ...verdict, epochFalls: 1 } };
+    expect(plantedResult('pause', 'no-fence', outcome([right, stale]), {})).toMatchObject({ ok: true, figures: { seen: 1 } });
+    expect(plantedResult('pause', 'no-fence', outcome([{ ...right, unowned: 3 }]), {}).ok).toBe(false);
   });
 
   it('pools the times of all runs', () => {

@@ -173,3 +173,13 @@ export function matrixResult(name: string, outcome: MatrixOutcome, settings: Rea
   const ok = played.length > 0 && broken.length === 0 && across.length === 0 && bad.length === 0;
   return { name: `chaos ${name}`, ok, figures, targets, rows: [HEAD, ...sums(played, notRun)] };
 }
+
+/** With a plant a run is right when the judge saw two owners at work, however that showed. Slowness or a long backlog does not count. */
+export function plantedResult(name: string, plant: string, outcome: MatrixOutcome, settings: Readonly<Record<string, Figure>>): RunResult {
+  const whole = matrixResult(name, outcome, settings);
+  const seen = (['epochFalls', 'sharedEpochs', 'doubled', 'order'] as const).reduce(
+    (sum, figure) => sum + outcome.played.reduce((total, { verdict }) => total + verdict[figure], 0),
+    0,
+  );
+  return { ...whole, name: `chaos ${name}, plant ${plant}`, ok: seen > 0, figures: { ...whole.figures, seen }, targets: { seen: '> 0' } };
+}
