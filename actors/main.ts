@@ -2,6 +2,7 @@ import { type Config, ConfigError, loadConfig } from '../ops/config/index.ts';
 import { connectPostgres, connectRedis, type Redis, type RedisRole, redisReady, type Sql } from '../ops/connect/index.ts';
 import { createLifetime, endOnSignals, systemClock, systemDice } from '../ops/lifecycle/index.ts';
 import { createTelemetry, type Telemetry } from '../ops/telemetry/index.ts';
+import { FlotillaError } from '../schema/domain/index.ts';
 import { ledgerNow } from '../schema/sql/index.ts';
 import { startCampaigns } from './campaigns/index.ts';
 import { createOwnership, createOwnershipLedger } from './lease/index.ts';
@@ -73,6 +74,8 @@ async function main(): Promise<void> {
   );
   lifetime.add('http', () => http.close());
   await storesUp(sql, [lease, mailbox, general, subscriber, ...masters], telemetry);
+
+  await ringFits(sql, config);
 
   const clock = createLedgerClock({ clock: systemClock, log, ledgerNow: () => ledgerNow(sql) });
   lifetime.add('clock', await keepTime(clock));
@@ -203,6 +206,13 @@ async function storesUp(sql: Sql, clients: readonly Redis[], telemetry: Telemetr
 
 type Subscribe = (channel: string, handler: (text: string) => void) => Promise<void>;
 
+/** Refuses to start with a key ring that does not open the stored sessions: every device would be quarantined. */
+async function ringFits(sql: Sql, config: NodeConfig): Promise<void> {
+  const { checkKeyRing, loadKeyRing } = await import('./sessions/index.ts');
+  const [row] = await sql.unsafe<{ any: boolean }[]>('select exists (select from sessions) as any');
+  if (row?.any === true) await checkKeyRing(sql, loadKeyRing(config));
+}
+
 /** Each transport is imported when the first device of its kind is granted: Baileys is heavy. */
 function transportsOf(
   config: NodeConfig,
@@ -248,6 +258,8 @@ function transportsOf(
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof ConfigError ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  process.stderr.write(
+    `${error instanceof ConfigError || (error instanceof FlotillaError && error.policy === 'terminal') ? error.message : error instanceof Error ? error.stack : String(error)}\n`,
+  );
   process.exit(1);
 });

@@ -1,2 +1,9 @@
 export { type KeyRing, loadKeyRing, parseKeyRing } from './key-ring.ts';
-export { createSessionStore, type DeviceSession, type KeyWrites, type SessionStore, type SessionStoreOptions } from './store.ts';
+export {
+  checkKeyRing,
+  createSessionStore,
+  type DeviceSession,
+  type KeyWrites,
+  type SessionStore,
+  type SessionStoreOptions,
+} from './store.ts';

@@ -7,6 +7,7 @@ const text = {
   saveCreds: readAsset(import.meta.url, './save-creds.sql'),
   setKeys: readAsset(import.meta.url, './set-keys.sql'),
   erase: readAsset(import.meta.url, './erase.sql'),
+  keyIds: readAsset(import.meta.url, './key-ids.sql'),
 };
 const prepared = { prepare: true } as const;
 
@@ -57,4 +58,18 @@ export async function eraseSession(sql: Sql, deviceId: string, epoch: number): P
 async function owned(sql: Sql, statement: string, parameters: NonNullable<Parameters<Sql['unsafe']>[1]>): Promise<boolean> {
   const rows = await sql.unsafe<{ owned: boolean }[]>(statement, parameters, prepared);
   return rows[0]?.owned === true;
+}
+
+export interface SealingKey {
+  readonly id: string;
+  /** sessions it seals */
+  readonly sessions: number;
+  /** some of them, and their creds (base64) in the same order */
+  readonly devices: readonly string[];
+  readonly creds: readonly string[];
+}
+
+/** The keys that seal the stored sessions. */
+export async function sealingKeys(sql: Sql): Promise<readonly SealingKey[]> {
+  return sql.unsafe<SealingKey[]>(text.keyIds, [], prepared);
 }

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../ops/testing/index.ts';
 import { uuidV7 } from '../../schema/domain/index.ts';
-import { createSessionStore, type DeviceSession, parseKeyRing, type SessionStore } from './index.ts';
+import { checkKeyRing, createSessionStore, type DeviceSession, parseKeyRing, type SessionStore } from './index.ts';
 
 const ring = (id: string, fill: number): string => `${id}:${Buffer.alloc(32, fill).toString('base64')}`;
 const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
@@ -180,6 +180,25 @@ describe('what cannot be read', () => {
     expect(await codeOf(foreign.open(device, 5))).toBe('SESSION_KEY_UNKNOWN');
     const rotated = createSessionStore({ sql: database.sql, ring: parseKeyRing(`${ring('b', 2)},${ring('a', 1)}`) });
     expect((await rotated.open(device, 5)).creds).toEqual({ me: 1 });
+  });
+
+  it('the wrong ring is found before anything is read: missing key, other key under the same id; damage alone is not it', async () => {
+    await database.sql`delete from sessions`;
+    const check = (text: string): Promise<unknown> => codeOf(checkKeyRing(database.sql, parseKeyRing(text)));
+    expect(await check(ring('b', 2))).toBe('no error');
+    await keep();
+    expect(await check(ring('a', 1))).toBe('no error');
+    expect(await check(`${ring('b', 2)},${ring('a', 1)}`)).toBe('no error');
+    expect(await check(ring('b', 2))).toBe('SESSION_KEY_UNKNOWN');
+    const damaged = device;
+    device = await newDevice(5);
+    await keep();
+    expect(await check(ring('a', 2))).toBe('SESSION_KEY_UNKNOWN');
+    // one damaged session: the ring is right all the same
+    await database.sql`update sessions set creds = overlay(creds placing '\\x0000'::bytea from 40 for 2) where device_id = ${damaged}`;
+    expect(await check(ring('a', 1))).toBe('no error');
+    await database.sql`update sessions set creds = ${randomBytes(200)}`;
+    expect(await check(ring('b', 2))).toBe('no error');
   });
 
   it('a corrupt key is a named error', async () => {

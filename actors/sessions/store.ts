@@ -3,7 +3,7 @@ import { FlotillaError } from '../../schema/domain/index.ts';
 import { createTextCache } from './cache.ts';
 import { decodeJson, encodeJson } from './codec.ts';
 import type { KeyRing } from './key-ring.ts';
-import { eraseSession, loadCreds, loadKeys, type SealedKey, saveCreds, setKeys } from './statements.ts';
+import { eraseSession, loadCreds, loadKeys, type SealedKey, saveCreds, sealingKeys, setKeys } from './statements.ts';
 
 /**
  * Sealed sessions in Postgres, one DeviceSession per device and ownership.
@@ -68,6 +68,32 @@ export function createSessionStore(deps: { readonly sql: Sql; readonly ring: Key
       return cache.bytes;
     },
   };
+}
+
+/**
+ * Does the ring open what is stored? Asked before a node takes devices: with the wrong ring every one of them would be quarantined.
+ * Damage is no fault of the ring: it is wrong when it lacks a key, or when not one of several sessions opens with the key of that id.
+ * @throws FlotillaError terminal SESSION_KEY_UNKNOWN
+ */
+export async function checkKeyRing(sql: Sql, ring: KeyRing): Promise<void> {
+  for (const { id, sessions, devices, creds } of await sealingKeys(sql)) {
+    const codes = devices.map((deviceId, index) => {
+      try {
+        ring.open(Buffer.from(creds[index] ?? '', 'base64'), contextOf(deviceId, CREDS, ''));
+        return null;
+      } catch (error) {
+        return error instanceof FlotillaError ? error.code : 'SESSION_CORRUPT';
+      }
+    });
+    const wrong = codes.includes('SESSION_KEY_UNKNOWN') || (codes.length > 1 && !codes.includes(null));
+    if (!wrong) continue;
+    throw new FlotillaError(
+      'terminal',
+      'SESSION_KEY_UNKNOWN',
+      `SESSION_KEYS does not open the stored sessions: ${sessions} are sealed with the key "${id}" (the ring seals with "${ring.sealsWith}"). ` +
+        'Put the right keys into SESSION_KEYS or DATA_DIR/session-keys; nothing was changed.',
+    );
+  }
 }
 
 /** What a blob is bound to: it opens in its own row only. */
