@@ -206,7 +206,7 @@ export async function startGateway(
   const link = openLink(deps, clients);
   const rates = createRates(clock, { perKey: config.RATE_PER_KEY, perTenant: config.RATE_PER_TENANT, perAddress: config.RATE_PER_ADDRESS });
   const hub = createHub(
-    { engine: createEngine(executor, auth, rates), clock, telemetry },
+    { engine: createEngine(executor, auth, clock, rates), clock, telemetry },
     {
       tickMs: config.LIVE_TICK_MS,
       allowedOrigins: config.ALLOWED_ORIGINS,

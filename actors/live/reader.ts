@@ -2,7 +2,7 @@ import type { Redis } from '../../ops/connect/index.ts';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { type DeviceRecord, type LiveBatch, liveKeys, type MessageEventRecord, type RemovedDevice } from '../../schema/domain/index.ts';
-import { type LiveStreamName, type StreamPosition, snapshot } from './append.ts';
+import { type LiveStreamName, LOG_LENGTH, type StreamPosition, snapshot } from './append.ts';
 
 /**
  * The reading side of the live streams.
@@ -48,8 +48,9 @@ export interface LiveReaderOptions {
 }
 
 const MAX_BUFFERED = 2_000;
-/** batches read at a reset, so that clients of another gateway can resume here. Guess: 10 s of device changes, 50 s of events. */
-const HISTORY: Readonly<Record<LiveStreamName, number>> = { devices: 200, messages: 1_000 };
+/** batches read at a reset, so that clients of another gateway can resume here. Guess: 10 s of device changes; of events all
+ * that is kept, since a reader that stands further back has to start over. */
+const HISTORY: Readonly<Record<LiveStreamName, number>> = { devices: 200, messages: LOG_LENGTH };
 type AnyBatch = LiveBatch<DeviceRecord & MessageEventRecord>;
 type AnySink = LiveSink<DeviceRecord & MessageEventRecord>;
 

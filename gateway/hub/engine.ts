@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createSourceEventStream, type ExecutionResult, execute } from 'graphql';
-import type { GraphqlContext } from '../../schema/graphql/index.ts';
+import type { Clock } from '../../ops/lifecycle/index.ts';
+import type { GraphqlContext, Viewer } from '../../schema/graphql/index.ts';
 import { type Authenticator, isAuthFailure, type Rates } from '../auth/index.ts';
 import { type Executor, isRejected, type Operation, rateError } from '../graphql/index.ts';
+import { rightsOf } from './group-key.ts';
 import type { OperationEngine, PreparedOperation } from './port.ts';
 
 interface Prepared extends PreparedOperation {
@@ -10,7 +12,7 @@ interface Prepared extends PreparedOperation {
 }
 
 /** The hub's view of the executor and the keys: HTTP's validator, contexts and masking, nothing of its own. */
-export function createEngine(executor: Executor, auth: Authenticator, rates?: Rates): OperationEngine {
+export function createEngine(executor: Executor, auth: Authenticator, clock: Clock, rates?: Rates): OperationEngine {
   const { schema, mask } = executor;
   const masked = (result: ExecutionResult): ExecutionResult =>
     result.errors === undefined ? result : { ...result, errors: result.errors.map((error) => mask(error)) };
@@ -27,6 +29,24 @@ export function createEngine(executor: Executor, auth: Authenticator, rates?: Ra
     } catch (error) {
       return { errors: [mask(error)] };
     }
+  };
+  /**
+   * Subscriptions that begin in one tick under one key share a context, and so one round of lookups: after a gateway has died hundreds of
+   * clients come back at once, each asking for a device of its own.
+   */
+  let beginning: Promise<Map<string, GraphqlContext>> | undefined;
+  const contextToBegin = async (viewer: Viewer): Promise<GraphqlContext> => {
+    beginning ??= new Promise((resolve) => {
+      clock.after(0, () => {
+        beginning = undefined;
+        resolve(new Map());
+      });
+    });
+    const contexts = await beginning;
+    const key = `${viewer.keyId} ${rightsOf(viewer)}`;
+    const context = contexts.get(key) ?? executor.contextFor(viewer);
+    contexts.set(key, context);
+    return context;
   };
   return {
     async authenticate(request) {
@@ -61,7 +81,7 @@ export function createEngine(executor: Executor, auth: Authenticator, rates?: Ra
     },
     async subscribe(prepared, viewer) {
       try {
-        const answer = await createSourceEventStream(argsOf(prepared, executor.contextFor(viewer)));
+        const answer = await createSourceEventStream(argsOf(prepared, await contextToBegin(viewer)));
         return Symbol.asyncIterator in answer ? answer : masked(answer);
       } catch (error) {
         return { errors: [mask(error)] };
