@@ -107,6 +107,7 @@ function openApi(
     live: streams,
     publish: live,
     bells: general,
+    enqueuer,
     audit: audit.note,
     closeLink: createLinkCloser(general, telemetry),
     clock,

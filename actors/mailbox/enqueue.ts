@@ -7,6 +7,8 @@ import { type Call, type MailboxRedis, runAll } from './script.ts';
 const script = defineScript(readAsset(import.meta.url, './enqueue.lua'));
 /** entries in one run of the script: keeps it under a millisecond (guess) */
 const CHUNK = 200;
+/** entries whose round is under way: some 20 MB at most. Guess */
+const MOST_UNDER_WAY = 50_000;
 
 export interface EnqueueEntry {
   readonly deviceId: string;
@@ -23,6 +25,7 @@ export interface EnqueueEntry {
  * Owns: the entries of the present tick and a cache of generations. Called by whoever makes messages due (gateway accept, promotion).
  * I1 Never fails and never delays its caller's answer by more than one round trip: what is not told is refilled by the owner.
  * I2 Entries of one device keep their order.
+ * I3 While Redis hangs no more than `mostUnderWay` entries are kept; others are dropped (outcome DROPPED): each is a hint, and refilled.
  */
 export interface Enqueuer {
   /** resolves when Redis has answered or failed to; never rejects */
@@ -39,9 +42,16 @@ interface Batch {
   readonly done: Promise<void>;
 }
 
-/** `window`: entries of one lane kept in Redis (setting MAILBOX_WINDOW). */
-export function createEnqueuer(deps: EnqueuerDeps, options: { readonly window: number } = { window: 50 }): Enqueuer {
+export interface EnqueuerOptions {
+  /** entries of one lane kept in Redis (setting MAILBOX_WINDOW) */
+  readonly window: number;
+  readonly mostUnderWay?: number;
+}
+
+export function createEnqueuer(deps: EnqueuerDeps, options: EnqueuerOptions = { window: 50 }): Enqueuer {
   const { redis, telemetry } = deps;
+  const mostUnderWay = options.mostUnderWay ?? MOST_UNDER_WAY;
+  let underWay = 0;
   const generations = new Map<number, string>();
   let batch: Batch | undefined;
 
@@ -109,7 +119,11 @@ export function createEnqueuer(deps: EnqueuerDeps, options: { readonly window: n
     const done = new Promise<void>((resolve) => {
       setImmediate(() => {
         batch = undefined;
-        void run(byPartition).then(resolve);
+        const entries = count(byPartition);
+        void run(byPartition).then(() => {
+          underWay -= entries;
+          resolve();
+        });
       });
     });
     return { byPartition, done };
@@ -117,9 +131,13 @@ export function createEnqueuer(deps: EnqueuerDeps, options: { readonly window: n
 
   return {
     enqueue(entries) {
-      if (entries.length === 0) return Promise.resolve();
+      const room = Math.max(0, mostUnderWay - underWay);
+      const taken = entries.length <= room ? entries : entries.slice(0, room);
+      if (taken.length < entries.length) telemetry.count('enqueue.outcome', entries.length - taken.length, { outcome: 'DROPPED' });
+      if (taken.length === 0) return Promise.resolve();
+      underWay += taken.length;
       batch ??= open();
-      for (const entry of entries) {
+      for (const entry of taken) {
         const partition = partitionOf(entry.deviceId);
         const queue = batch.byPartition.get(partition);
         if (queue === undefined) batch.byPartition.set(partition, [entry]);

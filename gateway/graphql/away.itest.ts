@@ -52,6 +52,7 @@ function apiOn(sql: Sql) {
     live,
     publish,
     bells: { publish: async () => 0 },
+    enqueuer: { enqueue: async () => {} },
     audit: async () => {},
     closeLink: () => {},
     clock: systemClock,

@@ -104,5 +104,8 @@ describe('nothing of one tenant is visible to another', () => {
     expect(data.redriveDeadLetters).toEqual({ count: 1, errors: [] });
     const rows = await api.database.sql.unsafe("select count(*)::int as n from messages where state = 'DEAD'");
     expect(rows[0]?.['n']).toBe(1);
+    // not left to the sweep of a node: no node runs here
+    const [redriven] = await api.database.sql.unsafe('select message_id as id from dead_letters where redriven_at is not null');
+    await expect.poll(() => api.enqueued, { timeout: 15_000 }).toContain(redriven?.['id']);
   });
 });

@@ -37,6 +37,8 @@ export interface ServicesDeps {
   readonly publish: { messages(tenantId: string, records: readonly MessageEventRecord[]): unknown };
   /** Redis, for doorbells */
   readonly bells: { publish(channel: string, text: string): Promise<unknown> };
+  /** actors/mailbox: redriven messages go to their mailboxes at once, which rings their owners */
+  readonly enqueuer: { enqueue(entries: readonly ledger.RefillEntry[]): Promise<void> };
   readonly audit: GraphqlServices['audit'];
   /** gateway/link: a socket of this device, wherever it is, may not go on */
   readonly closeLink: (deviceId: string, reason: 'TOKEN_REVOKED' | 'DEVICE_DELETED') => void;
@@ -50,7 +52,7 @@ interface Context extends ServicesDeps {
   readonly guard: Guard;
 }
 
-/** How long an answer waits for an owner to say the new state, and how often it looks. */
+/** How long an answer waits for an owner to say the new state (within the patience of the request), and how often it looks. */
 const STATE_PATIENCE_MS = 400;
 const STATE_LOOK_MS = 20;
 /** Messages of a deleted device ended by one statement. */
@@ -228,6 +230,22 @@ export async function endMessages(
   }
 }
 
+/** Most redriven messages promoted by one statement. */
+const PROMOTE_CHUNK = 500;
+
+/** What was redriven gets its place in the lane, and its owner hears of it, now. Not waited for: nodes do the same every second. */
+function promote({ sql, enqueuer, telemetry }: Context, count: number): void {
+  const run = async (): Promise<void> => {
+    for (let left = count; left > 0; ) {
+      const entries = await ledger.promoteDue(sql, Math.min(left, PROMOTE_CHUNK));
+      if (entries.length === 0) return;
+      await enqueuer.enqueue(entries);
+      left -= entries.length;
+    }
+  };
+  run().catch((error: unknown) => telemetry.log.warn('redrive.promote', {}, error));
+}
+
 /** A hint: what is wanted stands in Postgres, and nodes look there every few seconds. */
 function ring({ bells, telemetry }: Context, nodeId: string, message: ToNode): void {
   bells.publish(nodeChannel(nodeId), JSON.stringify([message])).catch((error: unknown) => {
@@ -256,7 +274,8 @@ function nodeCommands(context: Context): NodeCommands {
   };
 }
 
-function messageCommands({ sql, guard, clock, publish }: Context): MessageCommands {
+function messageCommands(context: Context): MessageCommands {
+  const { sql, guard, clock, publish } = context;
   return {
     cancel: (tenantId, messageId) =>
       guard(async () => {
@@ -284,7 +303,10 @@ function messageCommands({ sql, guard, clock, publish }: Context): MessageComman
             at,
           }),
         );
-        if (records.length > 0) publish.messages(tenantId, records);
+        if (records.length > 0) {
+          publish.messages(tenantId, records);
+          promote(context, records.length);
+        }
         return redriven.map((row) => row.messageId);
       }),
     suppress: (tenantId, phone, reason) =>

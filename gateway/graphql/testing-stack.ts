@@ -58,12 +58,15 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
   let statements = 0;
   const publish = { messages: (_tenant: string, records: readonly MessageEventRecord[]) => void events.push(...records) };
   const auth = createAuthenticator({ ...sqlLookups(sql), clock, telemetry }, { defaultTenant: DEFAULT_TENANT, cacheMs: 200 });
+  const enqueuer = {
+    enqueue: async (entries: readonly { readonly messageId: string }[]) => void enqueued.push(...entries.map((entry) => entry.messageId)),
+  };
   const accept = createAccept({
     commit: (items) => {
       statements += 1;
       return commit(sql, items);
     },
-    enqueuer: { enqueue: async (entries) => void enqueued.push(...entries.map((entry) => entry.messageId)) },
+    enqueuer,
     live: publish,
     clock,
     telemetry,
@@ -78,6 +81,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     live: { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no, pairing: no },
     publish,
     bells: { publish: async () => 0 },
+    enqueuer,
     audit: audit.note,
     closeLink: (deviceId, reason) => void closed.push(`${deviceId} ${reason}`),
     clock,

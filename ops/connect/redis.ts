@@ -27,6 +27,8 @@ const retryStrategy = (times: number): number => Math.min(20 * 2 ** Math.min(tim
 
 // maxRetriesPerRequest 0 is what rejects commands in flight as soon as the connection breaks: with autoResendUnfulfilledCommands off alone,
 // ioredis forgets them and their promises never settle (ioredis/built/redis/event_handler.js, readyHandler).
+// socketTimeout ends a connection whose server stands still: a command that timed out stays in ioredis' queue until its connection ends, so
+// that a Redis that hangs would fill the memory with what nobody waits for any more.
 const ROLES: Readonly<Record<RedisRole, RedisOptions>> = {
   lease: {
     enableOfflineQueue: false,
@@ -34,15 +36,17 @@ const ROLES: Readonly<Record<RedisRole, RedisOptions>> = {
     maxRetriesPerRequest: 0,
     commandTimeout: 1000,
     connectTimeout: 2000,
+    socketTimeout: 3000,
   },
   mailbox: {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     commandTimeout: 5000,
     connectTimeout: 5000,
+    socketTimeout: 7500,
   },
   subscriber: { autoResubscribe: true, maxRetriesPerRequest: null, connectTimeout: 5000 },
-  general: { maxRetriesPerRequest: 20, commandTimeout: 10000, connectTimeout: 5000 },
+  general: { maxRetriesPerRequest: 20, commandTimeout: 10000, connectTimeout: 5000, socketTimeout: 15000 },
 };
 
 /**
