@@ -93,6 +93,8 @@ async function main(): Promise<void> {
       statements: ledgerStatements(sql, clock, {
         aheadDays: config.LEDGER_AHEAD_DAYS,
         retentionDays: config.LEDGER_RETENTION_DAYS,
+        keysDays: config.IDEMPOTENCY_RETENTION_DAYS,
+        inboundDays: config.INBOUND_RETENTION_DAYS,
       }),
       live: {
         ...live,

@@ -155,6 +155,7 @@ create table inbound_messages (
   received_at timestamp with time zone not null default now(),
   constraint inbound_messages_pkey PRIMARY KEY (device_id, id)
 );
+CREATE INDEX inbound_messages_received ON public.inbound_messages USING btree (received_at);
 
 create table lane_counters (
   device_id uuid not null,

@@ -11,6 +11,7 @@ import {
   nextSeqs,
   overdue,
   promoteDue,
+  purge,
   refill,
   result,
   setPaired,
@@ -22,13 +23,24 @@ import {
 import type { Statements } from './statements.ts';
 
 const DAY_MS = 86_400_000;
+/** Of one purge, an hour: 5 million rows of a kind, in statements of some 50 ms with rests between. Guess. */
+const PURGE = { chunk: 5000, chunks: 1000 } as const;
+const PURGE_REST_MS = 50;
+
+/** How many days things are kept. */
+export interface Keeping {
+  /** daily partitions made ahead */
+  readonly aheadDays: number;
+  /** ledger partitions in which all has ended */
+  readonly retentionDays: number;
+  /** idempotency keys */
+  readonly keysDays: number;
+  /** inbound messages */
+  readonly inboundDays: number;
+}
 
 /** The statements of schema/sql on one pool. */
-export function ledgerStatements(
-  sql: Sql,
-  clock: Clock,
-  options: { readonly aheadDays: number; readonly retentionDays: number },
-): Statements {
+export function ledgerStatements(sql: Sql, clock: Clock, options: Keeping): Statements {
   return {
     turn: {
       intent: (items) => intent(sql, items),
@@ -56,6 +68,12 @@ export function ledgerStatements(
       async partitions() {
         await ensurePartitions(sql, { nowMs: clock.wall(), aheadDays: options.aheadDays });
         await dropEndedPartitions(sql, { beforeMs: clock.wall() - options.retentionDays * DAY_MS });
+        await purge(sql, {
+          ...PURGE,
+          keysBeforeMs: clock.wall() - options.keysDays * DAY_MS,
+          inboundBeforeMs: clock.wall() - options.inboundDays * DAY_MS,
+          pause: () => clock.sleep(PURGE_REST_MS),
+        });
       },
     },
   };

@@ -52,6 +52,6 @@ export interface DeviceStatements {
 }
 export interface UpkeepStatements {
   addTraffic(rows: readonly TrafficRow[]): Promise<unknown>;
-  /** makes the ledger's partitions ahead and drops those that have ended */
+  /** makes the ledger's partitions ahead, drops those that have ended, forgets what is kept for a time only */
   partitions(): Promise<unknown>;
 }

@@ -57,7 +57,7 @@ export async function startWhole(id: string, given: WholeOptions): Promise<Whole
     {
       redis: mailbox,
       subscriptions,
-      statements: ledgerStatements(sql, ledgerClock, { aheadDays: 2, retentionDays: 90 }),
+      statements: ledgerStatements(sql, ledgerClock, { aheadDays: 2, retentionDays: 90, keysDays: 7, inboundDays: 90 }),
       live: { device() {}, messages() {}, resend() {} },
       enqueue: (entries) => enqueuer.enqueue(entries),
       transports: { simulator: async () => transport },

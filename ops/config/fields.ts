@@ -228,6 +228,18 @@ export const FIELDS = {
     fallback: '90',
     unit: 'days',
   }),
+  IDEMPOTENCY_RETENTION_DAYS: field({
+    meaning: 'idempotency keys older than this are forgotten: a repeat is a new message then',
+    parse: whole(1, 3650),
+    fallback: '7',
+    unit: 'days',
+  }),
+  INBOUND_RETENTION_DAYS: field({
+    meaning: 'received messages older than this are forgotten',
+    parse: whole(1, 3650),
+    fallback: '90',
+    unit: 'days',
+  }),
   LOG_LEVEL: field({
     meaning: 'least severe log line written',
     parse: z.enum(['debug', 'info', 'warn', 'error'], 'expected debug, info, warn or error'),

@@ -13,6 +13,7 @@ export * from './link.ts';
 export * from './messages.ts';
 export * from './ownership.ts';
 export * from './partitions.ts';
+export * from './purge.ts';
 export { result } from './result.ts';
 export * from './sendability.ts';
 export type { SqlRunner } from './statement.ts';

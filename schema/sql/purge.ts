@@ -1,0 +1,48 @@
+import { readAsset } from '../../ops/lifecycle/index.ts';
+import { lowestUuidV7 } from '../domain/index.ts';
+import { listPartitions } from './partitions.ts';
+import { type Parameter, query, type SqlRunner } from './statement.ts';
+
+/** What is kept for a time only, beside the ledger's partitions: idempotency keys, inbound messages, dead letters without a message. */
+
+const KEYS = readAsset(import.meta.url, './purge-keys.sql');
+const INBOUND = readAsset(import.meta.url, './purge-inbound.sql');
+const DEAD_LETTERS = readAsset(import.meta.url, './purge-dead-letters.sql');
+
+export interface PurgeOptions {
+  /** idempotency keys made before this are forgotten, wall ms */
+  readonly keysBeforeMs: number;
+  /** inbound messages received before this are forgotten, wall ms */
+  readonly inboundBeforeMs: number;
+  /** rows of one statement */
+  readonly chunk: number;
+  /** statements of one call for each kind: what is left waits for the next call */
+  readonly chunks: number;
+  /** between two statements, so that senders do not wait behind them */
+  pause(): Promise<void>;
+}
+export interface Purged {
+  readonly keys: number;
+  readonly inbound: number;
+  readonly deadLetters: number;
+}
+
+/** Safe from several processes at once, and to repeat. */
+export async function purge(sql: SqlRunner, options: PurgeOptions): Promise<Purged> {
+  const all = async (text: string, below: Parameter): Promise<number> => {
+    let gone = 0;
+    for (let n = 0; n < options.chunks; n++) {
+      if (n > 0) await options.pause();
+      const rows = await query<{ gone: number }>(sql, text, [below, options.chunk]);
+      gone += rows.length;
+      if (rows.length < options.chunk) break;
+    }
+    return gone;
+  };
+  const [oldest] = await listPartitions(sql);
+  return {
+    keys: await all(KEYS, options.keysBeforeMs),
+    inbound: await all(INBOUND, options.inboundBeforeMs),
+    deadLetters: oldest === undefined ? 0 : await all(DEAD_LETTERS, lowestUuidV7(oldest.startMs)),
+  };
+}
