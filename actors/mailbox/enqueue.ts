@@ -1,7 +1,7 @@
 import { defineScript } from '../../ops/connect/index.ts';
 import { readAsset } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
-import { LANES, type Lane, partitionKeys, partitionOf } from '../../schema/domain/index.ts';
+import { BELL, LANES, type Lane, partitionKeys, partitionOf } from '../../schema/domain/index.ts';
 import { type Call, type MailboxRedis, runAll } from './script.ts';
 
 const script = defineScript(readAsset(import.meta.url, './enqueue.lua'));
@@ -30,6 +30,8 @@ export interface EnqueueEntry {
 export interface Enqueuer {
   /** resolves when Redis has answered or failed to; never rejects */
   enqueue(entries: readonly EnqueueEntry[]): Promise<void>;
+  /** a commit had no answer: the ledger may hold messages of these that nobody told of. Their owners are asked to look; lossy, never throws */
+  missed(deviceIds: Iterable<string>): void;
 }
 
 export interface EnqueuerDeps {
@@ -144,6 +146,11 @@ export function createEnqueuer(deps: EnqueuerDeps, options: EnqueuerOptions = { 
         else queue.push(entry);
       }
       return batch.done;
+    },
+    missed(deviceIds) {
+      const pipeline = redis.pipeline();
+      for (const deviceId of new Set(deviceIds)) pipeline.publish(partitionKeys(partitionOf(deviceId)).bell, BELL.missed + deviceId);
+      pipeline.exec().catch((error: unknown) => telemetry.log.debug('enqueue.missed', { error: String(error) }));
     },
   };
 }

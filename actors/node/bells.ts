@@ -10,7 +10,7 @@ export interface Bells {
 export function createBells(
   subscriptions: Subscriptions,
   telemetry: Pick<Telemetry, 'log'>,
-  handlers: { work(deviceId: string): void; changed(deviceId: string): void; link(deviceId: string): void },
+  handlers: { work(deviceId: string): void; missed(deviceId: string): void; changed(deviceId: string): void; link(deviceId: string): void },
 ): Bells {
   const heard = new Set<number>();
   return {
@@ -22,6 +22,7 @@ export function createBells(
           const kind = text.charAt(0);
           const deviceId = text.slice(1);
           if (kind === BELL.work || kind === BELL.behind) handlers.work(deviceId);
+          else if (kind === BELL.missed) handlers.missed(deviceId);
           else if (kind === BELL.changed) handlers.changed(deviceId);
           else if (kind === BELL.link) handlers.link(deviceId);
         })

@@ -48,6 +48,39 @@ describe('a node', () => {
     expect(bodies(w, deviceId)).toEqual(numbers(36));
   });
 
+  it('compares with the ledger at once when a gateway had no answer to its commit', async () => {
+    const w = await open({ options: { sweepMs: 60_000, refillSweepMs: 60_000 } });
+    const [deviceId = ''] = await w.devices(1);
+    await w.ownership.grant([deviceId]);
+    await w.send([{ deviceId, body: 'told' }]);
+    await until(async () => expect(await w.states()).toEqual({ SENT: 1 }));
+    await w.send([{ deviceId, body: 'not told' }], false);
+    w.enqueuer.missed([deviceId]);
+    await until(async () => expect(await w.states()).toEqual({ SENT: 2 }));
+  });
+
+  it('fills a mailbox when the ledger is back, not at the next sweep', async () => {
+    let failures = 0;
+    const w = await open({
+      options: { sweepMs: 60_000, refillSweepMs: 60_000 },
+      statements: (real) => ({
+        ...real,
+        window: {
+          ...real.window,
+          async refill(asks, limit) {
+            if (failures++ < 3) throw Object.assign(new Error('terminating connection due to administrator command'), { code: '57P01' });
+            return real.window.refill(asks, limit);
+          },
+        },
+      }),
+    });
+    const [deviceId = ''] = await w.devices(1);
+    await w.send([{ deviceId, body: 'waits' }], false);
+    await w.ownership.grant([deviceId]);
+    await until(async () => expect(await w.states()).toEqual({ SENT: 1 }));
+    expect(failures).toBeGreaterThan(3);
+  });
+
   it('tries a refused message again before the next of its lane, lets other lanes go on, and ends it after the budget', async () => {
     const w = await open();
     const [deviceId = ''] = await w.devices(1);

@@ -261,6 +261,10 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
   };
   const bells = createBells(deps.subscriptions, telemetry, {
     work: (deviceId) => slots.get(deviceId)?.actor.wake('work'),
+    missed(deviceId) {
+      const owned = slots.get(deviceId)?.owned;
+      if (owned !== undefined) refiller.ask({ deviceId, partition: owned.partition, epoch: owned.epoch }, 'missed', undefined);
+    },
     changed: (deviceId) => {
       if (slots.has(deviceId)) stale(deviceId);
     },

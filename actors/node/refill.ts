@@ -8,7 +8,10 @@ import type { WindowStatements } from './statements.ts';
 /** devices of one round */
 const ROUND = 500;
 
-export type RefillCause = 'granted' | 'behind' | 'sweep';
+/** times that a device's round may fail in a row before it is left to the sweep */
+const TRIES = 10;
+
+export type RefillCause = 'granted' | 'behind' | 'missed' | 'sweep';
 
 /**
  * Keeps the mailboxes filled from the ledger.
@@ -17,6 +20,7 @@ export type RefillCause = 'granted' | 'behind' | 'sweep';
  * I1 One round is under way at a time; a device is in it once, however often it is asked for.
  * I2 Marks and last seqs are read before the ledger (look), and handed to the script after it: what came in between is not forgotten.
  * I3 A mailbox that was never started in this generation is cleared and started from the ledger.
+ * I4 A round that fails is made again as soon as both stores answer; not for ever, a statement may be refused each time.
  */
 export interface Refiller {
   /** lanes undefined = look at all of them */
@@ -38,6 +42,8 @@ interface Asked {
   readonly cause: RefillCause;
   /** undefined: find out which lanes lack something */
   readonly lanes: ReadonlySet<number> | undefined;
+  /** rounds of it that failed since it was asked for */
+  readonly failed: number;
 }
 interface Plan {
   readonly asked: Asked;
@@ -70,11 +76,15 @@ export function createRefiller(deps: RefillerDeps, options: { readonly window: n
       }
       try {
         await deps.ready();
+      } catch {
+        // the node is going down
+        return;
+      }
+      try {
         await fill(round);
       } catch (error) {
-        // the sweep finds what is left undone
         telemetry.log.warn('refill.failed', { devices: round.length }, error);
-        return;
+        for (const one of round) if (one.failed + 1 < TRIES) put(one.device, one.cause, one.lanes, one.failed + 1);
       }
     }
   };
@@ -150,10 +160,20 @@ export function createRefiller(deps: RefillerDeps, options: { readonly window: n
     });
   };
 
-  const ask: Refiller['ask'] = (device, cause, lanes) => {
+  const put = (device: OwnerRef, cause: RefillCause, lanes: Iterable<number> | undefined, failed: number): void => {
     const known = asked.get(device.deviceId);
     const all = lanes === undefined || (known !== undefined && known.lanes === undefined);
-    asked.set(device.deviceId, { device, cause, lanes: all ? undefined : new Set([...(known?.lanes ?? []), ...(lanes ?? [])]) });
+    // a failed round comes back after a later grant may have asked: the newer ownership is the one that counts
+    const newest = known !== undefined && known.device.epoch > device.epoch ? known.device : device;
+    asked.set(device.deviceId, {
+      device: newest,
+      cause,
+      lanes: all ? undefined : new Set([...(known?.lanes ?? []), ...(lanes ?? [])]),
+      failed,
+    });
+  };
+  const ask: Refiller['ask'] = (device, cause, lanes) => {
+    put(device, cause, lanes, 0);
     start();
   };
   return { ask };

@@ -56,6 +56,7 @@ const yes = (one: AcceptItem): AcceptOutcome => ({ kind: 'accepted', id: one.id,
 function start(commit: (items: readonly AcceptItem[]) => Promise<readonly AcceptOutcome[]>, options: Partial<AcceptOptions> = {}) {
   const batches: string[][] = [];
   const enqueued: string[] = [];
+  const missed: string[] = [];
   const events: string[] = [];
   const clock = fakeClock();
   const accept = createAccept(
@@ -64,14 +65,17 @@ function start(commit: (items: readonly AcceptItem[]) => Promise<readonly Accept
         batches.push(items.map((one) => one.id));
         return commit(items);
       },
-      enqueuer: { enqueue: async (entries) => void enqueued.push(...entries.map((entry) => entry.messageId)) },
+      enqueuer: {
+        enqueue: async (entries) => void enqueued.push(...entries.map((entry) => entry.messageId)),
+        missed: (ids) => void missed.push(...ids),
+      },
       live: { messages: (_tenant, records) => void events.push(...records.map((record) => record.messageId)) },
       clock,
       telemetry: createTelemetry({ service: 'test', instance: 'test', level: 'error', samplePercent: 0, write: () => {} }),
     },
     options,
   );
-  return { accept, batches, enqueued, events, clock };
+  return { accept, batches, enqueued, missed, events, clock };
 }
 
 describe('group commit', () => {
@@ -160,6 +164,34 @@ describe('group commit', () => {
     expect(accept.pending()).toBe(0);
   });
 
+  it('A4: a request with a deadline of its own is answered by it, in whatever order they come', async () => {
+    const { accept, clock } = start(() => new Promise(() => {}), { maxInFlight: 1 });
+    const patient = accept.send(item('a'));
+    const hasty = accept.send(item('b'), 300);
+    const settled: string[] = [];
+    patient.catch(() => settled.push('patient'));
+    hasty.catch(() => settled.push('hasty'));
+    clock.move(350);
+    await tick();
+    expect(settled).toEqual(['hasty']);
+    clock.move(500);
+    await tick();
+    expect(settled).toEqual(['hasty', 'patient']);
+  });
+
+  it.each([
+    ['57P01', true],
+    ['CONNECTION_CLOSED', true],
+    ['ECONNREFUSED', false],
+    ['53300', false],
+  ])('A4: a commit that ends with %s may have been stored: %s; then the owners are asked to look', async (code, unknown) => {
+    const { accept, missed } = start(async () => {
+      throw Object.assign(new Error('the connection ended'), { code });
+    });
+    await expect(accept.send(item('a'))).rejects.toMatchObject({ code: 'UNAVAILABLE', policy: 'retryable', outcomeUnknown: unknown });
+    expect(missed).toEqual(unknown ? ['a'] : []);
+  });
+
   it('A5: one item the statement cannot take fails alone', async () => {
     const { accept } = start(async (items) => {
       if (items.some((one) => one.body === 'poison')) throw Object.assign(new Error('invalid byte sequence'), { code: '22021' });
@@ -207,7 +239,7 @@ describe('group commit', () => {
     const clock = fakeClock();
     const accept = createAccept({
       commit: async (items) => items.map(yes),
-      enqueuer: { enqueue: () => Promise.reject(new Error('Redis is away')) },
+      enqueuer: { enqueue: () => Promise.reject(new Error('Redis is away')), missed() {} },
       live: {
         messages: () => {
           throw new Error('Redis is away');

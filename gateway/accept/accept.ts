@@ -33,6 +33,8 @@ export interface AcceptDeps {
     enqueue(
       entries: readonly { deviceId: string; lane: AcceptItem['lane']; seq: number; messageId: string; traceparent: string | null }[],
     ): Promise<void>;
+    /** the ledger may hold messages of these devices that nobody told of */
+    missed(deviceIds: Iterable<string>): void;
   };
   readonly live: { messages(tenantId: string, records: readonly MessageEventRecord[]): unknown };
   readonly clock: Clock;
@@ -184,6 +186,8 @@ export function createAccept(deps: AcceptDeps, given: Partial<AcceptOptions> = {
   /** A5 */
   const refuse = async (batch: readonly Entry[], error: unknown): Promise<void> => {
     if (isAway(error)) {
+      // it may have been committed, and a repeat is answered with what is there: nobody else would tell the mailbox
+      if (!neverReached(error)) deps.enqueuer.missed(batch.map((entry) => entry.item.deviceId));
       telemetry.log.warn('accept.away', { items: batch.length }, error);
       telemetry.count('messages.rejected', batch.length, { code: 'UNAVAILABLE' });
       for (const entry of batch) fail(entry, neverReached(error) ? unavailable('the ledger', error) : outcomeUnknown(error));

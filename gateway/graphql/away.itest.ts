@@ -40,7 +40,7 @@ function apiOn(sql: Sql) {
   };
   const accept = createAccept({
     commit: (items) => commit(sql, items),
-    enqueuer: { enqueue: async () => {} },
+    enqueuer: { enqueue: async () => {}, missed() {} },
     live: publish,
     clock: systemClock,
     telemetry,

@@ -47,7 +47,7 @@ function apiOf(clock: ReturnType<typeof virtualClock>) {
   );
   const accept = createAccept({
     commit: (items) => ledger(items.map((item) => ({ kind: 'accepted', id: item.id, seq: 1, paused: false }))),
-    enqueuer: { enqueue: async () => {} },
+    enqueuer: { enqueue: async () => {}, missed() {} },
     live: { messages() {} },
     clock,
     telemetry,

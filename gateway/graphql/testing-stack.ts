@@ -60,6 +60,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
   const auth = createAuthenticator({ ...sqlLookups(sql), clock, telemetry }, { defaultTenant: DEFAULT_TENANT, cacheMs: 200 });
   const enqueuer = {
     enqueue: async (entries: readonly { readonly messageId: string }[]) => void enqueued.push(...entries.map((entry) => entry.messageId)),
+    missed() {},
   };
   const accept = createAccept({
     commit: (items) => {

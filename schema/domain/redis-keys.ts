@@ -36,6 +36,8 @@ export const BELL = Object.freeze({
   work: 'w',
   /** a lane is behind the ledger: the owner should refill */
   behind: 'b',
+  /** the ledger may hold messages of the device that its mailbox was never told of: the owner should compare */
+  missed: 'm',
   /** the device's row changed (pause, settings, release, unlink): the owner should reload it */
   changed: 'c',
   /** the device's link socket came, went or moved */
