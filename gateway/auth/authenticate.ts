@@ -63,6 +63,8 @@ export interface AuthOptions {
   readonly cacheMs?: number;
   readonly staleMs?: number;
   readonly freshWaitMs?: number;
+  /** longest wait for the key store; default: as everywhere */
+  readonly waitMs?: number;
   readonly maxCached?: number;
   readonly failures?: Partial<FailureOptions>;
 }
@@ -146,7 +148,7 @@ function createCache<T>(clock: Clock, { cacheMs, staleMs, freshWaitMs, maxCached
 
 export function createAuthenticator(deps: AuthDeps, options: AuthOptions): Authenticator {
   const { clock, telemetry } = deps;
-  const guard = createGuard(clock, 'the key store');
+  const guard = createGuard(clock, 'the key store', options.waitMs);
   const cacheMs = options.cacheMs ?? 900;
   const cached = {
     staleMs: options.staleMs ?? 60_000,

@@ -30,6 +30,8 @@ export interface GraphqlHttpDeps {
   /** subscriptions asked for as event streams (gateway/hub); null = the general way answers */
   readonly eventStream?: (request: HttpRequest, viewer: Viewer) => Promise<HttpAnswer | null>;
   readonly rates?: Rates;
+  /** patience of a request; default REQUEST_WAIT_MS */
+  readonly waitMs?: number;
   /** Origins of other pages that may use the API */
   readonly allowedOrigins?: readonly string[];
 }
@@ -191,7 +193,7 @@ function corsHeaders(origin: string): Record<string, string> {
 
 /** The handler of `/graphql` for every method. */
 export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
-  const { executor, auth, clock, telemetry, allowedOrigins = [] } = deps;
+  const { executor, auth, clock, telemetry, allowedOrigins = [], waitMs: patienceMs = REQUEST_WAIT_MS } = deps;
   const yoga = yogaOf(executor);
   const graphiql = createGraphiql();
 
@@ -224,7 +226,7 @@ export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
       tenant: request.headers['x-flotilla-tenant'],
       remote: request.remote,
     };
-    const viewer = await auth.authenticate({ ...asked, deadline: began + REQUEST_WAIT_MS });
+    const viewer = await auth.authenticate({ ...asked, deadline: began + patienceMs });
     if (isAuthFailure(viewer)) return failureAnswer(viewer);
     const refused = deps.rates?.take({ key: viewer.keyId, tenant: viewer.tenantId, address: request.remote });
     if (refused !== undefined && refused !== null) {
@@ -236,7 +238,7 @@ export function createGraphqlHttp(deps: GraphqlHttpDeps): HttpHandler {
       return errorAnswer(415, 'BAD_REQUEST', 'expected content-type: application/json');
     }
     // the body may take its time: that is not ours
-    const waitMs = began + REQUEST_WAIT_MS - clock.monotonic();
+    const waitMs = began + patienceMs - clock.monotonic();
     return (
       (await answerDirectly(executor, request, viewer, waitMs)) ??
       (await deps.eventStream?.(request, viewer)) ??

@@ -40,6 +40,8 @@ export interface ServicesDeps {
   /** actors/mailbox: redriven messages go to their mailboxes at once, which rings their owners */
   readonly enqueuer: { enqueue(entries: readonly ledger.RefillEntry[]): Promise<void> };
   readonly audit: GraphqlServices['audit'];
+  /** longest wait for one piece of work in the ledger; default: as everywhere */
+  readonly waitMs?: number;
   /** gateway/link: a socket of this device, wherever it is, may not go on */
   readonly closeLink: (deviceId: string, reason: 'TOKEN_REVOKED' | 'DEVICE_DELETED') => void;
   readonly clock: Clock;
@@ -353,7 +355,7 @@ function accessReads({ sql, guard }: Context): AccessReads {
 }
 
 export function createServices(deps: ServicesDeps): GraphqlServices {
-  const context: Context = { ...deps, guard: createGuard(deps.clock, 'the ledger') };
+  const context: Context = { ...deps, guard: createGuard(deps.clock, 'the ledger', deps.waitMs) };
   return {
     ledger: ledgerReads(context),
     fleet: fleetReads(context),

@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../ops/testing/index.ts';
 import type { MessageEventRecord } from '../../schema/domain/index.ts';
-import { buildSchema } from '../../schema/graphql/index.ts';
+import { buildSchema, type GraphqlServices } from '../../schema/graphql/index.ts';
 import { accept as commit, audit as writeAudit } from '../../schema/sql/index.ts';
 import { type Accept, createAccept } from '../accept/index.ts';
 import { createAuthenticator, DEFAULT_TENANT, ensureAccess, newSecret, sqlLookups } from '../auth/index.ts';
@@ -17,6 +17,7 @@ export interface ApiStack {
   readonly database: TestDatabase;
   readonly handler: HttpHandler;
   readonly executor: Executor;
+  readonly services: GraphqlServices;
   readonly accept: Accept;
   readonly adminKey: string;
   readonly events: MessageEventRecord[];
@@ -45,6 +46,9 @@ export interface Answer {
   readonly errors: readonly { readonly message: string; readonly extensions: { readonly code: string; readonly retryAfterMs?: number } }[];
 }
 
+/** a busy machine is slow, not wrong: what a request may wait for in a test */
+const PATIENCE_MS = 20_000;
+
 export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
   const lines: string[] = [];
   const database = await createDatabase();
@@ -57,21 +61,27 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
   const closed: string[] = [];
   let statements = 0;
   const publish = { messages: (_tenant: string, records: readonly MessageEventRecord[]) => void events.push(...records) };
-  const auth = createAuthenticator({ ...sqlLookups(sql), clock, telemetry }, { defaultTenant: DEFAULT_TENANT, cacheMs: 200 });
+  const auth = createAuthenticator(
+    { ...sqlLookups(sql), clock, telemetry },
+    { defaultTenant: DEFAULT_TENANT, cacheMs: 200, waitMs: PATIENCE_MS },
+  );
   const enqueuer = {
     enqueue: async (entries: readonly { readonly messageId: string }[]) => void enqueued.push(...entries.map((entry) => entry.messageId)),
     missed() {},
   };
-  const accept = createAccept({
-    commit: (items) => {
-      statements += 1;
-      return commit(sql, items);
+  const accept = createAccept(
+    {
+      commit: (items) => {
+        statements += 1;
+        return commit(sql, items);
+      },
+      enqueuer,
+      live: publish,
+      clock,
+      telemetry,
     },
-    enqueuer,
-    live: publish,
-    clock,
-    telemetry,
-  });
+    { waitMs: PATIENCE_MS },
+  );
   const no = (): never => {
     throw new Error('no live streams in this test');
   };
@@ -84,17 +94,19 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     bells: { publish: async () => 0 },
     enqueuer,
     audit: audit.note,
+    waitMs: PATIENCE_MS,
     closeLink: (deviceId, reason) => void closed.push(`${deviceId} ${reason}`),
     clock,
     telemetry,
     forgetKey: (keyId) => auth.forget(keyId),
   });
   const executor = createExecutor({ schema: buildSchema(), services, clock, telemetry });
-  const handler = createGraphqlHttp({ executor, auth, clock, telemetry });
+  const handler = createGraphqlHttp({ executor, auth, clock, telemetry, waitMs: PATIENCE_MS });
   return {
     database,
     handler,
     executor,
+    services,
     accept,
     adminKey,
     events,

@@ -11,16 +11,25 @@ export type Bench = (say: (line: string) => void, parts: readonly string[]) => P
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   ownership: async () => (await import('./ownership.ts')).ownership,
   link: async () => (await import('./link.ts')).link,
+  queries: async () => (await import('./queries.ts')).queries,
 };
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
+const text = { type: 'string' } as const;
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: text, devices: text, messages: text, requests: text },
+});
+/** sizes are given to the bench as parts: `devices 1000` */
+const sizes = (['devices', 'messages', 'requests'] as const).flatMap((name) => (values[name] === undefined ? [] : [name, values[name]]));
 const load = BENCHES[positionals[0] ?? ''];
 if (load === undefined) {
-  process.stderr.write(`usage: npm run bench -- <${Object.keys(BENCHES).join('|')}> [part ...] [--json FILE]\n`);
+  process.stderr.write(
+    `usage: npm run bench -- <${Object.keys(BENCHES).join('|')}> [part ...] [--devices N --messages N --requests N] [--json FILE]\n`,
+  );
   process.exit(2);
 }
-const result = await (await load())(say, positionals.slice(1));
+const result = await (await load())(say, [...positionals.slice(1), ...sizes]);
 say(
   table([
     ['figure', 'value', 'target'],
