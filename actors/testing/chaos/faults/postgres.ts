@@ -35,7 +35,7 @@ export const POSTGRES_CUT: Fault = {
   ground: PROXIED,
   strikes: 12,
   atLeast: CUTS.length,
-  restMs: 3000,
+  restMs: 6000,
   bounds: { fullRateMs: BACK_MS },
   strike: cuts('postgres', CUTS),
 };
@@ -46,7 +46,7 @@ export const POSTGRES_REPLIES_LOST: Fault = {
   what: 'statements run and their replies are lost with the connection (2 %), between every process and Postgres',
   ground: PROXIED,
   strikes: 12,
-  restMs: 3000,
+  restMs: 6000,
   bounds: { fullRateMs: BACK_MS },
   strike: cuts('postgres', [REPLIES_LOST]),
 };

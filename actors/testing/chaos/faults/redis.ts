@@ -95,7 +95,7 @@ export const REDIS_CUT: Fault = {
   ground: PROXIED,
   strikes: 12,
   atLeast: CUTS.length,
-  restMs: 3000,
+  restMs: 6000,
   bounds: { fullRateMs: REBUILT_MS },
   strike: cuts('redis', CUTS),
 };
@@ -106,7 +106,7 @@ export const REDIS_REPLIES_LOST: Fault = {
   what: 'commands run and their replies are lost with the connection (2 %), between every process and Redis',
   ground: PROXIED,
   strikes: 12,
-  restMs: 3000,
+  restMs: 6000,
   bounds: { fullRateMs: REBUILT_MS },
   strike: cuts('redis', [REPLIES_LOST]),
 };
