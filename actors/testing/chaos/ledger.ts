@@ -10,7 +10,19 @@ const ROWS = readAsset(import.meta.url, './rows.sql');
 const OPEN_OF = readAsset(import.meta.url, './open-of.sql');
 const OWNED_SINCE = readAsset(import.meta.url, './owned-since.sql');
 const QUARANTINED = readAsset(import.meta.url, './quarantined.sql');
+const OPEN_SOME = readAsset(import.meta.url, './open-some.sql');
 const PAGE = 2000;
+
+export interface OpenMessage {
+  readonly id: string;
+  readonly device: string;
+  readonly lane: string;
+  readonly seq: number | null;
+  readonly state: string;
+  readonly attempt: number;
+  readonly node: string | null;
+  readonly epoch: number;
+}
 
 /** What a chaos run reads of the ledger, past every process of the product. */
 export interface LedgerView {
@@ -25,6 +37,8 @@ export interface LedgerView {
   ownedSince(at: number): Promise<number>;
   /** devices in quarantine */
   quarantined(): Promise<readonly string[]>;
+  /** the oldest messages that have not ended */
+  openSome(most: number): Promise<readonly OpenMessage[]>;
   rows(each: (row: LedgerRow) => void): Promise<void>;
   /** ends the connections of the product's processes to Postgres. @returns how many */
   endBackends(): Promise<number>;
@@ -58,6 +72,7 @@ export function viewLedger(databaseUrl: string): LedgerView {
       const rows = await sql.unsafe<{ id: string }[]>(QUARANTINED);
       return rows.map((row) => row.id);
     },
+    openSome: (most) => sql.unsafe<OpenMessage[]>(OPEN_SOME, [most]),
     async rows(each) {
       await sql.unsafe<LedgerRow[]>(ROWS).cursor(PAGE, (rows) => {
         for (const row of rows) each(row);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Clock, type Dice, seededDice } from '../../../ops/lifecycle/index.ts';
 import type { Stack } from '../../../ops/start/index.ts';
 import type { FaultFigure, Verdict } from '../checker/index.ts';
+import { explainOpen } from './explain.ts';
 import type { Bounds, Fault, Ground, Proxies, Stage, Strike } from './faults/fault.ts';
 import { createProxy } from './proxy.ts';
 import { LEASE_TTL_MS } from './report.ts';
@@ -150,6 +151,7 @@ async function perform(part: Part, stage: Omit<Stage, 'turn'>): Promise<Segment>
   const loadedUntil = clock.wall();
   await sender.stop();
   const drained = await drain(stage, DRAIN_MS);
+  if (!drained) await explainOpen(stage);
   const left = await unowned(stage);
   // nothing may arrive after this: whatever is still on its way would be a late stale send
   await clock.sleep(500);

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { connectPostgres } from '../../../../ops/connect/index.ts';
@@ -11,6 +11,7 @@ import { createRedisClock, type RedisClock, redisClockMissing } from './redis-cl
 const run = promisify(execFile);
 const NEXT_LOG = readAsset(import.meta.url, './next-log.sql');
 const LOG_FILES = 200;
+const FILL_BYTES = 1 << 20;
 
 /** libfaketime, wherever Debian puts it for this processor. */
 function fakeTimeLibrary(): string | undefined {
@@ -86,7 +87,7 @@ export function redisClockFault(): Fault {
 }
 
 /** The disks of a stack, MB: the one of Postgres, and on it the one of Redis. Our own logs are elsewhere. */
-const DISKS = { postgres: 1200, redis: 24 } as const;
+const DISKS = { postgres: 2000, redis: 400 } as const;
 const diskOf = (folder: string, name: keyof typeof DISKS): string => join(folder, 'data', name === 'redis' ? 'redis-data' : '.');
 
 const SMALL_DISKS: Ground = {
@@ -118,12 +119,14 @@ const SMALL_DISKS: Ground = {
 /** Writes until nothing more goes in. */
 function fill(disk: string): string {
   const filler = join(disk, 'filler');
-  const { bavail, bsize } = statfsSync(disk);
+  const file = openSync(filler, 'w');
+  const block = Buffer.alloc(FILL_BYTES);
   try {
-    writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize)));
+    while (writeSync(file, block) > 0);
   } catch {
     // full is what was wanted
   }
+  closeSync(file);
   return filler;
 }
 
