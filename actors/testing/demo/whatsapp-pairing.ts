@@ -115,7 +115,8 @@ async function open({ step, lifetime }: Story): Promise<Scene> {
   const env = {
     WHATSAPP_URL: whatsapp.url,
     WHATSAPP_FORBID_REAL: 'true',
-    UNKNOWN_WAIT_MS: '8000',
+    // long enough for a takeover on a loaded machine: a receipt that comes later finds the message DEAD
+    UNKNOWN_WAIT_MS: '30000',
     DATABASE_URL: undefined,
     REDIS_URL: undefined,
   };
@@ -177,12 +178,15 @@ async function stopped(scene: Scene): Promise<void> {
 
 async function move({ api, device }: Scene, to: StackNode): Promise<void> {
   const { epoch } = await deviceView(api, device);
-  const { moveDevice } = await ask<{ moveDevice: { errors: readonly { code: string }[] } }>(
-    api,
-    'mutation ($device: ID!, $node: ID!) { moveDevice(input: {deviceId: $device, nodeId: $node}) { errors { code } } }',
-    { device, node: to.id },
-  );
-  if (moveDevice.errors.length > 0) throw new Error(`moveDevice: ${moveDevice.errors[0]?.code}`);
+  // a node that has just started is known to the gateway with its first beat
+  await until('the move', async () => {
+    const { moveDevice } = await ask<{ moveDevice: { errors: readonly { code: string }[] } }>(
+      api,
+      'mutation ($device: ID!, $node: ID!) { moveDevice(input: {deviceId: $device, nodeId: $node}) { errors { code } } }',
+      { device, node: to.id },
+    );
+    return moveDevice.errors.length === 0;
+  });
   await untilOnline(api, device, epoch, []);
 }
 
