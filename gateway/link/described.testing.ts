@@ -25,7 +25,8 @@ interface Document {
   readonly operations: Readonly<Record<string, { readonly messages: readonly { readonly $ref: string }[] }>>;
 }
 
-export const description = (): Document => asyncapiDocument() as unknown as Document;
+const DOCUMENT = asyncapiDocument() as unknown as Document;
+export const description = (): Document => DOCUMENT;
 
 const KNOWN = new Set([
   'type',

@@ -75,7 +75,7 @@ export function roomOf(path: string): string {
 
 /** Tests, and what stands beside them to help them (`testing-x.ts`, `x.testing.ts`, `test-world.ts`, `testing/`). */
 const isTest = (path: string): boolean => /(^|[/.-])(test|itest|testing|conformance)([/.-])/.test(path);
-const isBench = (path: string): boolean => path.startsWith('loadtest/bench/');
+const isBench = (path: string): boolean => /^loadtest\/(bench|fuzz)\//.test(path);
 
 function resolvePath(from: string, target: string): string {
   const parts = from.split('/').slice(0, -1);

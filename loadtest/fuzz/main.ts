@@ -1,0 +1,68 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { seededDice } from '../../ops/lifecycle/index.ts';
+import { type Figure, finish, table } from '../../ops/report/index.ts';
+import { startStack } from '../../ops/start/index.ts';
+import { link } from './link.ts';
+import type { FuzzPart } from './part.ts';
+
+/**
+ * `npm run fuzz -- [part ...] [--inputs N] [--seed S] [--json FILE]`: bad input over the wire against a stack of its own. Every input must get the right
+ * answer, and the gateway must live on, answer, and not grow. Prints a table and, last, one JSON line; a fault names the input.
+ */
+const PARTS: readonly FuzzPart[] = [link];
+/** the gateway's resident memory after the run above that after a tenth of it, MB (guess: young objects and pools settle within it) */
+const GROWTH_MB = 100;
+
+const write = (text: string): void => void process.stdout.write(text);
+const say = (line: string): void => write(`${line}\n`);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { inputs: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' }, json: { type: 'string' } },
+});
+const parts = positionals.length === 0 ? PARTS : PARTS.filter(({ name }) => positionals.includes(name));
+const [inputs, seed] = [Number(values.inputs), Number(values.seed)];
+if (!Number.isSafeInteger(inputs) || inputs < 1 || !Number.isSafeInteger(seed) || parts.length < Math.max(1, positionals.length)) {
+  process.stderr.write(`usage: npm run fuzz -- [${PARTS.map(({ name }) => name).join(' ')}] [--inputs N] [--seed S] [--json FILE]\n`);
+  process.exit(2);
+}
+
+const residentMb = (pid: number): number => Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * 4096e-6;
+const dataDir = mkdtempSync(join(tmpdir(), 'flotilla-fuzz-'));
+const stack = await startStack({ dataDir, nodes: 1, gateways: 1, phones: false, durable: false });
+try {
+  const gateway = stack.gateways[0];
+  if (gateway === undefined) throw new Error('no gateway');
+  const world = { api: { url: gateway.url, key: stack.adminKey }, dice: seededDice(seed), say };
+  const total = parts.reduce((sum, { weight }) => sum + weight, 0);
+  const figures: Record<string, Figure> = { seed };
+  const faults: string[] = [];
+  const { pid } = gateway;
+  for (const { name, weight, run } of parts) {
+    const share = Math.ceil((inputs * weight) / total);
+    // a tenth first: what stays in memory after it is what the process needs
+    const first = await run(world, Math.ceil(share / 10));
+    const before = residentMb(pid);
+    const rest = await run(world, share);
+    figures[`${name}_inputs`] = first.inputs + rest.inputs;
+    for (const [answer, count] of Object.entries(rest.answers)) figures[`${name}_${answer}`] = count;
+    figures[`${name}_growth_mb`] = Math.round(residentMb(pid) - before);
+    if (residentMb(pid) - before > GROWTH_MB) faults.push(`${name}: the gateway grew`);
+    faults.push(...first.faults, ...rest.faults);
+  }
+  const live = await fetch(`${gateway.url}/live`).then(
+    ({ status }) => status,
+    () => 0,
+  );
+  if (live !== 200 || !gateway.running() || gateway.pid !== pid) faults.push('the gateway did not live on');
+  figures['faults'] = faults.length;
+  say(table([['figure', 'value'], ...Object.entries(figures)]));
+  for (const fault of faults.slice(0, 20)) say(fault);
+  finish({ name: 'fuzz', ok: faults.length === 0, figures, targets: { faults: 0 } }, { write, jsonFile: values.json });
+} finally {
+  await stack.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+}
+process.exit();
