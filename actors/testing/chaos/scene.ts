@@ -43,7 +43,7 @@ const BUSY_SHARE = 0.25;
 const BUSY_WAIT_MS = 2000;
 const CONNECT_MS = 60_000;
 const ASK_MS = 30_000;
-const MAKE_TRIES = 10;
+const MAKE_MS = 180_000;
 
 export const arrivalsOf = (folder: string): string => join(folder, 'arrivals.ndjson');
 
@@ -167,12 +167,12 @@ export interface SceneOptions {
 
 /** A busy machine may need more than one try; what was made is found again. */
 async function devicesOf(clock: Clock, api: Api, count: number): Promise<readonly string[]> {
-  for (let tries = 1; ; tries++) {
+  for (const end = clock.monotonic() + MAKE_MS; ; ) {
     try {
       return await ensureDevices(api, count);
     } catch (error) {
-      if (tries === MAKE_TRIES) throw error;
-      await clock.sleep(2000);
+      if (clock.monotonic() > end) throw error;
+      await clock.sleep(500);
     }
   }
 }
