@@ -86,6 +86,7 @@ describe('GraphQL over HTTP', () => {
       true,
     ],
     ['document', `{ __typename #${'x'.repeat(65 * 1024)}\n}`, true],
+    ['nesting', '{ a '.repeat(3_300), true],
   ])('limits the %s of an operation', async (limit, query, over) => {
     const { json } = await post({ query });
     const codes = (json.errors ?? []).map((error: { extensions?: { code?: string; limit?: string } }) => error.extensions?.limit);

@@ -42,6 +42,7 @@ export interface OperationRequest {
  * `validateOperation` is the one gate for HTTP, WebSocket and SSE: nothing is executed that has not passed it.
  * V1 A key that may only show (scope SCREEN: it stands in the address of a wall) learns nothing of the schema: no introspection, no suggestions.
  * V2 Where only trusted documents run, others run for admins alone.
+ * V3 However deep a document is nested, it is refused like any other that is too large.
  */
 export interface Operations {
   validateOperation(request: OperationRequest, viewer: Pick<Viewer, 'scopes'>): Operation | Rejected;
@@ -114,28 +115,37 @@ export function createOperations(schema: GraphQLSchema, options: OperationsOptio
 
   return {
     validateOperation(request, viewer) {
-      const { operationName, variables } = request;
-      const named = documents.resolve(request, allows(viewer, 'admin'));
-      if (typeof named !== 'string') return { errors: [named] };
-      const query = named;
-      const curious = allows(viewer, scopeOfCurious);
-      if (query.length > limits.documentBytes || Buffer.byteLength(query) > limits.documentBytes) {
-        return over('document', `expected a document of at most ${limits.documentBytes} bytes`);
+      try {
+        return judge(request, viewer);
+      } catch (error) {
+        // parsing, validating and measuring follow the nesting of a document; what is too deep for that is too deep (V3)
+        if (error instanceof RangeError) return over('nesting', 'expected a document that is not nested so deep');
+        throw error;
       }
-      const found = checked(query);
-      if ('errors' in found) return curious ? found : { errors: found.errors.map(withoutSuggestions) };
-      const node = getOperationAST(found.document, operationName ?? undefined);
-      if (node === null || node === undefined) {
-        const expected = operationName
-          ? `an operation named ${operationName.slice(0, 80)}`
-          : 'operationName, because the document has several';
-        return { errors: [requestError('BAD_REQUEST', `expected ${expected}`)] };
-      }
-      const fault = sizeFault(found.document, node, variables ?? {}, curious);
-      if (fault !== null) return fault;
-      return { source: query, document: found.document, node, type: node.operation };
     },
   };
+  function judge(request: OperationRequest, viewer: Pick<Viewer, 'scopes'>): Operation | Rejected {
+    const { operationName, variables } = request;
+    const named = documents.resolve(request, allows(viewer, 'admin'));
+    if (typeof named !== 'string') return { errors: [named] };
+    const query = named;
+    const curious = allows(viewer, scopeOfCurious);
+    if (query.length > limits.documentBytes || Buffer.byteLength(query) > limits.documentBytes) {
+      return over('document', `expected a document of at most ${limits.documentBytes} bytes`);
+    }
+    const found = checked(query);
+    if ('errors' in found) return curious ? found : { errors: found.errors.map(withoutSuggestions) };
+    const node = getOperationAST(found.document, operationName ?? undefined);
+    if (node === null || node === undefined) {
+      const expected = operationName
+        ? `an operation named ${operationName.slice(0, 80)}`
+        : 'operationName, because the document has several';
+      return { errors: [requestError('BAD_REQUEST', `expected ${expected}`)] };
+    }
+    const fault = sizeFault(found.document, node, variables ?? {}, curious);
+    if (fault !== null) return fault;
+    return { source: query, document: found.document, node, type: node.operation };
+  }
 }
 
 /** What graphql-js offers as "did you mean" tells names of the schema. */

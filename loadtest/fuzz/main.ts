@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { seededDice } from '../../ops/lifecycle/index.ts';
 import { type Figure, finish, table } from '../../ops/report/index.ts';
 import { startStack } from '../../ops/start/index.ts';
+import { http } from './http.ts';
 import { link } from './link.ts';
 import type { FuzzPart } from './part.ts';
 
@@ -12,7 +13,7 @@ import type { FuzzPart } from './part.ts';
  * `npm run fuzz -- [part ...] [--inputs N] [--seed S] [--json FILE]`: bad input over the wire against a stack of its own. Every input must get the right
  * answer, and the gateway must live on, answer, and not grow. Prints a table and, last, one JSON line; a fault names the input.
  */
-const PARTS: readonly FuzzPart[] = [link];
+const PARTS: readonly FuzzPart[] = [http, link];
 /** the gateway's resident memory after the run above that after a tenth of it, MB (guess: young objects and pools settle within it) */
 const GROWTH_MB = 100;
 
