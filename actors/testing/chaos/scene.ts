@@ -88,8 +88,16 @@ export async function inTheMiddle(scene: Scene, deviceIds: readonly string[]): P
   return { answered };
 }
 
-/** Strikes nodes in the middle of their turns, then leaves one message waiting at each of their devices, so that a successor shows itself. */
-export async function strikeNodes(scene: Scene, nodes: readonly StackNode[], signal: 'SIGKILL' | 'SIGSTOP' | 'SIGUSR2'): Promise<Struck> {
+/**
+ * Strikes nodes in the middle of their turns, then leaves one message waiting at each of their devices, so that a successor shows itself.
+ * @param meanwhile what else happens at that moment
+ */
+export async function strikeNodes(
+  scene: Scene,
+  nodes: readonly StackNode[],
+  signal: 'SIGKILL' | 'SIGSTOP' | 'SIGUSR2',
+  meanwhile: () => Promise<void> = async () => {},
+): Promise<Struck> {
   const { clock, ledger, sender } = scene;
   const ids = new Set(nodes.map((node) => node.id));
   const theirs = async (): Promise<Map<string, number>> =>
@@ -97,6 +105,7 @@ export async function strikeNodes(scene: Scene, nodes: readonly StackNode[], sig
   const { answered } = await inTheMiddle(scene, [...(await theirs()).keys()]);
   const at = clock.wall();
   for (const node of nodes) node.kill(signal);
+  await meanwhile();
   await clock.sleep(SETTLE_STATEMENTS_MS);
   // the rows of a struck node stay its own for at least the rest of its lease
   const owned = await theirs();

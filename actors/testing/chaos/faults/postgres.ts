@@ -148,9 +148,11 @@ export const FROZEN_TRANSACTION: Fault = {
     const node = await busiest(stage);
     const session = connectPostgres(stack.databaseUrl, { applicationName: 'frozen', max: 1 });
     const held = await session.reserve();
-    const struck = await strikeNodes(stage, [node], 'SIGSTOP');
-    await held.unsafe('begin');
-    await held.unsafe(HOLD_ROWS, [node.id]);
+    // the session is idle from here on, and ended by Postgres 5 s later
+    const struck = await strikeNodes(stage, [node], 'SIGSTOP', async () => {
+      await held.unsafe('begin');
+      await held.unsafe(HOLD_ROWS, [node.id]);
+    });
     await takenOver(stage, struck, ttlMs * 3);
     node.kill('SIGCONT');
     const healedAt = clock.wall();
