@@ -11,7 +11,10 @@ export function aboutAttempt(device: OwnerRef, messageId: string, attempt: numbe
 /** What the ledger is told of a send. */
 export function resultOf(about: Omit<ResultItem, 'state'>, outcome: SendOutcome, decision: Decision): ResultItem {
   return {
-    ...about,
+    messageId: about.messageId,
+    deviceId: about.deviceId,
+    epoch: about.epoch,
+    attempt: about.attempt,
     state: decision.state,
     cause: decision.cause,
     error: outcome.kind === 'rejected' ? outcome.detail : outcome.kind === 'sent' ? null : outcome.code,

@@ -18,12 +18,19 @@ export async function runAll(redis: MailboxRedis, script: Pick<Script, 'lua' | '
   const pipeline = redis.pipeline();
   for (const call of calls) pipeline.evalsha(script.sha, call.keys.length, ...call.keys, ...call.args);
   const replies = (await pipeline.exec()) ?? [];
-  return Promise.all(
-    calls.map((call, index) => {
-      const [error, reply] = replies[index] ?? [new Error('the pipeline answered too little'), null];
-      if (error === null) return reply;
-      if (!error.message.startsWith('NOSCRIPT')) return error;
-      return redis.eval(script.lua, call.keys.length, ...call.keys, ...call.args).catch((failure: unknown) => failure);
-    }),
-  );
+  const repeats: Promise<void>[] = [];
+  const answers = calls.map((call, index): unknown => {
+    const [error, reply] = replies[index] ?? [new Error('the pipeline answered too little'), null];
+    if (error === null) return reply;
+    if (!error.message.startsWith('NOSCRIPT')) return error;
+    const again = redis.eval(script.lua, call.keys.length, ...call.keys, ...call.args).catch((failure: unknown) => failure);
+    repeats.push(
+      again.then((answer) => {
+        answers[index] = answer;
+      }),
+    );
+    return undefined;
+  });
+  if (repeats.length > 0) await Promise.all(repeats);
+  return answers;
 }

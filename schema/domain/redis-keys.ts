@@ -51,16 +51,34 @@ export function partitionKeys(partition: number): PartitionKeys {
   return { generation: `${base}:generation`, ready: `${base}:ready`, acks: `${base}:acks`, bell: `${base}:bell` };
 }
 
+/** Makes a key when it is asked for: a scan asks for one key of each of thousands of devices, twice a second. */
+class KeysOfDevice implements DeviceKeys {
+  readonly #base: string;
+  constructor(base: string) {
+    this.#base = base;
+  }
+  get lease(): string {
+    return `${this.#base}:lease`;
+  }
+  get released(): string {
+    return `${this.#base}:released`;
+  }
+  get fence(): string {
+    return `${this.#base}:fence`;
+  }
+  get last(): string {
+    return `${this.#base}:last`;
+  }
+  get mailbox(): readonly [string, string, string] {
+    return [`${this.#base}:mb:0`, `${this.#base}:mb:1`, `${this.#base}:mb:2`];
+  }
+  get link(): string {
+    return `${this.#base}:link`;
+  }
+}
+
 export function deviceKeys(deviceId: string): DeviceKeys {
-  const base = `${PREFIX}:${tagOf(partitionOf(deviceId))}:d:${deviceId}`;
-  return {
-    lease: `${base}:lease`,
-    released: `${base}:released`,
-    fence: `${base}:fence`,
-    last: `${base}:last`,
-    mailbox: [`${base}:mb:0`, `${base}:mb:1`, `${base}:mb:2`],
-    link: `${base}:link`,
-  };
+  return new KeysOfDevice(`${PREFIX}:${tagOf(partitionOf(deviceId))}:d:${deviceId}`);
 }
 
 /** ZSET of node ids, score = unix ms at which the node counts as gone. */

@@ -25,11 +25,11 @@ export class LuaTable {
   }
 }
 
-/** What `redis.call` reaches; numbers come as they are. A missing string is false, as in Redis. */
-export interface LuaRedis {
-  call(command: string, args: readonly (string | number)[]): LuaValue;
-}
-export type LuaScript = (redis: LuaRedis, keys: readonly string[], args: readonly string[]) => LuaValue;
+/** A command of `redis.call`; the list is the callee's to keep, numbers come as they are. A missing string is false, as in Redis. */
+export type LuaCommand = (args: (string | number)[]) => LuaValue;
+export type LuaRedis = Readonly<Record<string, LuaCommand>>;
+/** A script may change the lists. */
+export type LuaScript = (redis: LuaRedis, keys: string[], args: string[]) => LuaValue;
 
 const text = (value: LuaValue): string => {
   if (typeof value === 'string') return value;
@@ -107,7 +107,7 @@ function writer(): { program(body: readonly Statement[]): string } {
     if (title === 'redis.call' || title === 'redis.pcall') {
       const [command, ...rest] = args;
       if (command?.kind !== 'literal') throw new SyntaxError('Lua: the command of redis.call must be a literal');
-      return `redis.call('${String(command.value).toUpperCase()}', [${rest.map(value).join(', ')}])`;
+      return `redis.${String(command.value).toUpperCase()}([${rest.map(value).join(', ')}])`;
     }
     if (title === undefined || LIBRARY[title] === undefined) throw new SyntaxError(`Lua: unknown function ${title ?? '?'}`);
     return `lib[${JSON.stringify(title)}](${list})`;
@@ -240,5 +240,5 @@ export function compileLua(lua: string): LuaScript {
     ...args: unknown[]
   ) => LuaValue;
   return (redis, keys, args) =>
-    body(redis, new LuaTable([...keys]), new LuaTable([...args]), LIBRARY, number, text, table, length, truth, either, LuaTable);
+    body(redis, new LuaTable(keys), new LuaTable(args), LIBRARY, number, text, table, length, truth, either, LuaTable);
 }

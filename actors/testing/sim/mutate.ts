@@ -6,7 +6,7 @@ import type { Clock } from '../../../ops/lifecycle/index.ts';
 import type { RunResult } from '../../../ops/report/index.ts';
 import { makeTestBuild } from '../chaos/plants.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
-import { runPool } from './pool.ts';
+import { PATIENCE_MS, runPool } from './pool.ts';
 
 /** Plants each fault in a copy of the build and runs worlds of it until one goes wrong. */
 export interface MutantsRun {
@@ -38,7 +38,7 @@ async function find(run: MutantsRun, mutant: Mutant, distDir: string, home: stri
   let found: Found | undefined;
   await runPool(
     run.clock,
-    { workerFile: join(build, 'actors', 'testing', 'sim', 'worker.js'), workers: run.workers, patienceMs: 60_000 },
+    { workerFile: join(build, 'actors', 'testing', 'sim', 'worker.js'), workers: run.workers, patienceMs: PATIENCE_MS },
     upwards(MOST_WORLDS),
     (outcome) => {
       worlds += 1;

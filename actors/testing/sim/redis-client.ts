@@ -16,9 +16,55 @@ export interface ClientDeps {
 }
 
 type Argument = string | number | Buffer | readonly Argument[];
-const words = (args: readonly Argument[]): string[] => args.flatMap((arg) => (Array.isArray(arg) ? words(arg) : String(arg)));
+function addWords(words: string[], args: readonly Argument[]): void {
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] as Argument;
+    if (typeof arg === 'string') words.push(arg);
+    else if (Array.isArray(arg)) addWords(words, arg);
+    else words.push(String(arg));
+  }
+}
+const wordsOf = (args: readonly Argument[]): string[] => {
+  const words: string[] = [];
+  addWords(words, args);
+  return words;
+};
 
 const COMMANDS = ['get', 'set', 'mget', 'del', 'time', 'hget', 'zrange', 'zremrangebyscore', 'publish', 'ping', 'evalsha', 'eval'] as const;
+
+class Pipeline {
+  readonly calls: { readonly command: string; readonly words: string[] }[] = [];
+  private readonly deps: ClientDeps;
+  private readonly channel: Channel;
+  constructor(deps: ClientDeps, channel: Channel) {
+    this.deps = deps;
+    this.channel = channel;
+  }
+  exec(): Promise<[Error | null, Reply][]> {
+    const { calls, channel } = this;
+    const { network, server } = this.deps;
+    return network.request(channel, 'pipeline', () => {
+      const replies: [Error | null, Reply][] = [];
+      for (const { command, words } of calls) {
+        try {
+          replies.push([null, server.run(command, words)]);
+        } catch (error) {
+          replies.push([error as Error, null]);
+        }
+      }
+      return replies;
+    });
+  }
+}
+const chained: Record<string, unknown> = {};
+for (const name of COMMANDS) {
+  const command = name.toUpperCase();
+  chained[name] = function add(this: Pipeline, ...args: Argument[]): Pipeline {
+    this.calls.push({ command, words: wordsOf(args) });
+    return this;
+  };
+}
+Object.assign(Pipeline.prototype, chained);
 
 export function channelOf(deps: ClientDeps, role: Role): Channel {
   return {
@@ -37,31 +83,8 @@ export function channelOf(deps: ClientDeps, role: Role): Channel {
 export function createRedisClient(deps: ClientDeps, role: Role): Redis {
   const { network, server } = deps;
   const channel = channelOf(deps, role);
-  const pipeline = () => {
-    const calls: { command: string; args: string[] }[] = [];
-    const chain: Record<string, unknown> = {
-      exec: () =>
-        network.request(channel, 'pipeline', () =>
-          calls.map(({ command, args }): [Error | null, Reply] => {
-            try {
-              return [null, server.run(command, args)];
-            } catch (error) {
-              return [error as Error, null];
-            }
-          }),
-        ),
-    };
-    for (const name of COMMANDS) {
-      const command = name.toUpperCase();
-      chain[name] = (...args: Argument[]) => {
-        calls.push({ command, args: words(args) });
-        return chain;
-      };
-    }
-    return chain;
-  };
   const client: Record<string, unknown> = {
-    pipeline,
+    pipeline: () => new Pipeline(deps, channel),
     get status() {
       return deps.link.mode === 'reset' ? 'reconnecting' : 'ready';
     },
@@ -69,7 +92,7 @@ export function createRedisClient(deps: ClientDeps, role: Role): Redis {
   for (const name of COMMANDS) {
     const command = name.toUpperCase();
     client[name] = (...args: Argument[]) => {
-      const list = words(args);
+      const list = wordsOf(args);
       return network.request(channel, name, () => server.run(command, list));
     };
   }

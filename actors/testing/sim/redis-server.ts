@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { compileLua, type LuaRedis, type LuaScript, LuaTable, type LuaValue } from './lua.ts';
+import { compileLua, type LuaCommand, type LuaRedis, type LuaScript, LuaTable, type LuaValue } from './lua.ts';
 
 /**
  * A Redis of the simulated world: the commands that the product uses, over keys with a time to live, and the product's real Lua scripts
@@ -83,14 +83,22 @@ function replyOf(value: LuaValue): Reply {
   if (typeof value === 'string') return value;
   if (typeof value === 'number') return Math.trunc(value);
   if (value instanceof LuaTable) {
-    const end = value.list.indexOf(undefined);
-    return (end < 0 ? value.list : value.list.slice(0, end)).map(replyOf);
+    const replies: Reply[] = [];
+    for (const one of value.list) {
+      if (one === undefined) break;
+      replies.push(replyOf(one));
+    }
+    return replies;
   }
   return value === true ? 1 : null;
 }
+/** The reply's own lists become the tables: nobody else has them. */
 function luaOf(reply: Reply): LuaValue {
   if (reply === null) return false;
-  return Array.isArray(reply) ? new LuaTable(reply.map(luaOf)) : reply;
+  if (!Array.isArray(reply)) return reply;
+  const list = reply as unknown as LuaValue[];
+  for (let i = 0; i < reply.length; i++) list[i] = luaOf(reply[i] as Reply);
+  return new LuaTable(list);
 }
 
 export function createRedisServer(name: string, hooks: RedisHooks): RedisServer {
@@ -159,7 +167,7 @@ export function createRedisServer(name: string, hooks: RedisHooks): RedisServer 
   /** `a`: the arguments, numbers as text */
   const COMMANDS: Readonly<Record<string, (a: readonly string[]) => Reply>> = {
     PING: () => 'PONG',
-    GET: ([key = '']) => typed(key, 'string')?.text ?? null,
+    GET: (a) => typed(a[0] ?? '', 'string')?.text ?? null,
     MGET: (keys) =>
       keys.map((key) => {
         const value = find(key)?.value;
@@ -168,10 +176,10 @@ export function createRedisServer(name: string, hooks: RedisHooks): RedisServer 
     SET: ([key = '', text = '', ...options]) => set(key, text, options),
     DEL: (keys) => keys.reduce((count, key) => count + (find(key) !== undefined && slots.delete(key) ? 1 : 0), 0),
     EXISTS: (keys) => keys.filter((key) => find(key) !== undefined).length,
-    PEXPIRE: ([key = '', ms]) => {
-      const slot = find(key);
+    PEXPIRE: (a) => {
+      const slot = find(a[0] ?? '');
       if (slot === undefined) return 0;
-      slot.until = wall() + Number(ms);
+      slot.until = wall() + Number(a[1]);
       return 1;
     },
     TIME: () => {
@@ -179,9 +187,11 @@ export function createRedisServer(name: string, hooks: RedisHooks): RedisServer 
       return [String(Math.floor(micros / 1_000_000)), String(micros % 1_000_000)];
     },
     HGET: ([key = '', field = '']) => typed(key, 'hash')?.fields.get(field) ?? null,
-    HMGET: ([key = '', ...fields]) => {
-      const map = typed(key, 'hash')?.fields;
-      return fields.map((field) => map?.get(field) ?? null);
+    HMGET: (a) => {
+      const map = typed(a[0] ?? '', 'hash')?.fields;
+      const values: Reply[] = [];
+      for (let i = 1; i < a.length; i++) values.push(map?.get(a[i] ?? '') ?? null);
+      return values;
     },
     HSET: ([key = '', ...pairs]) => {
       const map = hash(key);
@@ -202,19 +212,31 @@ export function createRedisServer(name: string, hooks: RedisHooks): RedisServer 
       map.set(field, String(value));
       return value;
     },
-    XLEN: ([key = '']) => typed(key, 'stream')?.entries.length ?? 0,
+    XLEN: (a) => typed(a[0] ?? '', 'stream')?.entries.length ?? 0,
     XADD: ([key = '', id = '', ...fields]) => xadd(key, id, fields),
     XDEL: ([key = '', ...ids]) => {
       const stream = typed(key, 'stream');
       if (stream === undefined) return 0;
-      const gone = new Set(ids.map((id) => Number(id.slice(0, -2))));
-      const before = stream.entries.length;
-      stream.entries = stream.entries.filter((entry) => !gone.has(entry.id));
-      return before - stream.entries.length;
+      let gone = 0;
+      for (const id of ids) {
+        const seq = Number(id.slice(0, -2));
+        const at = stream.entries.findIndex((entry) => entry.id === seq);
+        if (at < 0) continue;
+        stream.entries.splice(at, 1);
+        gone += 1;
+      }
+      return gone;
     },
     XRANGE: ([key = '', , , , count]) => {
-      const entries = typed(key, 'stream')?.entries ?? [];
-      return (count === undefined ? entries : entries.slice(0, Number(count))).map((entry) => [`${entry.id}-0`, [...entry.fields]]);
+      const entries = typed(key, 'stream')?.entries;
+      const shown: Reply[] = [];
+      if (entries === undefined) return shown;
+      const most = count === undefined ? entries.length : Math.min(entries.length, Number(count));
+      for (let i = 0; i < most; i++) {
+        const entry = entries[i] as StreamValue['entries'][number];
+        shown.push([`${entry.id}-0`, entry.fields.slice()]);
+      }
+      return shown;
     },
     ZADD: ([key = '', ...rest]) => {
       const nx = rest[0]?.toUpperCase() === 'NX';
@@ -241,18 +263,21 @@ export function createRedisServer(name: string, hooks: RedisHooks): RedisServer 
     const handler = COMMANDS[title];
     return handler === undefined ? fail(`ERR unknown command '${title}'`) : handler(args);
   };
-  const luaRedis: LuaRedis = {
-    call(title, args) {
-      const words: string[] = [];
-      for (const arg of args) words.push(typeof arg === 'string' ? arg : String(arg));
-      return luaOf(command(title, words));
-    },
-  };
-  const script = (sha: string, [count, ...rest]: readonly string[]): Reply => {
+  const luaRedis: LuaRedis = Object.fromEntries(
+    Object.entries(COMMANDS).map(([title, handler]): [string, LuaCommand] => [
+      title,
+      (args) => {
+        for (let i = 0; i < args.length; i++) if (typeof args[i] !== 'string') args[i] = String(args[i]);
+        return luaOf(handler(args as string[]));
+      },
+    ]),
+  );
+  const script = (sha: string, words: readonly string[]): Reply => {
     const body = compiled.get(sha);
     if (body === undefined) return fail('NOSCRIPT No matching script. Please use EVAL.');
-    const keys = rest.slice(0, Number(count));
-    const args = rest.slice(Number(count));
+    const end = 2 + Number(words[1]);
+    const keys = words.slice(2, end);
+    const args = words.slice(end);
     const run = (): Reply => replyOf(body(luaRedis, keys, args));
     return hooks.audit === undefined ? run() : hooks.audit(sha, keys, args, run);
   };
@@ -263,15 +288,15 @@ export function createRedisServer(name: string, hooks: RedisHooks): RedisServer 
     wall,
     run(title, args) {
       if (title === 'EVALSHA') {
-        const [sha = '', ...rest] = args;
-        return loaded.has(sha) ? script(sha, rest) : fail('NOSCRIPT No matching script. Please use EVAL.');
+        const sha = args[0] ?? '';
+        return loaded.has(sha) ? script(sha, args) : fail('NOSCRIPT No matching script. Please use EVAL.');
       }
       if (title !== 'EVAL') return command(title, args);
-      const [lua = '', ...rest] = args;
+      const lua = args[0] ?? '';
       const sha = shaOf(lua);
       if (!compiled.has(sha)) compiled.set(sha, compileLua(lua));
       loaded.add(sha);
-      return script(sha, rest);
+      return script(sha, args);
     },
     flush: () => slots.clear(),
     dump: () => new Map([...slots].map(([key, slot]) => [key, { value: copyOf(slot.value), until: slot.until }])),

@@ -44,7 +44,7 @@ const QUIET_MS = 16_000;
 /** messages that are still open after the quiet time get this long before they count as lost (breakers pause for 30 s) */
 const PATIENCE_MS = 120_000;
 const MOST_VIOLATIONS = 20;
-const PARTITIONS_USED = 16;
+const PARTITIONS_USED = 8;
 /** this long after the last fault every device has an owner again */
 const TAKEN_MS = 9000;
 
