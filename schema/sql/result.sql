@@ -32,6 +32,8 @@ with item as materialized (
     m.state as was, m.tenant_id, m.attempt,
     row_number() over (partition by i.message_id, i.state order by i.ord) as nth,
     coalesce(case
+      -- there is no such message (its partition was dropped): every comparison below would be unknown, not false
+      when m.state is null then false
       when i.state in ('SENT', 'DELIVERED', 'READ') then i.state > m.state
       when m.epoch <> i.epoch or m.attempt <> i.attempt then false -- fence
       when m.state not in ('SENDING', 'WRITTEN', 'UNKNOWN') then false

@@ -50,11 +50,15 @@ export function checkEnd(world: World, fleet: Fleet): void {
 const ownersOf = (fleet: Fleet, deviceId: string): string[] =>
   fleet.ids.filter((id) => fleet.running(id) && fleet.get(id).ownership()?.owned.get(deviceId)?.canAct() === true);
 
-/** I6: some time after the last fault nothing is without an owner. */
-export function checkOwned(world: World, fleet: Fleet): void {
-  for (const id of world.tables.devices.keys()) {
-    if (ownersOf(fleet, id).length === 0) world.violation('I6', `${id} has no owner though all faults are long over`);
-  }
+/** Devices that nobody may act for right now: for moments also those that are being handed over. */
+export function unowned(world: World, fleet: Fleet): string[] {
+  return [...world.tables.devices.keys()].filter((id) => ownersOf(fleet, id).length === 0);
+}
+
+/** I6: some time after the last fault nothing is without an owner. `before`: what had none a second ago, longer than a handover takes. */
+export function checkOwned(world: World, fleet: Fleet, before: readonly string[]): void {
+  const now = new Set(unowned(world, fleet));
+  for (const id of before) if (now.has(id)) world.violation('I6', `${id} has no owner though all faults are long over`);
 }
 
 /** I7: owned by one node that runs, lease and fence in place; nothing left in the ready set. */

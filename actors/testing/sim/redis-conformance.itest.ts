@@ -213,19 +213,23 @@ describe('the simulated Redis', () => {
     await real?.stop();
   });
 
-  it.each(Array.from({ length: SEEDS }, (_, index) => index + 1))('answers as the real server does, seed %i', async (seed) => {
-    await real.flush();
-    const model = createRedisServer('model', { wall: () => systemClock.wall(), published: () => {} });
-    const next = makeSteps(seededDice(seed));
-    const commands = Array.from({ length: STEPS }, () => next());
-    const expected = await ofServer(redis, commands);
-    commands.forEach((command, step) => {
-      expect(ofModel(model, command), `step ${step}: ${JSON.stringify(command)}`).toEqual(expected[step]);
-    });
-    expect(contentsOfModel(model)).toEqual(await contentsOfServer(redis));
-    // a run in which everything was refused proves nothing
-    expect(new Set(expected.map((answer) => JSON.stringify(answer).slice(0, 40))).size).toBeGreaterThan(40);
-  });
+  it.each(Array.from({ length: SEEDS }, (_, index) => index + 1))(
+    'answers as the real server does, seed %i',
+    { timeout: 300_000 },
+    async (seed) => {
+      await real.flush();
+      const model = createRedisServer('model', { wall: () => systemClock.wall(), published: () => {} });
+      const next = makeSteps(seededDice(seed));
+      const commands = Array.from({ length: STEPS }, () => next());
+      const expected = await ofServer(redis, commands);
+      commands.forEach((command, step) => {
+        expect(ofModel(model, command), `step ${step}: ${JSON.stringify(command)}`).toEqual(expected[step]);
+      });
+      expect(contentsOfModel(model)).toEqual(await contentsOfServer(redis));
+      // a run in which everything was refused proves nothing
+      expect(new Set(expected.map((answer) => JSON.stringify(answer).slice(0, 40))).size).toBeGreaterThan(40);
+    },
+  );
 
   it('knows every script of the product that a node runs', () => {
     const model = createRedisServer('model', { wall: () => systemClock.wall(), published: () => {} });

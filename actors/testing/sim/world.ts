@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { seededDice } from '../../../ops/lifecycle/index.ts';
 import { BELL, PROOF_STATES, partitionKeys, partitionOf, type TransportKind } from '../../../schema/domain/index.ts';
 import { createAudit } from './audit.ts';
-import { checkDepth, checkEnd, checkOwned, openMessages } from './checks.ts';
+import { checkDepth, checkEnd, checkOwned, openMessages, unowned } from './checks.ts';
 import { type Fault, planFaults } from './faults.ts';
 import { createFleet } from './fleet.ts';
 import { takeGlobals } from './globals.ts';
@@ -47,6 +47,8 @@ const MOST_VIOLATIONS = 20;
 const PARTITIONS_USED = 8;
 /** this long after the last fault every device has an owner again */
 const TAKEN_MS = 9000;
+/** a planned move takes less */
+const HANDOVER_MS = 1000;
 
 export interface Watch {
   /** every event and log line */
@@ -133,7 +135,10 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
     );
     // every eighth world has kills alone, far apart: there the bound on takeovers is judged
     const faults = planFaults(world, fleet, { count: settings.faults, fromMs: 4000, untilMs: calmMs, killsOnly: seed % 8 === 1 });
-    scheduler.at(calmMs + TAKEN_MS, scheduler.world, 'world', 'owned', () => checkOwned(world, fleet));
+    scheduler.at(calmMs + TAKEN_MS, scheduler.world, 'world', 'owned', () => {
+      const before = unowned(world, fleet);
+      scheduler.at(scheduler.now() + HANDOVER_MS, scheduler.world, 'world', 'owned', () => checkOwned(world, fleet, before));
+    });
     for (let at = 2500; at < calmMs; at += 5000) scheduler.at(at, scheduler.world, 'world', 'depth', () => checkDepth(world));
 
     for (let at = calmMs; at < endMs + PATIENCE_MS; at += 2000)
@@ -142,6 +147,9 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
     scheduler.runUntil(endMs);
     for (let more = 0; more < PATIENCE_MS && !scheduler.endless && openMessages(world) > 0; more += 5000)
       scheduler.runUntil(scheduler.now() + 5000);
+    // devices are moved to where they should be in quiet times too: not judged in the middle of that
+    for (let more = 0; more < 4 && !scheduler.endless && unowned(world, fleet).length > 0; more++)
+      scheduler.runUntil(scheduler.now() + HANDOVER_MS / 2);
     if (scheduler.endless) violation('I0', `no end in sight after ${scheduler.delivered} events`);
     checkEnd(world, fleet);
     const figures: Record<string, number> = {
