@@ -2,7 +2,7 @@ import { type Expression, parseLua, type Statement } from './lua-parse.ts';
 
 /**
  * Runs the product's real Lua scripts: each is translated to a JavaScript function once (fast enough for thousands of simulated worlds),
- * so that the simulation runs the same text as the server. Conformance with the server: conformance.itest.ts.
+ * so that the simulation runs the same text as the server. Conformance with the server: redis-conformance.itest.ts.
  */
 export type LuaValue = string | number | boolean | undefined | LuaTable;
 

@@ -4,15 +4,17 @@ import { parseArgs } from 'node:util';
 import { systemClock } from '../../../ops/lifecycle/index.ts';
 import { type Figure, finish, type RunResult, table } from '../../../ops/report/index.ts';
 import { runMutants } from './mutate.ts';
-import { PATIENCE_MS, runPool } from './pool.ts';
+import { runPool } from './pool.ts';
 import { createSums } from './sums.ts';
 import { type Outcome, runWorldSoon } from './world.ts';
 
 /**
  * `npm run sim -- --seeds N [--from S] [--json FILE]`: N worlds; right when none breaks an invariant and all had enough of everything.
- * `npm run sim -- --seed S [--trace]`: one world again, with every event. `npm run sim -- --mutants [--only TEXT]`: planted faults.
+ * `npm run sim -- --seed S [--trace]`: one world again, with every event. `npm run sim -- --mutants [--only TEXT|TEXT] [--unit]`: planted
+ * faults, which worlds must find; with --unit: which the unit tests must not find.
  */
-const USAGE = 'usage: npm run sim -- (--seeds N [--from S] | --seed S [--trace] | --mutants [--only TEXT]) [--workers W] [--json FILE]';
+const USAGE =
+  'usage: npm run sim -- (--seeds N [--from S] | --seed S [--trace] | --mutants [--only TEXT|TEXT] [--unit]) [--workers W] [--json FILE]';
 const PROGRESS_MS = 3000;
 /** a run of at least this many worlds is also judged by its speed */
 const MEASURED = 1000;
@@ -41,7 +43,7 @@ async function runSeeds(from: number, count: number, workers: number): Promise<R
   let saidAt = 0;
   let first: string | undefined;
   let cpuMs = 0;
-  await runPool(systemClock, { workerFile: WORKER, workers, patienceMs: PATIENCE_MS }, range(from, count), (outcome, tookMs) => {
+  await runPool(systemClock, { workerFile: WORKER, workers }, range(from, count), (outcome, tookMs) => {
     cpuMs += tookMs;
     if (outcome.seed === from) first = outcome.hash;
     sums.add(outcome);
@@ -109,6 +111,7 @@ async function main(): Promise<void> {
       trace: { type: 'boolean', default: false },
       mutants: { type: 'boolean', default: false },
       only: { type: 'string' },
+      unit: { type: 'boolean', default: false },
       workers: { type: 'string', default: String(availableParallelism()) },
       json: { type: 'string' },
     },
@@ -121,7 +124,7 @@ async function main(): Promise<void> {
   const workers = whole('workers', values.workers, 1);
   const from = whole('from', values.from, 0);
   let result: RunResult;
-  if (values.mutants) result = await runMutants({ clock: systemClock, workers, only: values.only, write });
+  if (values.mutants) result = await runMutants({ clock: systemClock, workers, only: values.only, unit: values.unit, write });
   else if (values.seed !== undefined) result = await runOne(whole('seed', values.seed, 0), values.trace);
   else if (values.seeds !== undefined) result = await runSeeds(from, whole('seeds', values.seeds, 1), workers);
   else throw new Error('say how many worlds, or which one');

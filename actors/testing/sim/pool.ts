@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import type { Clock } from '../../../ops/lifecycle/index.ts';
 import type { Outcome } from './world.ts';
 
@@ -9,23 +10,41 @@ import type { Outcome } from './world.ts';
 const execArgv = ['--expose-gc', '--single-threaded-gc', '--min-semi-space-size=128', '--max-semi-space-size=128'];
 
 /**
- * Worker processes that run worlds, one seed at a time each.
- * Owns: the processes. P1 A worker that ends or does not answer counts as a world gone wrong, and another takes its place.
+ * A world takes a fifth of a second. One that has used this much CPU time goes round in circles; on a machine whose cores are taken by others it
+ * may wait for long until it gets that far, so the wall clock says nothing.
  */
-/** Longest wait for one world, ms: it takes a fifth of a second, on a machine that has nothing else to do. */
-export const PATIENCE_MS = 240_000;
+const PATIENCE_CPU_MS = 30_000;
+const LOOK_MS = 10_000;
+/** where CPU time cannot be read */
+const PATIENCE_MS = 600_000;
+/** USER_HZ of Linux: the ticks of /proc */
+const TICK_MS = 10;
 
+/** What a process has used of its cores so far, ms; undefined where there is no /proc. */
+function cpuOf(pid: number | undefined): number | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // after the name in parentheses: state is field 3, utime 14, stime 15
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Worker processes that run worlds, one seed at a time each.
+ * Owns: the processes. P1 A worker that ends or does not come to an end counts as a world gone wrong, and another takes its place.
+ */
 export interface PoolOptions {
   /** built worker.js, of the product's build or of a test build */
   readonly workerFile: string;
   readonly workers: number;
-  /** longest wait for one world */
-  readonly patienceMs: number;
 }
 
 /** Runs worlds until the seeds are used up or `on` answers false. */
 export function runPool(
-  clock: Pick<Clock, 'after'>,
+  clock: Pick<Clock, 'after' | 'monotonic'>,
   options: PoolOptions,
   seeds: Iterator<number>,
   on: (outcome: Outcome, cpuMs: number) => boolean,
@@ -35,7 +54,7 @@ export function runPool(
     let child: ChildProcess | undefined;
     for (let next = seeds.next(); !stopped && next.done !== true; next = seeds.next()) {
       child ??= fork(options.workerFile, [], { execArgv, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
-      const { outcome, cpuMs } = await one(clock, child, next.value, options.patienceMs);
+      const { outcome, cpuMs } = await one(clock, child, next.value);
       if (cpuMs === undefined) {
         child.kill('SIGKILL');
         child = undefined;
@@ -53,7 +72,7 @@ interface Answer {
   readonly cpuMs?: number;
 }
 
-function one(clock: Pick<Clock, 'after'>, child: ChildProcess, seed: number, patienceMs: number): Promise<Answer> {
+function one(clock: Pick<Clock, 'after' | 'monotonic'>, child: ChildProcess, seed: number): Promise<Answer> {
   const gone = (why: string): Answer => ({
     outcome: { seed, hash: '', events: 0, simulatedMs: 0, violations: [`I0: ${why}`], faults: [], figures: {} },
   });
@@ -71,7 +90,15 @@ function one(clock: Pick<Clock, 'after'>, child: ChildProcess, seed: number, pat
     const onError = (chunk: Buffer): void => {
       said += String(chunk);
     };
-    const cancel = clock.after(patienceMs, () => settle(gone(`the world did not end within ${patienceMs} ms`)));
+    const [since, before] = [clock.monotonic(), cpuOf(child.pid)];
+    let cancel = (): void => {};
+    const look = (): void => {
+      const used = cpuOf(child.pid);
+      const over = used === undefined || before === undefined ? clock.monotonic() - since > PATIENCE_MS : used - before > PATIENCE_CPU_MS;
+      if (over) settle(gone(`the world did not end within ${PATIENCE_CPU_MS / 1000} s of CPU time`));
+      else cancel = clock.after(LOOK_MS, look);
+    };
+    cancel = clock.after(LOOK_MS, look);
     child.on('message', onMessage);
     child.on('exit', onExit);
     child.stderr?.on('data', onError);

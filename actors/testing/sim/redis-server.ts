@@ -3,7 +3,7 @@ import { compileLua, type LuaCommand, type LuaRedis, type LuaScript, LuaTable, t
 
 /**
  * A Redis of the simulated world: the commands that the product uses, over keys with a time to live, and the product's real Lua scripts
- * (translated, lua.ts). Conformance with the real server: conformance.itest.ts.
+ * (translated, lua.ts). Conformance with the real server: redis-conformance.itest.ts.
  *
  * Owns: the keys, the script cache, who is subscribed. Does not own: the network (network.ts).
  * V1 A script runs whole. V2 A key past its time is not there. V3 An error is an Error with Redis' own first word.

@@ -1,0 +1,41 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { RunResult } from '../../../ops/report/index.ts';
+
+/** A short simulation of the built product, as a person runs it: whole worlds, and two planted faults that they must find. */
+const home = mkdtempSync(join(tmpdir(), 'flotilla-sim-'));
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+async function sim(...args: string[]): Promise<{ readonly code: number | null; readonly said: string; readonly result: RunResult }> {
+  const file = join(home, `${args.length}-${args.join('').length}.json`);
+  // this file is not built: dist/ is beside the sources
+  const main = fileURLToPath(new URL('../../../dist/actors/testing/sim/main.js', import.meta.url));
+  const child = spawn(process.execPath, [main, ...args, '--json', file], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  child.stdout.on('data', (chunk) => {
+    said += String(chunk);
+  });
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { code, said, result: JSON.parse(readFileSync(file, 'utf8')) as RunResult };
+}
+
+describe('npm run sim', { timeout: 600_000 }, () => {
+  it('finds nothing wrong in some worlds, which had enough of everything, and the same again with the same seeds', async () => {
+    const { code, said, result } = await sim('--seeds', '10', '--from', '9000');
+    expect(result.figures, said).toMatchObject({ worlds: 10, badWorlds: 0, sameTraceTwice: true });
+    expect(code, said).toBe(0);
+    expect(JSON.parse(said.trim().split('\n').at(-1) ?? '')).toMatchObject({ name: 'sim', ok: true });
+    const again = await sim('--seeds', '10', '--from', '9000', '--workers', '1');
+    expect(again.result.figures['digest']).toBe(result.figures['digest']);
+  });
+
+  it('finds planted faults', async () => {
+    const { code, said, result } = await sim('--mutants', '--only', 'a takeover adopts nothing|an enqueue ignores the gap');
+    expect(result.figures, said).toMatchObject({ planted: 2, found: 2 });
+    expect(code, said).toBe(0);
+  });
+});
