@@ -24,8 +24,6 @@ export interface Place {
   readonly version: number | undefined;
 }
 export interface MemberOwner {
-  /** still wanted by its client */
-  live(member: Member): boolean;
   /** ends the operation with an error */
   fail(member: Member, errors: readonly GraphQLError[]): void;
 }
@@ -209,7 +207,8 @@ export function createGroup(deps: GroupDeps, subject: GroupSubject): Group {
       snapshot = { frame: first, place: end, at: clock.monotonic() };
     }
     for (const member of bucket.members) {
-      if (!members.has(member) || !member.owner.live(member)) continue;
+      // whoever stopped it took it out of the group
+      if (!members.has(member)) continue;
       if (frames.length === 0 && member.greeting === undefined) member.place = end;
       else if (frames.length === 1 && member.greeting === undefined) {
         if (first !== undefined && sendOne(member, first)) member.place = end;

@@ -110,7 +110,6 @@ export function createOperations(
   };
   const ownerOf = (connection: Connection): MemberOwner => {
     connection.owner ??= {
-      live: (member) => connection.session.live(member.id, member.serial),
       fail(member, errors) {
         const running = connection.running.get(member.serial);
         if (running !== undefined) stop(running);

@@ -79,7 +79,6 @@ export function createEventStreams(
   const { engine, operations, clock } = deps;
   const open = new Set<Stream>();
   const owner: MemberOwner = {
-    live: (member) => !member.socket.closed,
     fail(member, errors: readonly GraphQLError[]) {
       member.socket.send(Buffer.from(`event: next\ndata: ${JSON.stringify({ errors })}\n\n`));
       member.socket.close(1000, 'ended');

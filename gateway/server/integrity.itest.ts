@@ -137,7 +137,7 @@ describe('bytes under backpressure', () => {
     [9 * 1024, 900],
   ] as const) {
     it(`${READERS} readers, ${STALLED} stalled ${STALL_MS} ms, frames of ${frameBytes} bytes: none damaged, none lost unsaid`, {
-      timeout: 60_000,
+      timeout: 240_000,
     }, async () => {
       const result = await run(frameBytes, frames, STALL_MS);
       expect(result['damaged']).toBe(0);

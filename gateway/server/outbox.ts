@@ -27,6 +27,8 @@ export interface OutboxOptions {
   /** told at the first buffered byte: the server's sweep attends from then on */
   readonly watch: (outbox: Outbox) => void;
   readonly drained: () => void;
+  /** told of each frame */
+  readonly counted: (outcome: SendOutcome) => void;
 }
 
 /** A frame that did not drain: the reader is too slow. Ours, see gateway/hub/close-codes.ts. */
@@ -74,12 +76,13 @@ export function createOutbox(ws: UwsSocket<unknown>, remote: string, options: Ou
       return closed || ending;
     },
     bufferedBytes: buffered,
-    full: () => buffered() >= options.highWaterBytes,
+    // a socket whose last send was whole has nothing buffered: no need to ask uWS for each frame
+    full: () => wasSlow && buffered() >= options.highWaterBytes,
     send(frame, binary = false): SendOutcome {
       if (closed || ending) return 'closed';
       const result = ws.send(frame, typeof frame === 'string' ? false : binary);
       const outcome: SendOutcome = result === 1 ? 'sent' : result === 0 ? 'buffered' : 'dropped';
-      options.telemetry.count('frames', 1, { outcome });
+      options.counted(outcome);
       if (result !== 1) {
         if (result === 0) sentSinceLook += frame.length;
         startWatching();
@@ -88,7 +91,11 @@ export function createOutbox(ws: UwsSocket<unknown>, remote: string, options: Ou
     },
     cork(task) {
       if (closed || ending) task();
-      else ws.cork(task);
+      else {
+        ws.cork(task);
+        // what is sent inside says nothing of the kernel: the write comes at the end
+        if (!closed && !wasSlow && buffered() > 0) startWatching();
+      }
     },
     close(code, reason) {
       if (closed || ending) return;

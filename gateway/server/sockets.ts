@@ -3,7 +3,7 @@ import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { addressOf, headersOf } from './exchange.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
-import type { Socket, UpgradeInfo, WebSocketBehaviour } from './port.ts';
+import type { SendOutcome, Socket, UpgradeInfo, WebSocketBehaviour } from './port.ts';
 
 /**
  * Every WebSocket of the server: upgrade, callbacks, the sweep over slow readers.
@@ -62,6 +62,25 @@ function createSweep(clock: Clock): { watch(outbox: Outbox): void; forget(outbox
   };
 }
 
+/** Frames by outcome, told to the metrics once a second: a metric for each of 100,000 frames a second would cost more than sending some. */
+function createFrameCounts(clock: Clock, telemetry: Telemetry): (outcome: SendOutcome) => void {
+  const counts: Record<SendOutcome, number> = { sent: 0, buffered: 0, dropped: 0, closed: 0 };
+  let armed = false;
+  const tell = (): void => {
+    armed = false;
+    for (const outcome of ['sent', 'buffered', 'dropped', 'closed'] as const) {
+      if (counts[outcome] > 0) telemetry.count('frames', counts[outcome], { outcome });
+      counts[outcome] = 0;
+    }
+  };
+  return (outcome) => {
+    counts[outcome] += 1;
+    if (armed) return;
+    armed = true;
+    clock.after(SWEEP_MS, tell, { background: true });
+  };
+}
+
 /** `perSecond` tokens a second, two seconds' worth at most. */
 function createBucket(clock: Clock, perSecond: number): () => boolean {
   let tokens = perSecond * 2;
@@ -89,6 +108,7 @@ export function createSockets(options: SocketsOptions): Sockets {
   const open = new Map<Outbox, 'graphql' | 'link'>();
   const counts = { graphql: 0, link: 0 };
   const sweep = createSweep(clock);
+  const counted = createFrameCounts(clock, telemetry);
   const takeToken = createBucket(clock, options.upgradesPerSecond);
   let stopped = false;
   telemetry.gauge('sockets', () => counts.graphql, { kind: 'graphql' });
@@ -112,6 +132,7 @@ export function createSockets(options: SocketsOptions): Sockets {
       clock,
       telemetry,
       watch: sweep.watch,
+      counted,
       drained: () => safely(outbox, () => behaviour.drain?.(outbox, held.state)),
     });
     held.outbox = outbox;

@@ -9,6 +9,8 @@ export type Bench = (say: (line: string) => void, parts: readonly string[]) => P
 
 /** Loaded when asked for: a bench may need what others do not. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  fanout: async () => (await import('./fanout/index.ts')).fanout,
+  connections: async () => (await import('./fanout/index.ts')).connections,
   ownership: async () => (await import('./ownership.ts')).ownership,
   link: async () => (await import('./link.ts')).link,
   queries: async () => (await import('./queries.ts')).queries,

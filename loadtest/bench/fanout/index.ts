@@ -1,0 +1,132 @@
+import type { Figure, RunResult } from '../../../ops/report/index.ts';
+import { table } from '../../../ops/report/index.ts';
+import { type Measured, type Memory, percentile, type Rig, type RigOptions, startRig } from './rig.ts';
+
+/**
+ * What one delivered message costs the server, side by side with peers: the arms of a scenario stand at the same time, are measured in turn
+ * for a few rounds, and only the median counts; the spread is printed. Ours publishes at once (tick 0), so it delivers as many frames as its
+ * peers. Not measured: TLS, compression, Redis, authentication (no arm has it), the network between machines.
+ */
+interface Scenario {
+  readonly name: string;
+  readonly arms: readonly string[];
+  readonly options: RigOptions;
+}
+const KB = 1_200;
+const ALL = ['ours', 'graphql-ws + ws', 'graphql-ws on uWS', 'mercurius', 'raw uWS'];
+const THREE = ['ours', 'graphql-ws + ws', 'raw uWS'];
+const SCENARIOS: readonly Scenario[] = [
+  { name: 'identical, 1.2 KB, 1k', arms: ALL, options: { sockets: 1_000, groups: 1, payloadBytes: KB } },
+  { name: '100 groups, 1.2 KB, 1k', arms: THREE, options: { sockets: 1_000, groups: 100, payloadBytes: KB } },
+  {
+    name: 'all distinct, 1.2 KB, 1k',
+    arms: ['ours', 'graphql-ws + ws', 'mercurius'],
+    options: { sockets: 1_000, groups: 0, payloadBytes: KB },
+  },
+  { name: 'identical, 0.1 KB, 1k', arms: THREE, options: { sockets: 1_000, groups: 1, payloadBytes: 100 } },
+  { name: 'identical, 10 KB, 1k', arms: THREE, options: { sockets: 1_000, groups: 1, payloadBytes: 10_000 } },
+  { name: 'identical, 1.2 KB, 3k', arms: THREE, options: { sockets: 3_000, groups: 1, payloadBytes: KB } },
+];
+const ROUNDS = 3;
+const TIMES = 6;
+const HZ = 4;
+
+const round = (value: number): number => Math.round(value * 10) / 10;
+const median = (values: readonly number[]): number => percentile(values, 0.5);
+
+async function play(scenario: Scenario, say: (line: string) => void): Promise<Map<string, Measured[]>> {
+  const rigs: Rig[] = [];
+  try {
+    for (const arm of scenario.arms) rigs.push(await startRig(arm, scenario.options));
+    const measured = new Map<string, Measured[]>(scenario.arms.map((arm) => [arm, []]));
+    for (const rig of rigs) await rig.measure(2, HZ);
+    for (let n = 0; n < ROUNDS; n++) {
+      for (const rig of n % 2 === 0 ? rigs : [...rigs].reverse()) measured.get(rig.arm)?.push(await rig.measure(TIMES, HZ));
+    }
+    const rows: Figure[][] = [['arm', 'us/message', 'lowest', 'highest', 'p50 ms', 'p99 ms', 'delivered']];
+    for (const [arm, list] of measured) {
+      const us = list.map((one) => one.cpuUsPerMessage);
+      const lost = list.some((one) => one.delivered < one.expected);
+      rows.push([
+        arm,
+        round(median(us)),
+        round(Math.min(...us)),
+        round(Math.max(...us)),
+        round(median(list.map((one) => one.p50Ms))),
+        round(median(list.map((one) => one.p99Ms))),
+        lost ? 'NOT ALL' : 'all',
+      ]);
+    }
+    say(`\n${scenario.name}\n${table(rows)}`);
+    return measured;
+  } finally {
+    for (const rig of rigs) rig.close();
+  }
+}
+
+export async function fanout(say: (line: string) => void): Promise<RunResult> {
+  const figures: Record<string, Figure> = {};
+  let lost = 0;
+  for (const scenario of SCENARIOS) {
+    const measured = await play(scenario, say);
+    const us = (arm: string): number => median((measured.get(arm) ?? []).map((one) => one.cpuUsPerMessage));
+    for (const arm of measured.keys()) figures[`${scenario.name}: ${arm} us`] = round(us(arm));
+    lost += [...measured.values()].flat().filter((one) => one.delivered < one.expected).length;
+    const share = (of: number): number => Math.round(of * 1000) / 1000;
+    if (scenario === SCENARIOS[0]) {
+      figures['identicalToGraphqlWs'] = share(us('ours') / us('graphql-ws + ws'));
+      figures['identicalToRaw'] = share(us('ours') / us('raw uWS'));
+    }
+    if (scenario.options.groups === 0) figures['distinctToGraphqlWs'] = share(us('ours') / us('graphql-ws + ws'));
+  }
+  figures['roundsThatLostFrames'] = lost;
+  const targets = { identicalToGraphqlWs: 0.2, identicalToRaw: 1.3, distinctToGraphqlWs: 1.1, roundsThatLostFrames: 0 };
+  return { name: 'fanout', ok: Object.entries(targets).every(([name, most]) => Number(figures[name]) <= most), figures, targets };
+}
+
+const SOCKETS = 3_000;
+
+/** Heap per idle connection with one operation; and what one stalled reader among many does to the others. */
+export async function connections(say: (line: string) => void): Promise<RunResult> {
+  const figures: Record<string, Figure> = {};
+  for (const [arm, groups] of [
+    ['ours', 1],
+    ['ours', 0],
+    ['graphql-ws + ws', 1],
+  ] as const) {
+    let before: Memory | undefined;
+    const rig = await startRig(arm, { sockets: SOCKETS, groups, payloadBytes: KB }, (memory) => {
+      before = memory;
+    });
+    const after = await rig.memory();
+    rig.close();
+    const each = (name: keyof Memory): number => Math.round((after[name] - (before?.[name] ?? 0)) / SOCKETS);
+    const name = `${arm}${groups === 0 ? ', all distinct' : ''}`;
+    figures[`${name}: heap bytes`] = each('heapUsed');
+    figures[`${name}: rss bytes`] = each('rss');
+    say(`${name}: ${each('heapUsed')} bytes of heap, ${each('external')} external, ${each('rss')} RSS per socket with one operation`);
+  }
+  const p99: Record<string, number[]> = { alone: [], stalled: [] };
+  let held = 0;
+  const options = { sockets: SOCKETS, groups: 1, payloadBytes: 10_000 };
+  const alone = await startRig('ours', options);
+  const stalled = await startRig('ours', { ...options, stalled: 1 / SOCKETS });
+  const memory = (await stalled.memory()).external;
+  for (let n = 0; n < 4; n++) {
+    p99['alone']?.push((await alone.measure(40, 8)).p99Ms);
+    p99['stalled']?.push((await stalled.measure(40, 8, SOCKETS - 1)).p99Ms);
+    held = Math.max(held, (await stalled.memory()).external - memory);
+  }
+  alone.close();
+  stalled.close();
+  const ratio = median(p99['stalled'] ?? []) / median(p99['alone'] ?? []);
+  Object.assign(figures, {
+    heapPerIdleOperation: figures['ours: heap bytes'] ?? null,
+    p99AloneMs: round(median(p99['alone'] ?? [])),
+    p99WithOneStalledMs: round(median(p99['stalled'] ?? [])),
+    othersP99Ratio: Math.round(ratio * 100) / 100,
+    heldForStalledBytes: held,
+  });
+  const targets = { heapPerIdleOperation: 2048, othersP99Ratio: 1.1, heldForStalledBytes: 1024 * 1024 };
+  return { name: 'connections', ok: Object.entries(targets).every(([name, most]) => Number(figures[name]) <= most), figures, targets };
+}

@@ -1,0 +1,111 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { systemClock as clock } from '../../../ops/lifecycle/index.ts';
+
+/** One arm with its subscribers, each in a process of its own. */
+export interface Rig {
+  readonly arm: string;
+  readonly sockets: number;
+  /** publishes `times` at `hz`, waits until all frames are there (or 10 s) */
+  measure(times: number, hz: number, expectedReaders?: number): Promise<Measured>;
+  memory(): Promise<Memory>;
+  close(): void;
+}
+export interface Measured {
+  readonly delivered: number;
+  readonly expected: number;
+  readonly cpuUsPerMessage: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+export interface Memory {
+  readonly heapUsed: number;
+  readonly external: number;
+  readonly rss: number;
+}
+export interface RigOptions {
+  readonly sockets: number;
+  /** 0: each socket has a subscription of its own */
+  readonly groups: number;
+  readonly payloadBytes: number;
+  readonly stalled?: number;
+  readonly tickMs?: number;
+}
+
+const CONNECT_MS = 60_000;
+
+function answer<T>(child: ChildProcess): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const ended = (code: number | null): void => reject(new Error(`a process of the bench ended with ${code}`));
+    child.once('exit', ended);
+    child.once('message', (said) => {
+      child.off('exit', ended);
+      resolve(said as T);
+    });
+  });
+}
+function ask<T>(child: ChildProcess, message: object): Promise<T> {
+  child.send(message);
+  return answer(child);
+}
+const first = <T>(child: ChildProcess): Promise<T> => answer<T>(child);
+const start = (file: string, args: readonly (string | number)[]): ChildProcess =>
+  fork(fileURLToPath(new URL(`./${file}.js`, import.meta.url)), args.map(String), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
+/** `baseline` is told the memory of the server before anybody has come. */
+export async function startRig(arm: string, options: RigOptions, baseline: (memory: Memory) => void = () => {}): Promise<Rig> {
+  const server = start('server', [arm, options.payloadBytes, options.tickMs ?? 0]);
+  const { port } = await first<{ port: number }>(server);
+  baseline(await ask<Memory>(server, { ask: 'memory' }));
+  const loader = start('loader', [port, options.sockets, options.groups, options.stalled ?? 0]);
+  await first(loader);
+  const count = (): Promise<{ live: number; frames: number }> => ask(loader, { ask: 'count' });
+  const began = clock.monotonic();
+  while ((await count()).live < options.sockets) {
+    if (clock.monotonic() - began > CONNECT_MS) throw new Error(`${arm}: not all sockets are live`);
+    await clock.sleep(50);
+  }
+  await clock.sleep(1_000);
+  const cpu = async (): Promise<number> => (await ask<{ cpuUs: number }>(server, { ask: 'cpu' })).cpuUs;
+  return {
+    arm,
+    sockets: options.sockets,
+    async measure(times, hz, expectedReaders = options.sockets) {
+      await ask(loader, { ask: 'latencies' });
+      const before = { frames: (await count()).frames, cpu: await cpu() };
+      const begun = clock.monotonic();
+      for (let n = 0; n < times; n++) {
+        await clock.sleep(Math.max(0, begun + (n * 1000) / hz - clock.monotonic()));
+        server.send({ publish: performance.timeOrigin + clock.monotonic() });
+      }
+      const expected = times * expectedReaders;
+      const until = clock.monotonic() + 10_000;
+      let delivered = 0;
+      do {
+        await clock.sleep(50);
+        delivered = (await count()).frames - before.frames;
+      } while (delivered < expected && clock.monotonic() < until);
+      const { latencies } = await ask<{ latencies: number[] }>(loader, { ask: 'latencies' });
+      const used = (await cpu()) - before.cpu;
+      return {
+        delivered,
+        expected,
+        cpuUsPerMessage: used / delivered,
+        p50Ms: percentile(latencies, 0.5),
+        p99Ms: percentile(latencies, 0.99),
+      };
+    },
+    memory: () => ask(server, { ask: 'memory' }),
+    close() {
+      for (const child of [loader, server]) {
+        child.removeAllListeners('exit');
+        child.disconnect();
+      }
+    },
+  };
+}
