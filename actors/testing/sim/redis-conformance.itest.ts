@@ -71,9 +71,8 @@ function makeSteps(dice: Dice): () => Command {
   };
   const renew = (): Command => {
     const devices = some();
-    const keys = devices.flatMap((device) => [key(device, 'lease'), key(device, 'fence')]);
-    const args = devices.flatMap((device) => [token(), device === '' ? 0 : epoch()]);
-    return script('lease/renew', [GENERATION, ...keys], [pick(['g1', 'g1', '']), pick([HOUR, HOUR, '0']), below(2), ...args]);
+    const args = devices.flatMap((device) => [device, token(), device === '' ? 0 : epoch()]);
+    return script('lease/renew', [GENERATION], [pick(['g1', 'g1', '']), pick([HOUR, HOUR, '0']), below(2), ...args]);
   };
   const lease = (): Command => {
     const devices = some();
