@@ -47,7 +47,12 @@ it('gives up only the ownership that it settled, not one that was granted while 
 describe('whom a node that ends hands its devices to', () => {
   const ids = Array.from({ length: 30 }, (_, i) => `018f0000-0000-7000-8000-${String(i).padStart(12, '0')}`);
   /** a world where a node takes what it is told of, unless it is deaf; fences rise when it does */
-  const world = (more: { readonly deaf?: readonly string[]; engaged?: (id: string) => 'SENDING' | 'PAIRING' | null }) => {
+  const world = (more: {
+    readonly deaf?: readonly string[];
+    engaged?: (id: string) => 'SENDING' | 'PAIRING' | null;
+    settle?: (id: string) => Promise<void>;
+    transferring?: () => void;
+  }) => {
     const telemetry = { count() {}, log: { warn() {} } } as unknown as Core['deps']['telemetry'];
     const holdings = createHoldings({ clock: systemClock, telemetry, marginMs: 1 });
     const taken: string[] = [];
@@ -70,7 +75,7 @@ describe('whom a node that ends hands its devices to', () => {
           },
         },
         ledger: { owners: async () => [] },
-        listener: { granted() {}, engaged: more.engaged ?? (() => null), settle: async () => {} },
+        listener: { granted() {}, engaged: more.engaged ?? (() => null), settle: more.settle ?? (async () => {}) },
         redis: {
           pipeline() {
             const keys: string[] = [];
@@ -83,7 +88,12 @@ describe('whom a node that ends hands its devices to', () => {
       },
       options: { nodeId: 'node-a' },
       members: [],
-      locks: { transfer: async (items: { deviceId: string }[]) => new Set(items.map((item) => item.deviceId)) },
+      locks: {
+        async transfer(items: { deviceId: string }[]) {
+          more.transferring?.();
+          return new Set(items.map((item) => item.deviceId));
+        },
+      },
       holdings,
       letGo: async (held: readonly { readonly token: string; readonly device: { readonly deviceId: string } }[]) =>
         void released.push(...held.map((one) => one.device.deviceId)),
@@ -110,6 +120,22 @@ describe('whom a node that ends hands its devices to', () => {
     expect(new Set(taken.slice(20, 29))).toEqual(new Set(ids.slice(1, 10)));
     expect(taken.slice(29)).toEqual([ids[0]]);
     expect(holdings.owned.size).toBe(0);
+  });
+
+  // the story: nine devices of a node under load settled while the others of their batch were being given away, and were given to nobody: they
+  // stayed where they were, moving for ever, and sent nothing until the node ended
+  it('forgets none that settles while the others of its batch are given away', async () => {
+    let finish = (): void => {};
+    const late = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const { taken, handOver, holdings } = world({
+      settle: (id) => (id === ids[0] ? late : Promise.resolve()),
+      transferring: () => finish(),
+    });
+    await handOver();
+    expect(holdings.owned.size).toBe(0);
+    expect(new Set(taken)).toEqual(new Set(ids));
   });
 
   it('does not wait for a pairing past its deadline', async () => {

@@ -163,12 +163,15 @@ export function createHandover(core: Core): Handover {
       chunks(wave, BATCH).map(async (batch) => {
         const settling = batch.map(settle);
         await atMost(clock, Promise.all(settling.map((one) => one.done)), Math.min(PROMPT_MS, patience.settleMs));
+        const ready = settling.filter((one) => one.settled);
+        // taken down before the giving, which takes its time: what settles meanwhile is still to be given (I2)
+        const rest = settling.filter((one) => !one.settled);
         await give(
-          settling.filter((one) => one.settled).map((one) => one.held),
+          ready.map((one) => one.held),
           targetOf,
           patience,
         );
-        return settling.filter((one) => !one.settled);
+        return rest;
       }),
     );
     return parts.flat();
