@@ -134,6 +134,20 @@ export function createHandover(core: Core): Handover {
       if (target === undefined) free.push({ held: one, token: one.token });
       else directed.push({ held: one, target, from: one.token, token: newToken() });
     }
+    try {
+      await pass(directed, free, targetOf, confirmMs);
+    } catch (error) {
+      // they are given up already (I2): their leases end by themselves
+      deps.telemetry.log.warn('lease.handover.failed', { devices: directed.length + free.length }, error);
+    }
+  };
+  /** offers the directed ones until taken; those that nobody takes, and the free ones, are let go */
+  const pass = async (
+    directed: readonly (Given & { readonly from: string })[],
+    free: { readonly held: Held; readonly token: string }[],
+    targetOf: TargetOf,
+    confirmMs: number,
+  ): Promise<void> => {
     const given = await transfer(directed);
     // the note that it was let go of its own accord, whoever takes it
     await core.letGo(
@@ -160,7 +174,11 @@ export function createHandover(core: Core): Handover {
   /** settles a wave and gives what has settled at once; resolves with the rest */
   const send = async (wave: readonly Held[], targetOf: TargetOf, patience: Patience): Promise<Settling[]> => {
     const parts = await Promise.all(
-      chunks(wave, BATCH).map(async (batch) => {
+      // one that ended, and was granted anew, while it waited for its wave is another ownership: its actor goes on working (I3)
+      chunks(
+        wave.filter((one) => core.holdings.get(one.device.deviceId) === one),
+        BATCH,
+      ).map(async (batch) => {
         const settling = batch.map(settle);
         await atMost(clock, Promise.all(settling.map((one) => one.done)), Math.min(PROMPT_MS, patience.settleMs));
         const ready = settling.filter((one) => one.settled);
