@@ -27,10 +27,11 @@ describe('rare interleavings', () => {
     const [first = '', second = '', third = ''] = await w.send(['1', '2', '3'].map((body) => ({ deviceId: device, body })));
     await until(async () => expect(await w.redis.xlen(deviceKeys(device).mailbox[1])).toBe(3));
     w.ownership.lose([device], 'EXPIRED');
-    await w.database.sql.unsafe('update devices set paused = false where id = $1', [device]);
     const [row] = await ownershipOf(w.database.sql, { deviceIds: [device] });
     const [bumped] = await bumpEpochs(w.database.sql, [{ deviceId: device, epoch: row?.epoch ?? -1, crash: false }], 'node-0');
     const epoch = bumped?.epoch ?? -1;
+    // only now: an intent of the owner before, still on its way, is fenced
+    await w.database.sql.unsafe('update devices set paused = false where id = $1', [device]);
     await intent(w.database.sql, [
       { deviceId: device, epoch, node: 'node-0', messageId: first, paceMs: 0, resendUnknown: true, budget: 3 },
     ]);

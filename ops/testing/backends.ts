@@ -57,7 +57,7 @@ function ask(port: number, command: string): Promise<string> {
 }
 
 /** The command line of a Redis server: REDIS_SERVER, one unpacked under .data, or `redis-server` on PATH. */
-function redisCommand(): { readonly file: string; readonly env: NodeJS.ProcessEnv } {
+export function redisCommand(): { readonly file: string; readonly env: NodeJS.ProcessEnv } {
   const given = process.env['REDIS_SERVER'];
   if (given !== undefined && given !== '') return { file: given, env: process.env };
   const unpacked = join(process.cwd(), process.env['DATA_DIR'] ?? '.data', 'redis', 'root');

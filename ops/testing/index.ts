@@ -1,1 +1,1 @@
-export { createDatabase, freePort, startRedis, type TestDatabase, type TestRedis } from './backends.ts';
+export { createDatabase, freePort, redisCommand, startRedis, type TestDatabase, type TestRedis } from './backends.ts';

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { connectRedis, redisReady } from '../../../../ops/connect/index.ts';
 import { freePort } from '../../../../ops/start/index.ts';
+import { redisCommand } from '../../../../ops/testing/index.ts';
 import { createRedisClock, redisClockMissing } from './redis-clock.ts';
 
 describe.skipIf((await redisClockMissing()) !== undefined)('a clock for Redis', () => {
@@ -12,9 +13,10 @@ describe.skipIf((await redisClockMissing()) !== undefined)('a clock for Redis', 
     const folder = mkdtempSync(join(tmpdir(), 'redis-clock-'));
     const clock = await createRedisClock(folder, 'clock');
     const port = await freePort();
-    const child: ChildProcess = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder], {
+    const server = redisCommand();
+    const child: ChildProcess = spawn(server.file, ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder], {
       stdio: 'ignore',
-      env: { ...process.env, ...clock.env },
+      env: { ...server.env, ...clock.env },
     });
     const redis = connectRedis(`redis://127.0.0.1:${port}`, { role: 'general', name: 'test' });
     const ahead = async (): Promise<number> => Math.round((Number((await redis.time())[0]) - Date.now() / 1000) / 10) * 10 || 0;
