@@ -211,8 +211,8 @@ type Subscribe = (channel: string, handler: (text: string) => void) => Promise<v
 /** Refuses to start with a key ring that does not open the stored sessions: every device would be quarantined. */
 async function ringFits(sql: Sql, config: NodeConfig): Promise<void> {
   const { checkKeyRing, loadKeyRing } = await import('./sessions/index.ts');
-  const [row] = await sql.unsafe<{ any: boolean }[]>('select exists (select from sessions) as any');
-  if (row?.any === true) await checkKeyRing(sql, loadKeyRing(config));
+  const [row] = await sql.unsafe<{ stored: boolean }[]>('select exists (select from sessions) as stored');
+  if (row?.stored === true) await checkKeyRing(sql, loadKeyRing(config));
 }
 
 /** Each transport is imported when the first device of its kind is granted: Baileys is heavy. */

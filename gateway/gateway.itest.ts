@@ -254,6 +254,32 @@ describe('stock graphql-ws client', () => {
     await expect.poll(() => lost.errors[0]?.[0]?.extensions?.code).toBe('RESYNC_REQUIRED');
     expect(others.got).toEqual([]);
   });
+  it('tells that a device is gone, and hears no late word about it', { timeout: 90_000 }, async () => {
+    const [gone, stays] = [await createDevice(), await createDevice()];
+    for (const device of [gone, stays]) node.device(tenantId, record(device.uuid, device.name, 1));
+    await node.flush();
+    const fleet = listen('subscription { fleet { ... on FleetSnapshot { ids } ... on FleetDelta { ids removed } } }');
+    const said = (): Data[] => fleet.got.map((message) => message.data.fleet);
+    await expect.poll(() => said().some((update) => update.ids.includes(gone.id))).toBe(true);
+    await ask(`mutation { deleteDevice(input: {deviceId: "${gone.id}"}) { errors { code } } }`);
+    await expect.poll(() => said().some((update) => update.removed?.includes(gone.id) === true)).toBe(true);
+    const before = fleet.got.length;
+    node.device(tenantId, record(gone.uuid, gone.name, 2));
+    node.device(tenantId, record(stays.uuid, stays.name, 2, 'SENDING'));
+    await expect
+      .poll(() =>
+        said()
+          .slice(before)
+          .some((update) => update.ids.includes(stays.id)),
+      )
+      .toBe(true);
+    expect(
+      said()
+        .slice(before)
+        .some((update) => update.ids.includes(gone.id)),
+    ).toBe(false);
+    fleet.stop();
+  });
   it('survives FLUSHALL: a snapshot of a new epoch with every device', { timeout: 90_000 }, async () => {
     const device = await createDevice();
     node.resend(() => node.device(tenantId, record(device.uuid, device.name, 1)));

@@ -34,7 +34,7 @@ afterAll(async () => {
 });
 
 function apiOn(sql: Sql) {
-  const publish = { messages: () => {} };
+  const publish = { messages: () => {}, removed: () => {} };
   const no = (): never => {
     throw new Error('no live streams in this test');
   };

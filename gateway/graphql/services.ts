@@ -33,8 +33,11 @@ export interface ServicesDeps {
   readonly accept: GraphqlServices['accept'];
   /** gateway/hub */
   readonly live: GraphqlServices['live'];
-  /** actors/live: cancelled and redriven messages are told like all others */
-  readonly publish: { messages(tenantId: string, records: readonly MessageEventRecord[]): unknown };
+  /** actors/live: cancelled and redriven messages are told like all others, and devices that are gone */
+  readonly publish: {
+    messages(tenantId: string, records: readonly MessageEventRecord[]): unknown;
+    removed(tenantId: string, deviceId: string): unknown;
+  };
   /** Redis, for doorbells */
   readonly bells: { publish(channel: string, text: string): Promise<unknown> };
   /** actors/mailbox: redriven messages go to their mailboxes at once, which rings their owners */
@@ -207,6 +210,7 @@ function deviceEnds(context: Context): DeviceEnds {
       guard(async () => {
         const row = changed(context, await ledger.deleteDevice(sql, tenantId, deviceId));
         if (row !== null) {
+          context.publish.removed(tenantId, deviceId);
           if (row.transport === 'link') context.closeLink(deviceId, 'DEVICE_DELETED');
           // the upkeep goes on where this ends
           endMessages(context, deviceId).catch((error: unknown) => telemetry.log.warn('device.end', { deviceId }, error));
@@ -218,7 +222,7 @@ function deviceEnds(context: Context): DeviceEnds {
 
 /** Ends what a deleted device still has queued, and says so. */
 export async function endMessages(
-  { sql, publish, clock }: Pick<ServicesDeps, 'sql' | 'publish' | 'clock'>,
+  { sql, publish, clock }: Pick<ServicesDeps, 'sql' | 'clock'> & { readonly publish: Pick<ServicesDeps['publish'], 'messages'> },
   deviceId: string,
 ): Promise<number> {
   let all = 0;

@@ -60,7 +60,10 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
   const enqueued: string[] = [];
   const closed: string[] = [];
   let statements = 0;
-  const publish = { messages: (_tenant: string, records: readonly MessageEventRecord[]) => void events.push(...records) };
+  const publish = {
+    messages: (_tenant: string, records: readonly MessageEventRecord[]) => void events.push(...records),
+    removed: () => {},
+  };
   const auth = createAuthenticator(
     { ...sqlLookups(sql), clock, telemetry },
     { defaultTenant: DEFAULT_TENANT, cacheMs: 200, waitMs: PATIENCE_MS },

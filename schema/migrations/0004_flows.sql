@@ -23,7 +23,7 @@ create table flows (
   version     integer not null default 1,
   state       text not null default 'DRAFT' check (state in ('DRAFT', 'SCHEDULED', 'RUNNING', 'PAUSED', 'CANCELLED', 'DONE')),
   lane        lane not null,
-  -- which leads, which devices, when, how fast: schema/domain/flows.ts
+  -- which leads, which devices, when, how fast: schema/sql/flows.ts
   audience    jsonb,                             -- null: leads come one by one, by `enrol`
   devices     jsonb not null default '{}',
   hours       jsonb,

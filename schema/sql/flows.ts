@@ -96,13 +96,10 @@ export async function setFlowState(
 /** A flow that runs, as nodes plan by it. */
 export interface LiveFlow {
   readonly no: number;
-  readonly id: string;
   readonly tenantId: string;
-  readonly kind: FlowKind;
   readonly lane: Lane;
   /** false outside its hours */
   readonly open: boolean;
-  readonly enrolling: boolean;
   /** template of step n at [n - 1] */
   readonly templates: readonly string[];
 }

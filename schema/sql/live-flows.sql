@@ -1,5 +1,5 @@
 -- The flows that run, with their steps: what a node plans by. Their number is that of campaigns and sequences, not of leads.
-select f.no, f.id, f.tenant_id, f.kind, f.lane, flow_is_open(f.state, f.hours, now()) as open, f.enrol_from is not null as enrolling,
+select f.no, f.tenant_id, f.lane, flow_is_open(f.state, f.hours, now()) as open,
   (select jsonb_agg(s.template order by s.position) from steps s where s.flow_no = f.no) as templates
 from flows f
 where f.state = 'RUNNING'
