@@ -9,7 +9,7 @@ import type { SendOutcome } from '../transports/port.ts';
 import { createBreakers } from './breakers.ts';
 import { createLanes } from './lanes.ts';
 import { type DeviceEvent, type DeviceFacts, explain, hindrance, initialFacts, step, type Trouble, type WaitCode } from './machine.ts';
-import type { Actor, ActorOptions, ActorPorts, Line } from './ports.ts';
+import type { Actor, ActorOptions, ActorPorts, Leave, Line } from './ports.ts';
 import { recordOf } from './record.ts';
 import { aboutAttempt, resultOf } from './results.ts';
 
@@ -18,6 +18,7 @@ const ASK_AGAIN_MS = 5000;
 const DOUBT_MS = 500;
 /** the ledger says "not yet" by its clock, which may be behind ours: never asked again sooner */
 const LEAST_WAIT_MS = 100;
+const HOLDS = { PACED: 'PACE', CAPPED: 'DAILY_CAP', PROBATION: 'PROBATION' } as const;
 
 /**
  * The one running copy of a device's logic: takes the heads of its lanes, asks the ledger for leave, sends, records what came of it.
@@ -189,7 +190,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     tell({ type: 'turn', turn: { kind: 'working' } });
     const paceMs = drawPaceMs({ minMs: row.paceMinMs, maxMs: row.paceMaxMs }, options.pacing, dice);
     const span = traced(head, 'intent');
-    let verdict: IntentVerdict;
+    let verdict: Leave;
     try {
       verdict = await ledger.intent({
         deviceId: self.deviceId,
@@ -287,7 +288,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   };
 
   /** The ledger gave no leave. */
-  const refused = async (head: MailboxHead, verdict: Exclude<IntentVerdict, { verdict: 'PASS' }>): Promise<boolean> => {
+  const refused = async (head: MailboxHead, verdict: Exclude<Leave, { verdict: 'PASS' }>): Promise<boolean> => {
     // by the ledger's clock alone: this node's wall clock may be an hour off
     const waitMs = ({ until, now }: { readonly until: number; readonly now: number }): number => Math.max(LEAST_WAIT_MS, until - now);
     switch (verdict.verdict) {
@@ -295,10 +296,9 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
         host.fenced(self, 'intent');
         return false;
       case 'PACED':
-        hold(clock.monotonic() + waitMs(verdict), 'PACE');
-        return true;
       case 'CAPPED':
-        hold(clock.monotonic() + waitMs(verdict), 'DAILY_CAP');
+      case 'PROBATION':
+        hold(clock.monotonic() + waitMs(verdict), HOLDS[verdict.verdict]);
         return true;
       case 'NOT_DUE':
         return block(head.lane, waitMs(verdict), 'RETRY_WAIT');

@@ -14,4 +14,4 @@ export {
   type Turn,
   type WaitCode,
 } from './machine.ts';
-export type { Actor, ActorHost, ActorLedger, ActorMailbox, ActorOptions, ActorPorts, Line, MessageNews, OwnerRef } from './ports.ts';
+export type { Actor, ActorHost, ActorLedger, ActorMailbox, ActorOptions, ActorPorts, Leave, Line, MessageNews, OwnerRef } from './ports.ts';

@@ -21,7 +21,7 @@ export interface DeviceFacts {
   readonly turn: Turn;
 }
 export type Trouble = 'LEDGER_DOWN' | 'MAILBOX_DOWN' | 'MAILBOX_LOST';
-export type WaitCode = 'PACE' | 'DAILY_CAP' | 'RATE_LIMITED' | 'RETRY_WAIT' | 'OUTCOME_UNKNOWN';
+export type WaitCode = 'PACE' | 'DAILY_CAP' | 'RATE_LIMITED' | 'PROBATION' | 'RETRY_WAIT' | 'OUTCOME_UNKNOWN';
 export type Turn = { readonly kind: 'idle' } | { readonly kind: 'working' } | { readonly kind: 'waiting'; readonly code: WaitCode };
 export interface RowFacts {
   readonly paired: boolean;
@@ -163,7 +163,7 @@ export function named(facts: DeviceFacts): { readonly state: DeviceState; readon
     case 'working':
       return { state: 'SENDING', reason: null };
     case 'waiting':
-      return turn.code === 'PACE' || turn.code === 'DAILY_CAP' || turn.code === 'RATE_LIMITED'
+      return turn.code === 'PACE' || turn.code === 'DAILY_CAP' || turn.code === 'RATE_LIMITED' || turn.code === 'PROBATION'
         ? { state: 'THROTTLED', reason: turn.code }
         : { state: 'ONLINE', reason: turn.code };
     default:

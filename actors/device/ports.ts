@@ -31,9 +31,12 @@ export interface OwnerRef {
   readonly epoch: number;
 }
 
+/** The ledger's verdict; PROBATION: suspected of ending nodes, it has to wait for its turn (the ledger was not asked). `until - now` ms to wait. */
+export type Leave = IntentVerdict | { readonly verdict: 'PROBATION'; readonly until: number; readonly now: number };
+
 export interface ActorLedger {
   /** rejects when the outcome is not known or nothing was done; never repeated by itself */
-  intent(item: IntentItem): Promise<IntentVerdict>;
+  intent(item: IntentItem): Promise<Leave>;
   /** repeated until the ledger answers; rejects only when the process ends */
   result(item: ResultItem): Promise<ResultOutcome>;
   /** is the store known to be down; false = it answers */

@@ -15,6 +15,7 @@ import { createGate } from './gate.ts';
 import { createInbound } from './inbound.ts';
 import { createNodeLedger, poisoned } from './ledger.ts';
 import { createOverdue } from './overdue.ts';
+import { createProbation } from './probation.ts';
 import { createReceipts } from './receipts.ts';
 import { createRefiller } from './refill.ts';
 import type { Statements } from './statements.ts';
@@ -70,6 +71,8 @@ export interface HostOptions {
   readonly refillSweepMs: number;
   /** a turn longer than this, while the stores answer, is given up; default: SEND_TIMEOUT_MS and 30 s */
   readonly turnLimitMs?: number;
+  /** how long a device that may be what ends nodes holds still after a takeover; default: 10 s (probation.ts) */
+  readonly calmMs?: number;
 }
 
 /** heads of a lane shown at once: more saves round trips, fewer lets a higher lane in sooner (a bell does that too). Guess. */
@@ -96,6 +99,11 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     { window: options.window, heads: HEADS },
   );
   const ledger = createNodeLedger(statements.turn, gates.ledger);
+  const turnLimitMs = options.turnLimitMs ?? options.sendTimeoutMs + TURN_SLACK_MS;
+  const probation = createProbation(
+    { clock, ledger },
+    { limitMs: turnLimitMs, ...(options.calmMs === undefined ? {} : { calmMs: options.calmMs }) },
+  );
   const traffic = createTraffic(clock, options.nodeId);
   const connections = createConnections({ loaders: deps.transports, log, node: options.nodeId });
   const storeInbound = createInbound({ statements: statements.device, gate: gates.ledger, clock, telemetry });
@@ -177,7 +185,7 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     clock,
     dice,
     telemetry,
-    ledger,
+    ledger: probation.ledger,
     mailbox: {
       peek: (device, acks) => mailbox.peek({ ...device, acks }).catch(mailboxDown),
       ack: (device, acks) => mailbox.ack({ ...device, acks }),
@@ -229,6 +237,7 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     const actor = createActor(owned, row, ports, actorOptions);
     const slot: Slot = { owned, actor, row };
     slots.set(owned.deviceId, slot);
+    probation.add(owned);
     const stop = (): void => {
       actor.end(String((owned.signal.reason as LossCause | undefined) ?? 'LOST'));
       if (slots.get(owned.deviceId) !== slot) return;
@@ -293,7 +302,7 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
   live.resend((tenantId) => {
     for (const slot of slots.values()) if (slot.row.tenantId === tenantId) live.device(tenantId, slot.actor.record());
   });
-  const removeGauge = telemetry.gauge('devices.owned', () => slots.size);
+  const removeGauges = [telemetry.gauge('devices.owned', () => slots.size), telemetry.gauge('devices.suspected', () => probation.suspects)];
 
   return {
     actors: slots,
@@ -330,7 +339,7 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
             probe: () => Promise.all([statements.turn.ping(), deps.redis.ping()]),
             giveUp: (ids) => void ownership?.release(ids, 'STUCK'),
           },
-          { limitMs: options.turnLimitMs ?? options.sendTimeoutMs + TURN_SLACK_MS },
+          { limitMs: turnLimitMs },
         ),
         enqueue: deps.enqueue,
         overdue,
@@ -338,7 +347,7 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
       });
     },
     async close() {
-      removeGauge();
+      for (const remove of removeGauges) remove();
       await stopSweeps?.();
       cancelRecords?.();
       flushRecords();

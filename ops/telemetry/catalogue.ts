@@ -26,6 +26,7 @@ export const METRICS = {
   'partition.rebuilt': { kind: 'counter', help: 'partitions rebuilt from Postgres' },
   refills: { kind: 'counter', help: 'mailbox entries refilled from the ledger', labels: ['cause'] },
   'devices.owned': { kind: 'gauge', help: 'devices this node owns' },
+  'devices.suspected': { kind: 'gauge', help: 'devices on probation: in a turn at two deaths of a node, no completed turn since' },
   quarantines: { kind: 'counter', help: 'devices put into quarantine', labels: ['reason'] },
   'turns.stuck': { kind: 'counter', help: 'devices given up by the watchdog: their turn did not end' },
   'breaker.opened': { kind: 'counter', help: 'breakers opened', labels: ['scope'] },

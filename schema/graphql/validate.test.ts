@@ -47,6 +47,10 @@ describe('sendability', () => {
   const row: SendabilityRow = { deviceId: ID, epoch: 1, node: 'n', backlog: 3, nextSendAt: null, sentToday: 0, dayEndsAt: 9000 };
   const live = { state: 'ONLINE' } as DeviceRecord;
   it('a connected device with work may send', () => {
+    expect(sendabilityOf(device, row, { ...live, state: 'THROTTLED', reason: 'PROBATION' }, 0)).toMatchObject({
+      canSend: false,
+      reasons: ['PROBATION'],
+    });
     expect(sendabilityOf(device, row, live, 0)).toEqual({ canSend: true, reasons: [], until: null, backlog: 3, nextSendAt: null });
   });
   it('pace and an empty queue do not stop it, a cap does, and says until when', () => {

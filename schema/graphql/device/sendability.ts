@@ -15,6 +15,7 @@ export const SENDABILITY_REASONS = [
   'OFFLINE',
   'CONNECTING',
   'CIRCUIT_OPEN',
+  'PROBATION',
   'DAILY_CAP',
   'PACE',
   'EMPTY_QUEUE',
@@ -56,6 +57,7 @@ export function sendabilityOf(
 
 function reasonOfState(live: DeviceRecord | undefined): SendabilityReason | null {
   if (live === undefined) return 'NO_OWNER';
+  if (live.state === 'THROTTLED' && live.reason === 'PROBATION') return 'PROBATION';
   if (CONNECTED_STATES.has(live.state)) return null;
   switch (live.state) {
     case 'UNPAIRED':

@@ -31,7 +31,7 @@ export function addDeviceType(kit: Kit): void {
       canSend: t.exposeBoolean('canSend', { description: 'A message queued now goes out as soon as the pace allows.' }),
       reasons: t.stringList({
         description:
-          'Most important first: DELETED, QUARANTINED, PAUSED, NOT_PAIRED, LOGGED_OUT, NO_OWNER, MOVING, OFFLINE, CONNECTING, CIRCUIT_OPEN, DAILY_CAP; PACE and EMPTY_QUEUE do not stop it.',
+          'Most important first: DELETED, QUARANTINED, PAUSED, NOT_PAIRED, LOGGED_OUT, NO_OWNER, MOVING, OFFLINE, CONNECTING, CIRCUIT_OPEN, PROBATION, DAILY_CAP; PACE and EMPTY_QUEUE do not stop it.',
         resolve: (sendability) => [...sendability.reasons],
       }),
       until: t.expose('until', { type: 'DateTime', nullable: true, description: 'When the cap or the pace lets go, if that is known.' }),
