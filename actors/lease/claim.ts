@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { partitionOf } from '../../schema/domain/index.ts';
+import { type Claimed, mayClaim } from '../placement/index.ts';
 import type { Core } from './core.ts';
 import { withinDeadline } from './deadline.ts';
 import { namedBy, readReleased } from './let-go.ts';
@@ -19,8 +20,8 @@ import type { OwnerRow, Transfer } from './types.ts';
  * I2 Whatever does not get to the end gives its lease back.
  */
 export interface Claims {
-  /** tries to own devices; `namedOnly` partitions: only where Postgres names this node. Resolves with how many leases were asked for. */
-  claim(deviceIds: readonly string[], namedOnly: (partition: number) => boolean): Promise<number>;
+  /** tries to own devices; `namedOnly` partitions: only where Postgres names this node. Stops when renewals are late: the scan tries the rest. */
+  claim(deviceIds: readonly string[], namedOnly: (partition: number) => boolean): Promise<Claimed>;
   /** devices handed over by another node: the leases carry the tokens of the message until they are taken */
   adopt(message: Transfer): Promise<void>;
 }
@@ -45,8 +46,8 @@ export function createClaims(core: Core): Claims {
     return 'crash';
   };
 
-  /** bump -> fence -> deadline -> grant, for leases already held */
-  const finish = async (candidates: readonly Candidate[]): Promise<void> => {
+  /** bump -> fence -> deadline -> grant, for leases already held; resolves with how many were granted */
+  const finish = async (candidates: readonly Candidate[]): Promise<number> => {
     const open = new Map(candidates.map((candidate) => [candidate.lease.deviceId, candidate.lease]));
     const granted: OwnedDevice[] = [];
     try {
@@ -60,6 +61,8 @@ export function createClaims(core: Core): Claims {
           if (lease === undefined || !installed.has(row.deviceId) || core.phase !== 'running') continue;
           if (!withinDeadline(deps.clock.monotonic(), lease.deadline, options.marginMs)) continue;
           open.delete(row.deviceId);
+          // won late: its partition's place in the interval may come too late for it
+          if (lease.deadline - deps.clock.monotonic() < 2 * options.renewMs) core.renewSoon(partition);
           granted.push(core.holdings.grant(lease, row.epoch, reasons.get(row.deviceId) ?? 'new', row.crashes));
         }
       });
@@ -68,6 +71,7 @@ export function createClaims(core: Core): Claims {
     }
     if (granted.length > 0) tell(granted);
     if (open.size > 0) await locks.release([...open.values()]);
+    return granted.length;
   };
 
   const tell = (granted: readonly OwnedDevice[]): void => {
@@ -96,20 +100,21 @@ export function createClaims(core: Core): Claims {
     return installed;
   };
 
-  const round = async (deviceIds: readonly string[], namedOnly: (partition: number) => boolean): Promise<number> => {
+  const round = async (deviceIds: readonly string[], namedOnly: (partition: number) => boolean): Promise<Claimed> => {
     const rows = await deps.ledger.owners(deviceIds);
     const released = await readReleased(deps.redis, rows);
     const allowed = rows.filter((row) => namedBy(row, released, options.nodeId) !== 'other' || !namedOnly(partitionOf(row.deviceId)));
-    if (allowed.length === 0) return 0;
+    if (allowed.length === 0) return { asked: 0, granted: 0, took: 0 };
     const byId = new Map(allowed.map((row) => [row.deviceId, row]));
+    const start = deps.clock.monotonic();
     const won = await locks.acquire([...byId.keys()]);
     const candidates: Candidate[] = [];
     for (const lease of won) {
       const row = byId.get(lease.deviceId);
       if (row !== undefined) candidates.push({ lease, epoch: row.epoch, reason: reasonOf(row, released.get(lease.deviceId)) });
     }
-    if (candidates.length > 0) await finish(candidates);
-    return allowed.length;
+    const granted = candidates.length > 0 ? await finish(candidates) : 0;
+    return { asked: allowed.length, granted, took: (deps.clock.monotonic() - start) / options.renewMs };
   };
 
   /** runs `task` for the devices not under way yet */
@@ -136,15 +141,19 @@ export function createClaims(core: Core): Claims {
   return {
     async claim(deviceIds, namedOnly) {
       let asked = 0;
+      let granted = 0;
+      let took = 0;
       await exclusively(deviceIds, async (free) => {
         await eachLimited(chunks(free, ROUND), 2, async (batch) => {
-          if (core.phase !== 'running') return;
+          if (core.phase !== 'running' || !mayClaim(core.renewalsLate())) return;
           // not `asked += await …`: two rounds run at a time, and the one would forget the other's
           const tried = await round(batch, namedOnly);
-          asked += tried;
+          asked += tried.asked;
+          granted += tried.granted;
+          took = Math.max(took, tried.took);
         });
       });
-      return asked;
+      return { asked, granted, took };
     },
     async adopt(message) {
       const offered = new Map(message.leases.map((lease) => [lease.deviceId, lease]));

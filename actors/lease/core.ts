@@ -13,6 +13,10 @@ export interface Core {
   readonly locks: Locks;
   readonly holdings: Holdings;
   readonly generations: Generations;
+  /** by which share of the renewal interval the latest renewal is late; 0 = none is */
+  renewalsLate(): number;
+  /** renews the partition with the next tick */
+  renewSoon(partition: number): void;
   /** devices being claimed, adopted or just given up by the host: the scan leaves them alone */
   readonly busy: Set<string>;
   phase: 'new' | 'running' | 'draining' | 'stopped';

@@ -68,6 +68,8 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     members: [],
     partitionLost: (partition, cause, believed) => lost.found(core, claims, partition, cause, believed),
     letGo: createLetGo(deps.redis, locks),
+    renewalsLate: () => wheel.lateMs() / options.renewMs,
+    renewSoon: (partition) => wheel.soon(partition),
   };
   const { holdings, generations } = core;
   const claims = createClaims(core);

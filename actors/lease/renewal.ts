@@ -5,10 +5,10 @@ import { type RenewOutcome, renew } from './renew.ts';
 
 /**
  * The renewal wheel: each partition with devices of ours is renewed once per interval, spread over it; one tick serves all that are due, in few round trips.
- * Owns: when each partition is due, and the watch on the two clocks. Called by ownership's tick loop.
+ * Owns: when each partition is due and since when it waits, and the watch on the two clocks. Called by ownership's tick loop.
  *
  * I1 A partition has one renewal under way at most.
- * I2 A renewal without an answer is tried again after a quarter of the interval; the deadline stands where it was.
+ * I2 A renewal without an answer is tried again after a quarter of the interval; the deadline stands where it was, and the renewal is late.
  * I3 When the wall clock has moved further than the monotonic one (the machine slept), everything is renewed at once; until it is,
  *    `canAct` is false where the wall clock says that the lease has ended.
  */
@@ -17,6 +17,8 @@ export interface RenewalWheel {
   tick(): void;
   /** renews the partition with the next tick */
   soon(partition: number): void;
+  /** ms by which the latest renewal is late: due and not done, or without an answer; 0 = none is */
+  lateMs(): number;
 }
 
 /** Leases in one round trip: some milliseconds of the server. */
@@ -26,6 +28,8 @@ export function createRenewalWheel(core: Core): RenewalWheel {
   const { deps, options, holdings, generations } = core;
   const { clock, telemetry } = deps;
   const dueAt = new Map<number, number>();
+  /** when the partition's renewal should have been done: stays where it is until a renewal is answered */
+  const expectedAt = new Map<number, number>();
   const underway = new Set<number>();
   let last = { monotonic: clock.monotonic(), wall: clock.wall() };
 
@@ -44,10 +48,17 @@ export function createRenewalWheel(core: Core): RenewalWheel {
     for (const partition of holdings.partitions()) {
       const at = dueAt.get(partition);
       // the first renewal of a partition falls on its own place in the interval
-      if (at === undefined) dueAt.set(partition, now + (options.renewMs * partition) / PARTITIONS);
-      else if (at <= now && !underway.has(partition)) partitions.push(partition);
+      if (at === undefined) {
+        const first = now + (options.renewMs * partition) / PARTITIONS;
+        dueAt.set(partition, first);
+        expectedAt.set(partition, first);
+      } else if (at <= now && !underway.has(partition)) partitions.push(partition);
     }
-    for (const partition of dueAt.keys()) if (holdings.countIn(partition) === 0) dueAt.delete(partition);
+    for (const partition of dueAt.keys()) {
+      if (holdings.countIn(partition) > 0) continue;
+      dueAt.delete(partition);
+      expectedAt.delete(partition);
+    }
     return partitions;
   };
 
@@ -71,7 +82,9 @@ export function createRenewalWheel(core: Core): RenewalWheel {
         if (lost !== undefined) ended.push(lost);
       }
     });
-    dueAt.set(partition, clock.monotonic() + (unknown ? options.renewMs / 4 : options.renewMs));
+    const now = clock.monotonic();
+    dueAt.set(partition, now + (unknown ? options.renewMs / 4 : options.renewMs));
+    if (!unknown) expectedAt.set(partition, now + options.renewMs);
     return ended;
   };
 
@@ -131,5 +144,10 @@ export function createRenewalWheel(core: Core): RenewalWheel {
       }
     },
     soon: (partition) => void dueAt.set(partition, 0),
+    lateMs() {
+      let earliest = Number.POSITIVE_INFINITY;
+      for (const [partition, at] of expectedAt) if (at < earliest && holdings.countIn(partition) > 0) earliest = at;
+      return Math.max(0, clock.monotonic() - earliest);
+    },
   };
 }

@@ -1,5 +1,5 @@
 import { deviceKeys, PARTITIONS, partitionKeys, partitionOf } from '../../schema/domain/index.ts';
-import { type Absent, createWaiting, type Directory, nextRamp, plan, type Ramp, rankOf, startRamp } from '../placement/index.ts';
+import { type Absent, createWaiting, type Directory, mayClaim, nextRamp, plan, type Ramp, rankOf, startRamp } from '../placement/index.ts';
 import type { Claims } from './claim.ts';
 import type { Core } from './core.ts';
 import { namedBy, readReleased } from './let-go.ts';
@@ -11,6 +11,7 @@ import { namedBy, readReleased } from './let-go.ts';
  * I1 One pipelined read per scan (what is ours costs one look at its partition's generation); a device that has a lease is never touched, whoever holds it.
  * I2 A missing generation is set by whoever sees it first; one that differs from the belief is a loss.
  * I3 While a generation is younger than one TTL only the node named in Postgres claims, whatever the plan says.
+ * I4 Renewals first: while they are late fewer devices are claimed, or none.
  */
 export interface Scan {
   /** one scan; resolves with true when there is more to do and the next scan should come soon */
@@ -33,6 +34,7 @@ const REST_MS = 5000;
 
 /** Shared by the partitions in which nothing is to be looked at; never written to. */
 const NONE: string[] = [];
+const NOTHING = { asked: 0, granted: 0, took: 0 };
 
 export function createScan(core: Core, directory: Directory, claims: Claims, look: () => Promise<void>): Scan {
   const { deps, options, holdings, generations } = core;
@@ -118,7 +120,7 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
       if (absent.length > 0) await look();
       const nodes = active();
       if (absent.length === 0 || !nodes.some((node) => node.id === options.nodeId)) {
-        ramp = nextRamp(ramp, 0);
+        ramp = nextRamp(ramp, NOTHING, core.renewalsLate());
         return made;
       }
       const aims = targets();
@@ -138,16 +140,17 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
       }
       const room = Math.max(0, options.capacity - holdings.owned.size - core.busy.size);
       const due = waiting.due(ranked).slice(0, Math.min(ramp.budget, room));
-      const used = await claims.claim(
-        due.map((entry) => entry.deviceId),
-        young,
-      );
-      const full = used >= ramp.budget;
-      ramp = nextRamp(ramp, used);
+      const held = due.length > 0 && !mayClaim(core.renewalsLate());
+      if (held) deps.telemetry.count('claims.held');
+      const claimed = held ? NOTHING : await claims.claim(idsOf(due), young);
+      const full = claimed.asked >= ramp.budget;
+      ramp = nextRamp(ramp, claimed, core.renewalsLate());
       return full || made;
     },
   };
 }
+
+const idsOf = (absent: readonly Absent[]): string[] => absent.map((entry) => entry.deviceId);
 
 /** Most devices of young partitions looked up in Postgres by one scan. */
 const NAMED_CAP = 5000;

@@ -7,10 +7,12 @@ import {
   type Candidate,
   createDirectory,
   createWaiting,
+  mayClaim,
   movesFor,
   nextRamp,
   plan,
   RAMP_CAP,
+  RAMP_LEAST,
   RAMP_START,
   type Ramp,
   ranked,
@@ -132,11 +134,25 @@ describe('ramp', () => {
   it('doubles while used up, stops at the cap, and comes down again', () => {
     let ramp: Ramp = startRamp;
     expect(ramp.budget).toBe(RAMP_START);
-    for (let i = 0; i < 10; i++) ramp = nextRamp(ramp, ramp.budget);
+    const won = (asked: number) => ({ asked, granted: asked, took: 0.5 });
+    for (let i = 0; i < 10; i++) ramp = nextRamp(ramp, won(ramp.budget), 0);
     expect(ramp.budget).toBe(RAMP_CAP);
-    expect(nextRamp(ramp, RAMP_CAP - 1).budget).toBe(RAMP_CAP);
-    for (let i = 0; i < 10; i++) ramp = nextRamp(ramp, 0);
+    expect(nextRamp(ramp, won(RAMP_CAP - 1), 0).budget).toBe(RAMP_CAP);
+    for (let i = 0; i < 10; i++) ramp = nextRamp(ramp, won(0), 0);
     expect(ramp.budget).toBe(RAMP_START);
+  });
+  it('is halved while renewals are late or few claims are won, and comes back by itself', () => {
+    const full = { asked: RAMP_CAP, granted: RAMP_CAP, took: 1 };
+    const cap: Ramp = { budget: RAMP_CAP };
+    expect(nextRamp(cap, full, 0.24).budget).toBe(RAMP_CAP);
+    expect(nextRamp(cap, full, 0.25).budget).toBe(RAMP_CAP / 2);
+    expect(nextRamp(cap, { asked: RAMP_CAP, granted: RAMP_CAP / 2 - 1, took: 0 }, 0).budget).toBe(RAMP_CAP / 2);
+    expect(nextRamp(cap, { ...full, took: 1.1 }, 0).budget).toBe(RAMP_CAP / 2);
+    let ramp = cap;
+    for (let i = 0; i < 10; i++) ramp = nextRamp(ramp, full, 1);
+    expect(ramp.budget).toBe(RAMP_LEAST);
+    expect(nextRamp(ramp, { asked: RAMP_LEAST, granted: RAMP_LEAST, took: 0 }, 0).budget).toBe(2 * RAMP_LEAST);
+    expect([0, 0.49, 0.5, 3].map(mayClaim)).toEqual([true, true, false, false]);
   });
 });
 
