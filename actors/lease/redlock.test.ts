@@ -46,6 +46,41 @@ describe('the guards around redlock', () => {
     expect(only.value()).toBeNull();
   });
 
+  it("releases a master's yes that comes after its try was given up, although its releases came to nothing", async () => {
+    let arrive = (): void => {};
+    const arrived = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    // the package's release, and ours
+    const slow = master(null, { take: () => arrived, refuseReleases: 2 });
+    const locks = createLocks([master('x').redis, slow.redis, master('y').redis], options, systemClock);
+    expect(await locks.acquire(['device'])).toEqual([]);
+    arrive();
+    await expect.poll(slow.value, { timeout: 25_000 }).toBeNull();
+  });
+
+  it('does not ask again at a master that had forgotten the script when the try was given up meanwhile', async () => {
+    let refuse = (_error: Error): void => {};
+    let takes = 0;
+    const forgetful = {
+      evalsha: (_sha: string, _count: number, ...args: (string | number)[]): Promise<number> =>
+        args.length < 3
+          ? Promise.resolve(0)
+          : new Promise((_resolve, reject) => {
+              refuse = reject;
+            }),
+      eval: (_lua: string, _count: number, ...args: (string | number)[]): Promise<number> => {
+        if (args.length === 3) takes += 1;
+        return Promise.resolve(1);
+      },
+    };
+    const locks = createLocks([forgetful as unknown as Redis], options, systemClock);
+    expect(await locks.acquire(['device'])).toEqual([]);
+    refuse(new Error('NOSCRIPT No matching script.'));
+    await systemClock.sleep(20);
+    expect(takes).toBe(0);
+  });
+
   it('a device whose first try hangs can be tried again, under another token', async () => {
     let calls = 0;
     const tokens = new Set<unknown>();

@@ -4,7 +4,7 @@ import type { Clock } from '../../ops/lifecycle/index.ts';
 import { deviceKeys, partitionOf } from '../../schema/domain/index.ts';
 import { withinDeadline } from './deadline.ts';
 import { byPartition, chunks, eachLimited } from './pool.ts';
-import { MOST_PER_CALL, releaseScript, transferScript } from './scripts.ts';
+import { MOST_PER_CALL, releaseKeys, releaseScript, transferScript } from './scripts.ts';
 
 /**
  * Leases on 1, 3 or 5 independent lock masters, taken with the `redlock` package behind guards (docs/decisions/0002).
@@ -12,7 +12,8 @@ import { MOST_PER_CALL, releaseScript, transferScript } from './scripts.ts';
  *
  * I1 An even number of masters is refused: a split vote never settles inside the package.
  * I2 Validity is counted on the monotonic clock from before the call; the package's own wall-clock expiration is never read.
- * I3 A lock that is late, expired or of unknown outcome is released on every master by its token and never handed out.
+ * I3 A lock that is late, expired or of unknown outcome is released on every master by its token and never handed out. A master whose yes
+ *    comes after that (it may have overtaken the release) is told again.
  * I4 Each call ends within `timeoutMs`, whatever the masters do.
  * I5 One device per call to the package, one try: a contended device costs no other device its lock.
  */
@@ -63,13 +64,8 @@ export function createLocks(masters: readonly Redis[], options: LocksOptions, cl
   if (masters.length % 2 === 0) throw new RangeError(`lock masters: expected 1, 3 or 5, got ${masters.length}`);
   const quorum = (masters.length + 1) / 2;
   const drift = Math.round(options.ttlMs * DRIFT_FACTOR) + 2;
-  // The package makes its random token itself and sends it to every master before its first await: the stand-ins note it on the way.
-  let noted = '';
-  const seen = masters.map((redis) =>
-    watch(redis, (token) => {
-      noted = token;
-    }),
-  );
+  const tries = createTries();
+  const seen = masters.map((redis) => watch(redis, tries));
   const redlock = new Redlock(seen, { retryCount: 0, driftFactor: DRIFT_FACTOR, retryDelay: 0, retryJitter: 0 });
 
   const now = (): Instant => ({ monotonic: clock.monotonic(), wall: clock.wall() });
@@ -79,6 +75,7 @@ export function createLocks(masters: readonly Redis[], options: LocksOptions, cl
   });
 
   const release: Locks['release'] = async (leases) => {
+    for (const { token } of leases) tries.giveUp(token);
     const groups = [...byPartition(leases, (lease) => partitionOf(lease.deviceId)).values()];
     const batches = groups.flatMap((group) => chunks(group, MOST_PER_CALL)).flatMap((batch) => masters.map((redis) => ({ redis, batch })));
     await eachLimited(batches, 32, async ({ redis, batch }) => {
@@ -88,27 +85,18 @@ export function createLocks(masters: readonly Redis[], options: LocksOptions, cl
 
   const acquireOne = async (deviceId: string): Promise<Lease | undefined> => {
     const sent = now();
-    let state: 'waiting' | 'late' | 'settled' = 'waiting';
     const attempt = redlock.acquire([deviceKeys(deviceId).lease], options.ttlMs);
-    const token = noted;
+    const token = tries.latest();
     const drop = (): Promise<void> => release([{ deviceId, token }]);
-    const settled = attempt
-      .then(
-        (lock) => lock.value === token,
-        () => false,
-      )
-      .then(async (won) => {
-        // a lock that comes after the wait was over has been released by its token; release what arrived since (I3)
-        if (state === 'late') await drop();
-        else state = 'settled';
-        return won;
-      });
+    const settled = attempt.then(
+      (lock) => lock.value === token,
+      () => false,
+    );
     const expiry = expire(clock, options.timeoutMs);
     const won = await Promise.race([settled, expiry.done]);
     expiry.cancel();
     if (won !== true) {
-      const unknown = state === 'waiting';
-      if (unknown) state = 'late';
+      const unknown = won === undefined;
       // with one master the package has just released what it may have set; with several, silent masters are told too
       if (unknown || masters.length > 1) await drop();
       return undefined;
@@ -158,16 +146,73 @@ function expire(clock: Clock, ms: number): { readonly done: Promise<undefined>; 
   return { done, cancel: () => cancel() };
 }
 
-/** A client as the package uses it (evalsha and eval only), which notes the token that passes. */
-function watch(redis: Redis, note: (token: string) => void): Redis {
+/**
+ * The tries to which masters still owe an answer, by token. The package makes its random token itself and sends it to every master before its first
+ * await: the stand-ins for its clients note it on the way.
+ */
+interface Tries {
+  /** the token of the try that began last */
+  latest(): string;
+  /** what is set under this token is not wanted any more */
+  giveUp(token: string): void;
+  /**
+   * Asks one master. `resumed`: for the second time, because it did not know the script; a try given up meanwhile ends here.
+   * `giveBack`: a yes came after the try was given up.
+   */
+  take(token: string, resumed: boolean, ask: () => Promise<unknown>, giveBack: () => void): Promise<unknown>;
+}
+
+function createTries(): Tries {
+  let latest = '';
+  const open = new Map<string, { waiting: number; over: boolean }>();
+  return {
+    latest: () => latest,
+    giveUp(token) {
+      const one = open.get(token);
+      if (one !== undefined) one.over = true;
+    },
+    async take(token, resumed, ask, giveBack) {
+      const one = open.get(token) ?? { waiting: 0, over: false };
+      if (!resumed) {
+        latest = token;
+        open.set(token, one);
+        one.waiting += 1;
+      }
+      let resumes = false;
+      try {
+        if (resumed && one.over) throw new Error('the try for this lease was given up');
+        const reply = await ask();
+        if (one.over && reply === 1) giveBack();
+        return reply;
+      } catch (error) {
+        resumes = !resumed && error instanceof Error && error.message.startsWith('NOSCRIPT');
+        throw error;
+      } finally {
+        if (!resumes) one.waiting -= 1;
+        if (one.waiting === 0) open.delete(token);
+      }
+    },
+  };
+}
+
+/** What the package sends with a script: key and token, and a time to live when it takes. */
+type Words = readonly (string | number)[];
+const TAKES = 3;
+
+/** A client as the package uses it (evalsha and eval only). */
+function watch(redis: Redis, tries: Tries): Redis {
+  const send = (words: Words, resumed: boolean, ask: () => Promise<unknown>): Promise<unknown> => {
+    const [key, token] = [String(words[0]), String(words[1])];
+    if (words.length === TAKES) {
+      // what cannot be deleted expires
+      return tries.take(token, resumed, ask, () => void releaseKeys(redis, [key], [token]).catch(() => 0));
+    }
+    tries.giveUp(token);
+    return ask();
+  };
   const client = {
-    evalsha(sha: string, count: number, args: (string | number)[]): Promise<unknown> {
-      note(String(args[1]));
-      return redis.evalsha(sha, count, ...args);
-    },
-    eval(lua: string, count: number, args: (string | number)[]): Promise<unknown> {
-      return redis.eval(lua, count, ...args);
-    },
+    evalsha: (sha: string, count: number, words: Words) => send(words, false, () => redis.evalsha(sha, count, ...words)),
+    eval: (lua: string, count: number, words: Words) => send(words, true, () => redis.eval(lua, count, ...words)),
   };
   return client as unknown as Redis;
 }

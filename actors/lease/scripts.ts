@@ -71,18 +71,16 @@ export async function fenceScript(
 }
 
 /** release.lua on one server: how many leases were deleted. */
-export async function releaseScript(
-  redis: Redis,
-  items: readonly { readonly deviceId: string; readonly token: string }[],
-): Promise<number> {
+export function releaseScript(redis: Redis, items: readonly { readonly deviceId: string; readonly token: string }[]): Promise<number> {
   const keys = items.map((item) => deviceKeys(item.deviceId).lease);
-  return Number(
-    await RELEASE.run(
-      redis,
-      keys,
-      items.map((item) => item.token),
-    ),
+  return releaseKeys(
+    redis,
+    keys,
+    items.map((item) => item.token),
   );
+}
+export async function releaseKeys(redis: Redis, keys: readonly string[], tokens: readonly string[]): Promise<number> {
+  return Number(await RELEASE.run(redis, keys, tokens));
 }
 
 /** transfer.lua on one server: letters k handed over, l not the caller's any more. */

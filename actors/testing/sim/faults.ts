@@ -1,6 +1,5 @@
 import type { Fleet } from './fleet.ts';
 import type { Link } from './network.ts';
-import { TTL_MS } from './timing.ts';
 import type { World } from './world-parts.ts';
 
 /** What goes wrong in a world: drawn from its seed, each at its time, all of it healed before the quiet time. */
@@ -25,6 +24,16 @@ function linksTo(world: World, fleet: Fleet, store: string): Link[] {
   const who = world.dice.next();
   const from = who < 0.25 ? [...fleet.ids, 'gateway'] : who < 0.35 ? ['gateway'] : [pick(world, fleet.ids)];
   return from.map((one) => world.network.link(`${one}>${store}`));
+}
+
+/** Links of a node (or of all) to one lock master, or to as many as decide. */
+function linksToMasters(world: World, fleet: Fleet): Link[] {
+  const { lockMasters, network } = world;
+  const many = network.chance(0.5) ? 1 : (lockMasters.length + 1) / 2;
+  const first = Math.floor(network.between(0, lockMasters.length));
+  const servers = Array.from({ length: many }, (_, index) => lockMasters[(first + index) % lockMasters.length]?.name);
+  const from = network.chance(0.5) ? fleet.ids : [pick(world, fleet.ids)];
+  return from.flatMap((id) => servers.map((server) => network.link(`${id}>${server}`)));
 }
 
 /** Puts links into a state until the time is over; subscribers find their connections again. */
@@ -58,7 +67,8 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
     weight: 4,
     strike: (world, fleet, until) => {
       const { network, scheduler } = world;
-      const ms = network.chance(0.4) ? network.between(200, TTL_MS) : network.between(TTL_MS - 1000, 2 * TTL_MS);
+      const { ttlMs } = world.timing;
+      const ms = network.chance(0.4) ? network.between(200, ttlMs) : network.between(ttlMs - 1000, 2 * ttlMs);
       fleet.pause(pick(world, fleet.ids), Math.min(ms, until - scheduler.now()));
     },
   },
@@ -66,6 +76,7 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
     weight: 5,
     strike: (world, fleet, _until, end) => {
       const { ambush, network, scheduler } = world;
+      const { ttlMs } = world.timing;
       // between read and bump, between bump and fence, between intent and send, between result and ack
       ambush.what = pick(world, ['owners', 'bump', 'intent', 'intent', 'result', 'adopt']);
       ambush.strike = (party) => {
@@ -74,7 +85,7 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
         if (id === undefined || left < 1000) return;
         fleet.disturbed();
         if (network.chance(0.3)) fleet.kill(id, network.between(1000, 9000));
-        else fleet.pause(id, Math.min(left, network.between(TTL_MS - 500, 2 * TTL_MS)));
+        else fleet.pause(id, Math.min(left, network.between(ttlMs - 500, 2 * ttlMs)));
       };
       // somebody has to claim for a claim to be struck
       if (network.chance(0.5)) fleet.kill(pick(world, fleet.ids), network.between(500, 3000));
@@ -161,13 +172,13 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
     strike: (world, fleet, until) => {
       const { network } = world;
       if (world.lockMasters.length === 0) return world.redis.flush();
-      const server = pick(world, world.lockMasters);
-      const links = fleet.ids.map((id) => network.link(`${id}>${server.name}`));
       if (network.chance(0.3)) {
         world.rollback.at = world.scheduler.now();
-        server.flush();
-      } else if (network.chance(0.5)) during(world, fleet, links, { mode: network.chance(0.5) ? 'reset' : 'stall' }, until);
-      else during(world, fleet, links, { delayMs: 2000, loss: 0.2, reorder: true }, until);
+        return pick(world, world.lockMasters).flush();
+      }
+      const links = linksToMasters(world, fleet);
+      if (network.chance(0.5)) during(world, fleet, links, { mode: network.chance(0.5) ? 'reset' : 'stall' }, until);
+      else during(world, fleet, links, { delayMs: network.between(300, 2000), loss: 0.2, reorder: true }, until);
     },
   },
 };
@@ -177,7 +188,10 @@ const KILLS_APART_MS = 10_000;
 export const FAULT_NAMES: readonly string[] = Object.keys(STRIKES);
 
 export function planFaults(world: World, fleet: Fleet, plan: FaultPlan): Fault[] {
-  const names = FAULT_NAMES.flatMap((name) => Array.from({ length: STRIKES[name]?.weight ?? 0 }, () => name));
+  // where there are several lock masters, trouble with them is what such a world is for
+  const weightOf = (name: string): number =>
+    (STRIKES[name]?.weight ?? 0) * (name === 'lock master' && world.lockMasters.length > 0 ? 4 : 1);
+  const names = FAULT_NAMES.flatMap((name) => Array.from({ length: weightOf(name) }, () => name));
   let faults: Fault[] = Array.from({ length: plan.count }, () => ({
     at: world.network.between(plan.fromMs, plan.untilMs - 3000),
     name: pick(world, names),

@@ -1,7 +1,6 @@
 import type { Telemetry } from '../../../ops/telemetry/index.ts';
 import { type SimNode, startSimNode } from './node.ts';
 import type { Party } from './scheduler.ts';
-import { TTL_MS } from './timing.ts';
 import type { World } from './world-parts.ts';
 
 /**
@@ -22,13 +21,14 @@ export interface Fleet {
   readonly figures: { takeovers: number; takeoverMs: number; judged: number; grants: number };
 }
 
-/** I6: the lease's time to live, one and a half seconds to find, claim and start. */
-const BOUND_MS = TTL_MS + 1500;
+/** I6: the lease's time to live, and this to find, claim and start. */
+const FIND_MS = 1500;
 /** a supervisor starts what ended by itself again after this */
 const RESTART_MS = 500;
 
 export function createFleet(world: World, ids: readonly string[], telemetry: (node: string) => Telemetry): Fleet {
   const { scheduler } = world;
+  const { ttlMs } = world.timing;
   const nodes = new Map<string, SimNode>();
   const incarnations = new Map<string, number>();
   const orphans = new Map<string, { readonly at: number; clean: boolean }>();
@@ -37,7 +37,7 @@ export function createFleet(world: World, ids: readonly string[], telemetry: (no
 
   /** I9: while one node is given a device, no other may still act for it, frozen or not, unless a server of leases went back in time */
   const checkAlone = (id: string, deviceId: string): void => {
-    if (scheduler.now() - world.rollback.at < 2 * TTL_MS) return;
+    if (scheduler.now() - world.rollback.at < 2 * ttlMs) return;
     for (const [other, node] of nodes) {
       if (other === id || node.party.state === 'dead') continue;
       if (node.ownership()?.owned.get(deviceId)?.canAct() === true)
@@ -58,10 +58,10 @@ export function createFleet(world: World, ids: readonly string[], telemetry: (no
           orphans.delete(deviceId);
           const ms = scheduler.now() - orphan.at;
           figures.takeovers += 1;
-          if (!orphan.clean || disturbedAt > orphan.at - TTL_MS) continue;
+          if (!orphan.clean || disturbedAt > orphan.at - ttlMs) continue;
           figures.judged += 1;
           figures.takeoverMs = Math.max(figures.takeoverMs, ms);
-          if (ms > BOUND_MS) world.violation('I6', `${deviceId} was taken over after ${Math.round(ms)} ms`);
+          if (ms > ttlMs + FIND_MS) world.violation('I6', `${deviceId} was taken over after ${Math.round(ms)} ms`);
         }
       },
       ended() {
@@ -93,7 +93,10 @@ export function createFleet(world: World, ids: readonly string[], telemetry: (no
       if (node.party.state === 'dead') return;
       // the bound speaks of a fleet that has somebody left to take over
       const others = ids.some((other) => other !== id && running(other));
-      for (const deviceId of node.ownership()?.owned.keys() ?? []) orphans.set(deviceId, { at: scheduler.now(), clean: others });
+      for (const { deviceId, epoch } of node.ownership()?.owned.values() ?? []) {
+        // one that stood still may not know yet that others have taken its devices: nobody needs to take those over from it
+        if ((world.tables.ownership.get(deviceId)?.epoch ?? 0) <= epoch) orphans.set(deviceId, { at: scheduler.now(), clean: others });
+      }
       if (!others) for (const orphan of orphans.values()) orphan.clean = false;
       scheduler.kill(node.party);
       later(id, restartAfterMs);

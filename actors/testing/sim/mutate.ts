@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Clock } from '../../../ops/lifecycle/index.ts';
 import type { RunResult } from '../../../ops/report/index.ts';
 import { makeTestBuild } from '../chaos/plants.ts';
-import { MUTANTS, type Mutant } from './mutants.ts';
+import { MUTANTS, type Mutant, type Seeds } from './mutants.ts';
 import { runPool } from './pool.ts';
 import { runUnitTests } from './unit-tests.ts';
 
@@ -36,8 +36,8 @@ interface Search {
   readonly cpuMs: number;
 }
 
-function* upwards(limit: number): Generator<number, void> {
-  for (let seed = 1; seed <= limit; seed++) yield seed;
+function* upwards({ first, every }: Seeds): Generator<number, void> {
+  for (let world = 0; world < MOST_WORLDS; world++) yield first + world * every;
 }
 
 async function find(run: MutantsRun, mutant: Mutant, distDir: string, home: string): Promise<Search> {
@@ -48,7 +48,7 @@ async function find(run: MutantsRun, mutant: Mutant, distDir: string, home: stri
   await runPool(
     run.clock,
     { workerFile: join(build, 'actors', 'testing', 'sim', 'worker.js'), workers: run.workers },
-    upwards(MOST_WORLDS),
+    upwards(mutant.seeds),
     (outcome, tookMs) => {
       worlds += 1;
       cpuMs += tookMs;

@@ -4,9 +4,10 @@ import { createOwnership, type OwnedDevice, type Ownership } from '../../lease/i
 import { createEnqueuer } from '../../mailbox/index.ts';
 import { createHost, createNodeBus, createSubscriptions, type Host } from '../../node/index.ts';
 import { createLedgerClient } from './ledger-client.ts';
+import { createLockWatch } from './lock-watch.ts';
 import { createRedisClient } from './redis-client.ts';
 import { clockOf, type Party } from './scheduler.ts';
-import { MARGIN_MS, RENEW_MS, SCAN_MS, TTL_MS, WINDOW } from './timing.ts';
+import { SCAN_MS, WINDOW } from './timing.ts';
 import type { World } from './world-parts.ts';
 
 /** One process of the product's node, wired as actors/main.ts wires it, on simulated clients. */
@@ -32,16 +33,24 @@ const DRAIN_MS = 8000;
 
 export function startSimNode(world: World, id: string, incarnation: number, telemetry: Telemetry, hooks: NodeHooks): SimNode {
   const { scheduler, network } = world;
+  const { ttlMs, renewMs, marginMs, acquireMs } = world.timing;
   const party = scheduler.party(`${id}#${incarnation}`);
   party.wallOffset = world.wallOffsets.get(id) ?? 0;
   const clock = clockOf(scheduler, party);
   const dice = seededDice(world.seed * 31 + party.index * 7919);
   const onMain = { scheduler, network, server: world.redis, link: network.link(`${id}>redis`), party };
-  const lease = createRedisClient(onMain, 'lease');
+  const locks = createLockWatch({
+    scheduler,
+    party,
+    masters: world.lockMasters.length === 0 ? [world.redis] : world.lockMasters,
+    timeoutMs: acquireMs,
+    violation: world.violation,
+  });
+  const lease = createRedisClient({ ...onMain, locks }, 'lease');
   const mailbox = createRedisClient(onMain, 'mailbox');
   const general = createRedisClient(onMain, 'general');
   const masters = world.lockMasters.map((server) =>
-    createRedisClient({ scheduler, network, server, link: network.link(`${id}>${server.name}`), party }, 'lease'),
+    createRedisClient({ scheduler, network, server, link: network.link(`${id}>${server.name}`), party, locks }, 'lease'),
   );
   const subscriber = world.pubsub.subscriber(onMain);
   const ledger = createLedgerClient({
@@ -107,7 +116,7 @@ export function startSimNode(world: World, id: string, incarnation: number, tele
         telemetry,
         fatal: (error) => hooks.ended(error.message),
       },
-      { nodeId: id, version: '1.0.0', host: id, capacity: 1000, ttlMs: TTL_MS, renewMs: RENEW_MS, scanMs: SCAN_MS, marginMs: MARGIN_MS },
+      { nodeId: id, version: '1.0.0', host: id, capacity: 1000, ttlMs, renewMs, scanMs: SCAN_MS, marginMs },
     );
     ownership = owner;
     made.bind(owner);

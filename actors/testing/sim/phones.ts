@@ -3,7 +3,7 @@ import type { Connection, OutboundMessage, SendOutcome, Transport, TransportDevi
 import type { Tables } from './ledger-rows.ts';
 import type { Network } from './network.ts';
 import type { Party, Scheduler } from './scheduler.ts';
-import { TTL_MS } from './timing.ts';
+import type { Timing } from './timing.ts';
 import type { World } from './world-parts.ts';
 
 /**
@@ -11,7 +11,8 @@ import type { World } from './world-parts.ts';
  * shows a message id once and answers every time.
  *
  * Invariants judged as they happen: I1 epochs at a phone never fall; I4 an attempt arrives at most once, a message that has ended is not sent
- * again, and one that may not be repeated is not repeated; I5 within a lane messages are first seen in the order of seq.
+ * again, and one that may not be repeated is not repeated; I5 within a lane messages are first seen in the order of seq; I9 nobody asks for a
+ * send without leave to act.
  */
 export interface Phones {
   transport(party: Party, node: string, kind: 'simulator' | 'whatsapp'): Transport;
@@ -26,12 +27,13 @@ interface PhonesDeps {
   readonly scheduler: Scheduler;
   readonly network: Network;
   readonly tables: Tables;
+  readonly timing: Timing;
   readonly rollback: World['rollback'];
   violation(invariant: string, what: string): void;
 }
 
 export function createPhones(deps: PhonesDeps): Phones {
-  const { scheduler, network, tables, rollback, violation } = deps;
+  const { scheduler, network, tables, timing, rollback, violation } = deps;
   const figures = { arrivals: 0, repeats: 0, staleSends: 0 };
   const shown = new Set<string>();
   const attempts = new Set<string>();
@@ -61,7 +63,7 @@ export function createPhones(deps: PhonesDeps): Phones {
     else heads.set(lane, row.seq);
   };
 
-  const transport: Phones['transport'] = (party, _node, kind) => {
+  const transport: Phones['transport'] = (party, node, kind) => {
     const repeatable = kind === 'simulator';
     const connect = (device: TransportDevice, events: TransportEvents, signal: AbortSignal): Connection => {
       let last = 0;
@@ -85,13 +87,17 @@ export function createPhones(deps: PhonesDeps): Phones {
         return { kind: 'sent', at: scheduler.wall() };
       };
       const send = (message: OutboundMessage, timeoutMs: number): Promise<SendOutcome> => {
-        if (!device.canAct()) return Promise.resolve({ kind: 'not-sent', code: 'FENCED' });
+        if (!device.canAct()) {
+          // a transport refuses it too, but whoever asks has not looked in the tick of the send (actors/device I2)
+          violation('I9', `${node} asked for ${message.id} to be sent when it might not act any more`);
+          return Promise.resolve({ kind: 'not-sent', code: 'FENCED' });
+        }
         if (signal.aborted) return Promise.resolve({ kind: 'not-sent', code: 'OFFLINE' });
         const present = tables.ownership.get(device.id)?.epoch ?? 0;
         if (present > device.epoch) {
           figures.staleSends += 1;
           // two may hold a lease only where its server went back in time
-          if (scheduler.now() - rollback.at > 2 * TTL_MS)
+          if (scheduler.now() - rollback.at > 2 * timing.ttlMs)
             violation('I2', `${message.id} was sent under epoch ${device.epoch}, present ${present}`);
         }
         return new Promise((resolve) => {

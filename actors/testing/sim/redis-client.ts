@@ -1,4 +1,5 @@
 import type { Redis } from '../../../ops/connect/index.ts';
+import type { LockWatch } from './lock-watch.ts';
 import type { Channel, Link, Network } from './network.ts';
 import type { RedisServer, Reply } from './redis-server.ts';
 import type { Party, Scheduler } from './scheduler.ts';
@@ -13,6 +14,8 @@ export interface ClientDeps {
   readonly server: RedisServer;
   readonly link: Link;
   readonly party: Party;
+  /** sees what goes to a lock master */
+  readonly locks?: LockWatch;
 }
 
 type Argument = string | number | Buffer | readonly Argument[];
@@ -93,7 +96,11 @@ export function createRedisClient(deps: ClientDeps, role: Role): Redis {
     const command = name.toUpperCase();
     client[name] = (...args: Argument[]) => {
       const list = wordsOf(args);
-      return network.request(channel, name, () => server.run(command, list));
+      const answered = deps.locks?.asked(server, command, list);
+      const answer = network.request(channel, name, () => server.run(command, list));
+      // an error says nothing of the lease
+      if (answered !== undefined) answer.then(answered, () => {});
+      return answer;
     };
   }
   return client as unknown as Redis;

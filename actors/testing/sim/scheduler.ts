@@ -16,6 +16,8 @@ export interface Party {
   /** ms by which its wall clock is off */
   wallOffset: number;
   bootedAt: number;
+  /** when it last went on after it had stood still */
+  thawedAt: number;
   held: SimEvent[];
 }
 /** What an event is: goes into the hash and the trace. */
@@ -73,7 +75,15 @@ export function createScheduler(trace: ((event: SimEvent) => void) | undefined):
   let high = 0x9747b28c;
 
   const party = (name: string): Party => {
-    const made: Party = { name, index: parties.length, state: 'up', wallOffset: 0, bootedAt: now, held: [] };
+    const made: Party = {
+      name,
+      index: parties.length,
+      state: 'up',
+      wallOffset: 0,
+      bootedAt: now,
+      thawedAt: Number.NEGATIVE_INFINITY,
+      held: [],
+    };
     parties.push(made);
     return made;
   };
@@ -156,6 +166,7 @@ export function createScheduler(trace: ((event: SimEvent) => void) | undefined):
     thaw(owner) {
       if (owner.state !== 'frozen') return;
       owner.state = 'up';
+      owner.thawedAt = now;
       // as a process that is let go on: first its timers that are due, then what came in, each in the order of its time
       const held = owner.held.sort(
         (a, b) => Number(a.kind !== 'timer') - Number(b.kind !== 'timer') || a.time - b.time || a.order - b.order,

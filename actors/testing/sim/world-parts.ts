@@ -7,10 +7,12 @@ import type { Phones } from './phones.ts';
 import type { PubSub } from './redis-client.ts';
 import type { RedisServer } from './redis-server.ts';
 import type { Party, Scheduler } from './scheduler.ts';
+import type { Timing } from './timing.ts';
 
 /** What the parts of one simulated world share; made by world.ts. */
 export interface World {
   readonly seed: number;
+  readonly timing: Timing;
   readonly dice: Dice;
   readonly scheduler: Scheduler;
   readonly network: Network;

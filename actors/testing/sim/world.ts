@@ -14,6 +14,7 @@ import { createRedisServer } from './redis-server.ts';
 import { createScheduler } from './scheduler.ts';
 import { scriptNames } from './script-names.ts';
 import { createTally } from './tally.ts';
+import { timingOf } from './timing.ts';
 import { idMaker, startTraffic } from './traffic.ts';
 import type { World } from './world-parts.ts';
 
@@ -95,19 +96,20 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
       trace === undefined ? undefined : (line) => trace(`${scheduler.now().toFixed(3).padStart(10)} ${line}`),
       violation,
     );
+    const timing = timingOf(seed);
     const rollback = { at: Number.NEGATIVE_INFINITY };
     const world: World = {
       seed,
+      timing,
       dice,
       scheduler,
       network,
       redis: serverOf('redis'),
-      // every third world has three lock masters
-      lockMasters: seed % 3 === 0 ? ['lock-1', 'lock-2', 'lock-3'].map(serverOf) : [],
+      lockMasters: Array.from({ length: lockMastersOf(seed) }, (_, index) => serverOf(`lock-${index + 1}`)),
       pubsub,
       tables,
       audit,
-      phones: createPhones({ scheduler, network, tables, rollback, violation }),
+      phones: createPhones({ scheduler, network, tables, timing, rollback, violation }),
       wallOffsets: new Map(),
       rollback,
       ambush: { what: undefined, strike: () => {} },
@@ -172,6 +174,9 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
     };
   }
 }
+
+/** Every sixth world has three lock masters, every sixth five; in the rest the main Redis is the only one. */
+const lockMastersOf = (seed: number): number => (seed % 6 === 3 ? 3 : seed % 6 === 0 ? 5 : 0);
 
 /** The operator gives back what was quarantined or paused meanwhile, as releaseDevice and resumeDevice do. */
 function operate(world: World): void {
