@@ -6,7 +6,7 @@ import type { Config } from '../ops/config/index.ts';
 import { connectPostgres, connectRedis, type Redis, type RedisRole, type Sql } from '../ops/connect/index.ts';
 import type { Clock, Dice, Lifetime } from '../ops/lifecycle/index.ts';
 import type { Telemetry } from '../ops/telemetry/index.ts';
-import { buildSchema } from '../schema/graphql/index.ts';
+import { type AuditPort, buildSchema } from '../schema/graphql/index.ts';
 import { accept as commit, linkHellos, revokedLinks, storeInbound, suppress, audit as writeAudit } from '../schema/sql/index.ts';
 import { createAccept } from './accept/index.ts';
 import {
@@ -31,11 +31,12 @@ import {
   readTrustedDocuments,
 } from './graphql/index.ts';
 import { createEngine, createHub, createStreams } from './hub/index.ts';
+import { addLeadRoutes } from './leads/index.ts';
 import { asyncapiDocument, createLink, createLinkCloser, type Link } from './link/index.ts';
 import { createPages } from './pages.ts';
 import { PAIRING_SCRIPT_PATH, pairingPage, pairingScript } from './pairing-page.ts';
 import { createServer, type HttpHandler, type Server } from './server/index.ts';
-import { createSystemRoutes, createUpkeep, isAway } from './system/index.ts';
+import { createGuard, createSystemRoutes, createUpkeep, isAway } from './system/index.ts';
 
 /**
  * One gateway, wired: the only place where ports meet what implements them.
@@ -74,7 +75,7 @@ function openClients({ config, id, telemetry, lifetime }: GatewayDeps): Clients 
 function openApi(
   deps: GatewayDeps,
   { sql, general, mailbox, subscriber }: Clients,
-): { readonly executor: Executor; readonly auth: Authenticator; readonly revocations: Revocations } {
+): { readonly executor: Executor; readonly auth: Authenticator; readonly revocations: Revocations; readonly audit: AuditPort } {
   const { clock, telemetry, lifetime, config } = deps;
   const auth = createAuthenticator({ ...sqlLookups(sql), clock, telemetry }, { defaultTenant: DEFAULT_TENANT });
   const revocations = createRevocations({
@@ -120,7 +121,7 @@ function openApi(
     { schema: buildSchema(), services, clock, telemetry },
     { documents, introspection: config.INTROSPECTION },
   );
-  return { executor, auth, revocations };
+  return { executor, auth, revocations, audit: audit.note };
 }
 
 async function listenTo(subscriber: Redis, channel: string, handler: (text: string) => void): Promise<void> {
@@ -186,7 +187,7 @@ export async function startGateway(
 ): Promise<{ readonly port: number; readonly server: Server; readonly access: Promise<void> }> {
   const { config, clock, dice, telemetry, lifetime } = deps;
   const clients = openClients(deps);
-  const { executor, auth, revocations } = openApi(deps, clients);
+  const { executor, auth, revocations, audit } = openApi(deps, clients);
   let phase: 'starting' | 'serving' | 'draining' = 'starting';
   const system = createSystemRoutes({
     sql: clients.sql,
@@ -228,6 +229,16 @@ export async function startGateway(
     eventStream: hub.eventStream,
   });
   server.http('ANY', '/graphql', graphql, { bodyLimitBytes: HTTP_BODY_BYTES });
+  addLeadRoutes(server, {
+    sql: clients.sql,
+    guard: createGuard(clock, 'the ledger'),
+    auth,
+    rates,
+    audit,
+    clock,
+    telemetry,
+    allowedOrigins: config.ALLOWED_ORIGINS,
+  });
   server.websocket('/link', link.behaviour);
   server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));
   server.http('GET', '/live', () => ({ status: 200, headers: json, body: '{"live":true}' }));

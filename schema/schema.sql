@@ -166,6 +166,38 @@ create table lane_counters (
   constraint lane_counters_device_id_fkey FOREIGN KEY (device_id) REFERENCES devices(id)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
 
+create table lead_import_faults (
+  import_id uuid not null,
+  row bigint not null,
+  field text not null,
+  message text not null,
+  constraint lead_import_faults_pkey PRIMARY KEY (import_id, "row"),
+  constraint lead_import_faults_import_id_fkey FOREIGN KEY (import_id) REFERENCES lead_imports(id) ON DELETE CASCADE
+);
+
+create table lead_imports (
+  id uuid not null,
+  tenant_id uuid not null,
+  format text not null,
+  state text not null default 'RUNNING'::text,
+  bytes bigint not null default 0,
+  total_bytes bigint,
+  rows bigint not null default 0,
+  made bigint not null default 0,
+  changed bigint not null default 0,
+  faulty bigint not null default 0,
+  error text,
+  started_at timestamp with time zone not null default now(),
+  seen_at timestamp with time zone not null default now(),
+  ended_at timestamp with time zone,
+  constraint lead_imports_pkey PRIMARY KEY (id),
+  constraint lead_imports_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint lead_imports_format_check CHECK ((format = ANY (ARRAY['CSV'::text, 'NDJSON'::text]))),
+  constraint lead_imports_state_check CHECK ((state = ANY (ARRAY['RUNNING'::text, 'DONE'::text, 'FAILED'::text, 'CANCELLED'::text])))
+);
+CREATE INDEX lead_imports_started ON public.lead_imports USING btree (started_at);
+CREATE INDEX lead_imports_tenant ON public.lead_imports USING btree (tenant_id, id DESC);
+
 create table leads (
   id uuid not null,
   tenant_id uuid not null,
@@ -317,6 +349,7 @@ create table tenants (
   max_backlog bigint not null default 1000000,
   time_zone text not null default 'UTC'::text,
   created_at timestamp with time zone not null default now(),
+  default_region text,
   constraint tenants_pkey PRIMARY KEY (id),
   constraint tenants_name_key UNIQUE (name),
   constraint tenants_max_backlog_check CHECK ((max_backlog > 0))

@@ -2,7 +2,14 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { FlotillaError } from '../../schema/domain/index.ts';
 import { createAuthenticator, hashOf, newSecret, type StoredKey, secretOf } from './index.ts';
 
-const TENANT = { id: '018f0000-0000-7000-8000-000000000001', name: 'default', timeZone: 'UTC', maxBacklog: 1, createdAt: 0 };
+const TENANT = {
+  id: '018f0000-0000-7000-8000-000000000001',
+  name: 'default',
+  timeZone: 'UTC',
+  maxBacklog: 1,
+  defaultRegion: null,
+  createdAt: 0,
+};
 const good = newSecret();
 let now = 0;
 let lookups = 0;

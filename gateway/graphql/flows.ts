@@ -5,6 +5,7 @@ import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { FLOWS_CHANNEL, uuidV7 } from '../../schema/domain/index.ts';
 import type { FlowPort } from '../../schema/graphql/index.ts';
 import * as ledger from '../../schema/sql/index.ts';
+import { createPhoneReader, isRegion } from '../leads/index.ts';
 import type { Guard } from '../system/index.ts';
 
 export interface FlowPortDeps {
@@ -78,5 +79,12 @@ export function createFlowPort({ sql, guard, clock, telemetry, bells }: FlowPort
           leads.map((lead) => ({ ...lead, tenantId, id: uuidV7(clock.wall()) })),
         ),
       ),
+    phoneReader: (region) => (isRegion(region.toUpperCase()) ? createPhoneReader(region.toUpperCase()) : null),
+    leadImports: (tenantId, query) =>
+      guard(async () => {
+        const rows = await ledger.leadImportsPage(sql, tenantId, { ...query, limit: query.limit + 1 });
+        return { rows: rows.slice(0, query.limit), more: rows.length > query.limit };
+      }),
+    cancelLeadImport: (tenantId, id) => guard(() => ledger.cancelLeadImport(sql, tenantId, id)),
   };
 }

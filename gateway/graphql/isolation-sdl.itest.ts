@@ -189,6 +189,11 @@ beforeAll(async () => {
       `insert into dead_letters (message_id, tenant_id, device_id, state, cause, attempts) select id, tenant_id, device_id, 'DEAD', 'TEST', 1 from messages where tenant_id = $1`,
       [viewer.tenantId],
     );
+    await sql.unsafe(`insert into lead_imports (id, tenant_id, format, error) values ($1, $2, 'CSV', $3)`, [
+      uuidV7(systemClock.wall()),
+      viewer.tenantId,
+      words.text,
+    ]);
   }
   known = await rows();
   [us, them] = [made[0]?.viewer as Viewer, made[1]?.viewer as Viewer];

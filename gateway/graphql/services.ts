@@ -339,6 +339,7 @@ function accessCommands({ sql, guard, clock, forgetKey }: Context): AccessComman
         await ledger.createApiKey(sql, { id, tenantId, ...key, hash: hashOf(secret) });
         return { row: { id, ...key, createdAt: now, revokedAt: null }, secret };
       }),
+    setDefaultRegion: (tenantId, region) => guard(() => ledger.setDefaultRegion(sql, tenantId, region)),
     revokeApiKey: (tenantId, keyId) =>
       guard(async () => {
         const done = await ledger.revokeApiKey(sql, tenantId, keyId);

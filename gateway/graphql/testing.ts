@@ -47,7 +47,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
   const no = (): never => {
     throw new Error('not part of this test');
   };
-  const tenant = { id: TENANT, name: 'default', timeZone: 'UTC', maxBacklog: 1000, createdAt: 0 };
+  const tenant = { id: TENANT, name: 'default', timeZone: 'UTC', maxBacklog: 1000, defaultRegion: null, createdAt: 0 };
   return {
     ledger: {
       devicesByIds: async (tenantId, ids) => (tenantId === TENANT && ids.includes(DEVICE) ? [testDevice()] : []),
@@ -84,9 +84,12 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       enrol: no,
       leads: async () => ({ rows: [], more: false }),
       importLeads: no,
+      phoneReader: () => null,
+      leadImports: async () => ({ rows: [], more: false }),
+      cancelLeadImport: async () => false,
     },
     messages: { cancel: async () => null, redrive: async () => [], suppress: async () => ({ added: true }), unsuppress: async () => 0 },
-    access: { createTenant: no, createApiKey: no, revokeApiKey: async () => false },
+    access: { createTenant: no, setDefaultRegion: async () => false, createApiKey: no, revokeApiKey: async () => false },
     accessReads: { tenant: async () => tenant, tenantPage: no, apiKeyPage: no, auditPage: no },
     live: {
       device: () => undefined,
@@ -115,6 +118,9 @@ export function testRequest(overrides: Partial<Omit<HttpRequest, 'body'>> & { re
     remote: '127.0.0.1',
     signal: new AbortController().signal,
     body: async () => Buffer.from(text ?? ''),
+    async *chunks() {
+      yield Buffer.from(text ?? '');
+    },
     ...rest,
   };
 }

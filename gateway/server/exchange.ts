@@ -2,6 +2,7 @@ import type { HttpRequest as UwsRequest, HttpResponse as UwsResponse } from 'uWe
 import { STATUS_CODES } from 'node:http';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import { type HttpAnswer, HttpError, type HttpRequest } from './port.ts';
+import { streamBody } from './stream-body.ts';
 
 /**
  * One HTTP exchange: what uWS gives and takes, made safe.
@@ -9,6 +10,7 @@ import { type HttpAnswer, HttpError, type HttpRequest } from './port.ts';
  * I1 `onAborted` is attached before anything else; after an abort the response is never touched.
  * I2 Method, path and headers are copied at once: the uWS request dies with the handler's first tick.
  * I3 Chunks of the body are copied: uWS reuses their memory. Above the limit nothing more is kept.
+ *    A streamed body (body.ts) keeps a little and holds the client back; what is left of it at the answer is thrown away, for a moment.
  * I4 Every write of an answer is corked; an AsyncIterable is pulled only when the socket takes more.
  */
 export interface Exchange {
@@ -25,6 +27,7 @@ export interface ExchangeOptions {
   readonly headers: Readonly<Record<string, string>>;
   readonly method: string;
   readonly bodyLimitBytes: number;
+  readonly streamed: boolean;
 }
 
 const BODY_METHODS = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
@@ -104,7 +107,8 @@ export function openExchange(res: UwsResponse, req: UwsRequest, options: Omit<Ex
   });
   const method = req.getCaseSensitiveMethod().toUpperCase();
   const headers = headersOf(req);
-  const gathered = gather(res, { ...options, method, headers });
+  const streamed = options.streamed && BODY_METHODS.has(method) ? streamBody(res, { ...options, headers, gone: () => gone }) : undefined;
+  const gathered = streamed ?? gather(res, { ...options, method, headers });
   onGone.push(gathered.abort);
   const request: HttpRequest = {
     method,
@@ -114,6 +118,10 @@ export function openExchange(res: UwsResponse, req: UwsRequest, options: Omit<Ex
     remote: addressOf(res),
     signal: ended.signal,
     body: (cap = options.bodyLimitBytes) => gathered.body(cap),
+    chunks: () => {
+      if (streamed === undefined) throw new Error('chunks: the route is not streamed, or the method has no body');
+      return streamed.chunks();
+    },
   };
   const head = (answer: HttpAnswer, extra: Readonly<Record<string, string>>): void => {
     res.writeStatus(`${answer.status} ${STATUS_CODES[answer.status] ?? 'Unknown'}`);
@@ -150,22 +158,23 @@ export function openExchange(res: UwsResponse, req: UwsRequest, options: Omit<Ex
   };
   const answer = async (given: HttpAnswer, extra: Readonly<Record<string, string>>): Promise<void> => {
     const { body } = given;
-    const streamed = typeof body === 'object' && Symbol.asyncIterator in body;
+    const whole = streamed === undefined || (await streamed.drop());
+    const piecemeal = typeof body === 'object' && Symbol.asyncIterator in body;
     if (gone) {
-      if (streamed) await body[Symbol.asyncIterator]().return?.();
+      if (piecemeal) await body[Symbol.asyncIterator]().return?.();
       return;
     }
     // A body refused half-way is still arriving: the connection cannot be used again.
-    const close = given.status === 413 || given.status === 408;
+    const close = given.status === 413 || given.status === 408 || !whole;
     if (method === 'HEAD') {
-      if (streamed) await body[Symbol.asyncIterator]().return?.();
-      const length = streamed || body === undefined ? 0 : Buffer.byteLength(body);
+      if (piecemeal) await body[Symbol.asyncIterator]().return?.();
+      const length = piecemeal || body === undefined ? 0 : Buffer.byteLength(body);
       if (gone) return;
       res.cork(() => {
         head(given, extra);
         res.endWithoutBody(length, close);
       });
-    } else if (streamed) {
+    } else if (piecemeal) {
       const cut = (): void => {
         if (!gone) res.close();
       };

@@ -17,6 +17,11 @@ export interface HttpRequest {
    * @throws HttpError 413 above `capBytes` (never above the route's own limit), 408 when it does not arrive in time, 499 when the client went away
    */
   body(capBytes?: number): Promise<Buffer>;
+  /**
+   * On a route with `streamed`: the body as it comes, once. The client is held back while nobody takes; what has been read is not kept.
+   * @throws HttpError 413 above the route's limit, 408 when nothing comes for the server's patience, 499 when the client went away
+   */
+  chunks(): AsyncIterable<Buffer>;
 }
 
 export interface HttpAnswer {
@@ -45,6 +50,8 @@ export class HttpError extends Error {
 export interface RouteOptions {
   /** longest body gathered; default 256 KB */
   readonly bodyLimitBytes?: number;
+  /** the body is not gathered: the handler takes it with `chunks` */
+  readonly streamed?: boolean;
 }
 
 /**

@@ -1,10 +1,11 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createLifetime, type Lifetime, seededDice, systemClock } from '../../ops/lifecycle/index.ts';
 import { createTelemetry } from '../../ops/telemetry/index.ts';
-import { createServer, HttpError, loadStatic, type Server, type Socket } from './index.ts';
+import { createServer, HttpError, type HttpHandler, loadStatic, type Server, type Socket } from './index.ts';
 import { rawExchange, rawUpgrade } from './testing.ts';
 
 const telemetry = createTelemetry({
@@ -67,6 +68,74 @@ describe('HTTP', () => {
     expect((await fetch(`http://127.0.0.1:${port}/small`, { method: 'POST', body: 'x'.repeat(1001) })).status).toBe(413);
     const slow = await rawExchange(port, ['POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\nabc']);
     expect(slow).toMatch(/^HTTP\/1\.1 408/);
+  });
+  it('streams a body: the client is held back while nobody takes, and every byte comes, in order', async () => {
+    const whole = 64 * 1024 * 1024;
+    let taken = 0;
+    let ordered = true;
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    server.http(
+      'POST',
+      '/stream',
+      async (request) => {
+        for await (const chunk of request.chunks()) {
+          if (taken === 0) await held;
+          // byte n of the body is n % 251
+          if (chunk[0] !== taken % 251 || chunk[chunk.length - 1] !== (taken + chunk.length - 1) % 251) ordered = false;
+          taken += chunk.length;
+        }
+        return { status: 200, body: String(taken) };
+      },
+      { bodyLimitBytes: whole, streamed: true },
+    );
+    const { port } = await server.listen('127.0.0.1', 0);
+    const pattern = Buffer.from(Array.from({ length: 251 * 1000 }, (_, n) => n % 251));
+    let written = 0;
+    const tcp = connect(port, '127.0.0.1');
+    const answer = new Promise<string>((resolve) => tcp.once('data', (data) => resolve(String(data))));
+    tcp.write(`POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: ${whole}\r\n\r\n`);
+    const push = (): void => {
+      while (written < whole) {
+        const from = written % 251;
+        const chunk = pattern.subarray(from, from + Math.min(64 * 1024, whole - written));
+        written += chunk.length;
+        if (!tcp.write(chunk)) return;
+      }
+    };
+    tcp.on('drain', push);
+    push();
+    // what the kernels and the queue hold is a few MB; then nothing moves any more
+    let before = -1;
+    for (let still = 0; still < 5; still = written === before ? still + 1 : 0) {
+      before = written;
+      await systemClock.sleep(50);
+    }
+    expect(written).toBeLessThan(whole / 2);
+    release();
+    expect(await answer).toMatch(/^HTTP\/1\.1 200.*67108864$/s);
+    expect([taken, ordered]).toEqual([whole, true]);
+    tcp.destroy();
+  });
+  it('answers early while a streamed body is still coming, and refuses one that is too long or never comes', async () => {
+    const strict = make({ bodyTimeoutMs: 200 });
+    strict.http('POST', '/early', () => ({ status: 422, body: 'no' }), { bodyLimitBytes: 100_000_000, streamed: true });
+    const all: HttpHandler = async (request) => {
+      let size = 0;
+      for await (const chunk of request.chunks()) size += chunk.length;
+      return { status: 200, body: String(size) };
+    };
+    strict.http('POST', '/all', all, { bodyLimitBytes: 1_000_000, streamed: true });
+    const { port } = await strict.listen('127.0.0.1', 0);
+    const post = (path: string, body: Buffer<ArrayBuffer>): Promise<Response> =>
+      fetch(`http://127.0.0.1:${port}${path}`, { method: 'POST', body });
+    const early = await post('/early', Buffer.alloc(20_000_000));
+    expect([early.status, await early.text()]).toEqual([422, 'no']);
+    expect((await post('/all', Buffer.alloc(1_000_001))).status).toBe(413);
+    expect(await (await post('/all', Buffer.alloc(1_000_000))).text()).toBe('1000000');
+    expect(await rawExchange(port, ['POST /all HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\nabc'])).toMatch(/^HTTP\/1\.1 408/);
   });
   it('answers 404, 405 with allow, HEAD without a body, 500 without details', async () => {
     server.http('GET', '/one', () => ({ status: 200, body: 'hello' }));

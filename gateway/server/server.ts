@@ -47,6 +47,7 @@ const STRICT_TRANSPORT = { 'strict-transport-security': 'max-age=31536000' };
 interface Route {
   readonly handler: HttpHandler;
   readonly bodyLimitBytes: number;
+  readonly streamed: boolean;
 }
 /** what uWS takes besides its types: host, port and options together */
 type Listen = (host: string, port: number, options: number, done: (socket: us_listen_socket | false) => void) => void;
@@ -130,6 +131,7 @@ export function createServer(options: ServerOptions): Server {
       clock,
       bodyTimeoutMs: options.bodyTimeoutMs ?? 15_000,
       bodyLimitBytes: route?.bodyLimitBytes ?? DEFAULT_BODY_LIMIT,
+      streamed: route?.streamed ?? false,
     });
     void serve(exchange, route, 'value' in found ? found.path : 'none', 'allowed' in found ? found.allowed : []);
   });
@@ -146,7 +148,11 @@ export function createServer(options: ServerOptions): Server {
 
   return {
     http(method, path, handler, routeOptions) {
-      router.add(method, path, { handler, bodyLimitBytes: routeOptions?.bodyLimitBytes ?? DEFAULT_BODY_LIMIT });
+      router.add(method, path, {
+        handler,
+        bodyLimitBytes: routeOptions?.bodyLimitBytes ?? DEFAULT_BODY_LIMIT,
+        streamed: routeOptions?.streamed ?? false,
+      });
     },
     websocket: sockets.add,
     listen(host, port) {

@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   connections: async () => (await import('./fanout/index.ts')).connections,
   ownership: async () => (await import('./ownership.ts')).ownership,
   link: async () => (await import('./link.ts')).link,
+  import: async () => (await import('./import.ts')).importBench,
   queries: async () => (await import('./queries.ts')).queries,
 };
 
@@ -20,14 +21,16 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const text = { type: 'string' } as const;
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: text, devices: text, messages: text, requests: text },
+  options: { json: text, devices: text, messages: text, requests: text, leads: text },
 });
 /** sizes are given to the bench as parts: `devices 1000` */
-const sizes = (['devices', 'messages', 'requests'] as const).flatMap((name) => (values[name] === undefined ? [] : [name, values[name]]));
+const sizes = (['devices', 'messages', 'requests', 'leads'] as const).flatMap((name) =>
+  values[name] === undefined ? [] : [name, values[name]],
+);
 const load = BENCHES[positionals[0] ?? ''];
 if (load === undefined) {
   process.stderr.write(
-    `usage: npm run bench -- <${Object.keys(BENCHES).join('|')}> [part ...] [--devices N --messages N --requests N] [--json FILE]\n`,
+    `usage: npm run bench -- <${Object.keys(BENCHES).join('|')}> [part ...] [--devices N --messages N --requests N --leads N] [--json FILE]\n`,
   );
   process.exit(2);
 }

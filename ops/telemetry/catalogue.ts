@@ -31,6 +31,7 @@ export const METRICS = {
   quarantines: { kind: 'counter', help: 'devices put into quarantine', labels: ['reason'] },
   'turns.stuck': { kind: 'counter', help: 'devices given up by the watchdog: their turn did not end' },
   'breaker.opened': { kind: 'counter', help: 'breakers opened', labels: ['scope'] },
+  'leads.imported': { kind: 'counter', help: 'leads of files', labels: ['outcome'] },
   enrolled: { kind: 'counter', help: 'leads enrolled in flows' },
   planned: { kind: 'counter', help: 'messages of flows made', labels: ['outcome'] },
   dead_letters: { kind: 'counter', help: 'messages that became DEAD', labels: ['cause'] },

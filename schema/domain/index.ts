@@ -2,6 +2,7 @@ export * from './bus.ts';
 export * from './durations.ts';
 export * from './errors.ts';
 export * from './ids.ts';
+export * from './leads.ts';
 export * from './link-protocol.ts';
 export * from './live.ts';
 export * from './pairing.ts';

@@ -1,4 +1,4 @@
-import type { DeviceRecord, DeviceState, MessageState, PairingMethod, TransportKind } from '../domain/index.ts';
+import type { DeviceRecord, DeviceState, LeadFields, MessageState, PairingMethod, TransportKind } from '../domain/index.ts';
 import type {
   AcceptItem,
   AcceptOutcome,
@@ -14,7 +14,7 @@ import type {
   FlowState,
   HistoryGrain,
   HistoryPoint,
-  LeadInput,
+  LeadImportRow,
   LeadRow,
   LedgerMessage,
   NewFlow,
@@ -175,6 +175,8 @@ export interface MessageCommands {
 }
 /** Changes of tenants and keys. */
 export interface AccessCommands {
+  /** null: numbers without a country code are refused */
+  setDefaultRegion(tenantId: string, region: string | null): Promise<boolean>;
   createTenant(name: string, timeZone: string, maxBacklog: number | null): Promise<TenantRow | 'NAME_TAKEN'>;
   createApiKey(
     tenantId: string,
@@ -220,11 +222,19 @@ export interface FlowPort {
     query: { readonly after: number | null; readonly limit: number; readonly tag: string | null },
   ): Promise<Page<LeadRow>>;
   /** of phones that differ */
-  importLeads(
+  importLeads(tenantId: string, leads: readonly LeadFields[]): Promise<{ readonly made: number; readonly changed: number }>;
+  /** reads numbers as they are written in a country (gateway/leads); null: there is no such country */
+  phoneReader(region: string): ((text: string) => PhoneReading) | null;
+  /** files that were imported, newest first; `before`: id of the last one seen */
+  leadImports(
     tenantId: string,
-    leads: readonly Omit<LeadInput, 'id' | 'tenantId'>[],
-  ): Promise<{ readonly made: number; readonly changed: number }>;
+    query: { readonly before: string | null; readonly limit: number; readonly ids?: readonly string[] },
+  ): Promise<Page<LeadImportRow>>;
+  /** false: there is no such import, or it has ended */
+  cancelLeadImport(tenantId: string, id: string): Promise<boolean>;
 }
+/** A phone number in E.164, or what is wrong with it. */
+export type PhoneReading = { readonly phone: string } | { readonly fault: string };
 
 /** The gateway's mirror of the live device records (gateway/hub). */
 export interface LiveReads {

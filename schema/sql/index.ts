@@ -8,6 +8,7 @@ export * from './flows.ts';
 export * from './history.ts';
 export { intent } from './intent.ts';
 export * from './lanes.ts';
+export * from './lead-imports.ts';
 export * from './leads.ts';
 export * from './link.ts';
 export * from './messages.ts';

@@ -1,5 +1,5 @@
 import { readAsset } from '../../ops/lifecycle/index.ts';
-import { assert } from '../domain/index.ts';
+import { assert, type LeadFields } from '../domain/index.ts';
 import { column, query, type SqlRunner } from './statement.ts';
 
 /** The people that flows write to. */
@@ -7,19 +7,9 @@ import { column, query, type SqlRunner } from './statement.ts';
 const IMPORT = readAsset(import.meta.url, './import-leads.sql');
 const PAGE = readAsset(import.meta.url, './leads-page.sql');
 
-export interface LeadInput {
+export interface LeadInput extends LeadFields {
   readonly id: string;
   readonly tenantId: string;
-  /** E.164 */
-  readonly phone: string;
-  readonly name: string | null;
-  readonly tags: readonly string[];
-  readonly niche: string | null;
-  readonly stage: string | null;
-  readonly attributes: Readonly<Record<string, string>>;
-  readonly consentSource: string | null;
-  /** wall ms */
-  readonly consentAt: number | null;
 }
 
 /**

@@ -3,10 +3,11 @@ import { lowestUuidV7 } from '../domain/index.ts';
 import { listPartitions } from './partitions.ts';
 import { type Parameter, query, type SqlRunner } from './statement.ts';
 
-/** What is kept for a time only, beside the ledger's partitions: idempotency keys, inbound messages, dead letters without a message. */
+/** What is kept for a time only, beside the ledger's partitions: idempotency keys, inbound messages, reports of imports, dead letters without a message. */
 
 const KEYS = readAsset(import.meta.url, './purge-keys.sql');
 const INBOUND = readAsset(import.meta.url, './purge-inbound.sql');
+const LEAD_IMPORTS = readAsset(import.meta.url, './purge-lead-imports.sql');
 const DEAD_LETTERS = readAsset(import.meta.url, './purge-dead-letters.sql');
 
 export interface PurgeOptions {
@@ -14,6 +15,8 @@ export interface PurgeOptions {
   readonly keysBeforeMs: number;
   /** inbound messages received before this are forgotten, wall ms */
   readonly inboundBeforeMs: number;
+  /** what became of files of leads begun before this is forgotten, wall ms; nothing when left out */
+  readonly importsBeforeMs?: number;
   /** rows of one statement */
   readonly chunk: number;
   /** statements of one call for each kind: what is left waits for the next call */
@@ -24,6 +27,7 @@ export interface PurgeOptions {
 export interface Purged {
   readonly keys: number;
   readonly inbound: number;
+  readonly imports: number;
   readonly deadLetters: number;
 }
 
@@ -43,6 +47,7 @@ export async function purge(sql: SqlRunner, options: PurgeOptions): Promise<Purg
   return {
     keys: await all(KEYS, options.keysBeforeMs),
     inbound: await all(INBOUND, options.inboundBeforeMs),
+    imports: options.importsBeforeMs === undefined ? 0 : await all(LEAD_IMPORTS, options.importsBeforeMs),
     deadLetters: oldest === undefined ? 0 : await all(DEAD_LETTERS, lowestUuidV7(oldest.startMs)),
   };
 }

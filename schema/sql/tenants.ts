@@ -18,6 +18,8 @@ export interface TenantRow {
   readonly name: string;
   readonly timeZone: string;
   readonly maxBacklog: number;
+  /** country of numbers without a country code */
+  readonly defaultRegion: string | null;
   readonly createdAt: number;
 }
 interface RawTenant {
@@ -25,6 +27,7 @@ interface RawTenant {
   readonly name: string;
   readonly time_zone: string;
   readonly max_backlog: number;
+  readonly default_region: string | null;
   readonly created_at: number;
 }
 const tenantOf = (row: RawTenant): TenantRow => ({
@@ -32,6 +35,7 @@ const tenantOf = (row: RawTenant): TenantRow => ({
   name: row.name,
   timeZone: row.time_zone,
   maxBacklog: row.max_backlog,
+  defaultRegion: row.default_region,
   createdAt: row.created_at,
 });
 

@@ -4,6 +4,7 @@ import type { GraphqlContext } from '../context.ts';
 import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { attempt, problem, Refusal } from '../problems.ts';
 import { argumentId, createChecks } from '../validate.ts';
+import { addLeadImports } from './imports.ts';
 import { audienceOf, devicesOf, type FlowInputs, flowInputs, hoursOf, numberOf, type StepInput, stepsOf } from './input.ts';
 import { addLeads } from './leads.ts';
 import { type FlowAnswer, type FlowTypes, flowTypes } from './types.ts';
@@ -25,6 +26,7 @@ export function addFlow(kit: Kit): void {
     else addCreateSequence(kit, inputs, payload);
   }
   addLeads(kit, types);
+  addLeadImports(kit);
 }
 
 function payloadOf(kit: Kit, types: FlowTypes, name: Name) {

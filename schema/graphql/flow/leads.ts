@@ -1,5 +1,6 @@
-import type { LeadInput } from '../../sql/index.ts';
+import { LEAD_ATTRIBUTES_BYTES, type LeadFields, leadFault } from '../../domain/index.ts';
 import type { Kit } from '../builder.ts';
+import type { GraphqlContext, PhoneReading } from '../context.ts';
 import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { attempt, problem, Refusal, type Refused } from '../problems.ts';
 import { argumentError, createChecks, phoneFault } from '../validate.ts';
@@ -7,8 +8,6 @@ import { numberOf } from './input.ts';
 import type { FlowTypes } from './types.ts';
 
 const BATCH_LIMIT = 1000;
-const TAGS_LIMIT = 50;
-const ATTRIBUTES_BYTES = 8192;
 
 interface RowFault {
   readonly index: number;
@@ -16,7 +15,7 @@ interface RowFault {
 }
 type ImportAnswer = ({ readonly made: number; readonly changed: number; readonly faults: readonly RowFault[] } & Refused) | Refused;
 type EnrolAnswer = ({ readonly enrolled: number } & Refused) | Refused;
-type NewLead = Omit<LeadInput, 'id' | 'tenantId'>;
+type NewLead = LeadFields;
 
 interface RawLead {
   readonly phone: string;
@@ -31,7 +30,7 @@ interface RawLead {
 
 function attributesOf(text: string | null | undefined): Readonly<Record<string, string>> | string {
   if (text === null || text === undefined) return {};
-  if (Buffer.byteLength(text) > ATTRIBUTES_BYTES) return `attributes: expected at most ${ATTRIBUTES_BYTES} bytes`;
+  if (Buffer.byteLength(text) > LEAD_ATTRIBUTES_BYTES) return `attributes: expected at most ${LEAD_ATTRIBUTES_BYTES} bytes`;
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -41,7 +40,6 @@ function attributesOf(text: string | null | undefined): Readonly<Record<string, 
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'attributes: expected a JSON object';
   const entries = Object.entries(value);
   for (const [key, said] of entries) {
-    if (!/^[\p{L}\p{N}_]{1,64}$/u.test(key)) return 'attributes: expected names of 1 to 64 letters, digits and _';
     if (typeof said !== 'string' && typeof said !== 'number' && typeof said !== 'boolean')
       return `attributes.${key}: expected a plain value`;
   }
@@ -49,34 +47,37 @@ function attributesOf(text: string | null | undefined): Readonly<Record<string, 
 }
 
 /** A lead as it is to be written, or what is wrong with it. */
-function leadOf(raw: RawLead): NewLead | string {
-  const fault = phoneFault(raw.phone);
-  if (fault !== null) return `phone: expected E.164, such as +491701234567: ${fault}`;
-  const tags = raw.tags ?? [];
-  if (tags.length > TAGS_LIMIT) return `tags: expected at most ${TAGS_LIMIT}, got ${tags.length}`;
-  const texts = {
-    name: raw.name,
-    niche: raw.niche,
-    stage: raw.stage,
-    consentSource: raw.consentSource,
-    tag: tags.find((tag) => tag.length > 200 || tag === ''),
-  };
-  for (const [field, text] of Object.entries(texts)) {
-    if (text !== null && text !== undefined && (text.length > 200 || text === '' || /\p{Cc}/u.test(text)))
-      return `${field}: expected 1 to 200 characters without control characters`;
-  }
+function leadOf(raw: RawLead, normalise: (text: string) => PhoneReading): NewLead | string {
+  const read = normalise(raw.phone);
+  if ('fault' in read) return `phone: ${read.fault}`;
   const attributes = attributesOf(raw.attributes);
   if (typeof attributes === 'string') return attributes;
-  return {
-    phone: raw.phone,
+  const lead: NewLead = {
+    phone: read.phone,
     name: raw.name ?? null,
-    tags: [...new Set(tags)],
+    tags: [...new Set(raw.tags ?? [])],
     niche: raw.niche ?? null,
     stage: raw.stage ?? null,
     attributes,
     consentSource: raw.consentSource ?? null,
     consentAt: raw.consentAt ?? null,
   };
+  const fault = leadFault(lead);
+  return fault === null ? lead : `${fault.field}: ${fault.message}`;
+}
+
+/** With a region numbers are read by the numbering plans; without one they must be E.164 as they stand. */
+function readerOf(context: GraphqlContext, region: string | null | undefined): (text: string) => PhoneReading {
+  if (region === null || region === undefined) {
+    return (text) => {
+      const fault = phoneFault(text);
+      return fault === null ? { phone: text } : { fault: `expected E.164, such as +491701234567: ${fault}` };
+    };
+  }
+  const reader = context.flows.phoneReader(region);
+  if (reader === null)
+    throw new Refusal([problem('INVALID_INPUT', ['input', 'region'], 'expected a country code of two letters, such as DE')]);
+  return reader;
 }
 
 export function addLeads(kit: Kit, types: FlowTypes): void {
@@ -121,7 +122,13 @@ function addImport(kit: Kit): void {
   });
   const Batch = builder.inputType('ImportLeadsInput', {
     description: 'Leads to write down.',
-    fields: (t) => ({ leads: t.field({ type: [Input], required: true, description: '1 to 1000 leads' }) }),
+    fields: (t) => ({
+      leads: t.field({ type: [Input], required: true, description: '1 to 1000 leads' }),
+      region: t.string({
+        required: false,
+        description: 'country of numbers without a country code, two letters such as DE: numbers may then be written in any usual way',
+      }),
+    }),
   });
   const Fault = builder.objectRef<RowFault>('LeadFault').implement({
     description: 'A lead that was left out.',
@@ -154,10 +161,11 @@ function addImport(kit: Kit): void {
           const { leads } = input;
           if (leads.length < 1 || leads.length > BATCH_LIMIT)
             throw new Refusal([problem('INVALID_INPUT', ['input', 'leads'], `expected 1 to ${BATCH_LIMIT} leads, got ${leads.length}`)]);
+          const normalise = readerOf(context, input.region);
           const faults: RowFault[] = [];
           const rows = new Map<string, NewLead>();
           leads.forEach((raw, index) => {
-            const lead = leadOf(raw);
+            const lead = leadOf(raw, normalise);
             if (typeof lead === 'string') faults.push({ index, message: lead });
             else if (rows.has(lead.phone)) faults.push({ index, message: 'phone: it stands in this batch already' });
             else rows.set(lead.phone, lead);

@@ -1,0 +1,2 @@
+export { createPhoneReader, isRegion, type PhoneCheck, type PhoneReader } from './phone.ts';
+export { addLeadRoutes, IMPORT_BYTES, LEADS_PATH, type LeadRoutesDeps } from './routes.ts';
