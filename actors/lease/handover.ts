@@ -15,8 +15,8 @@ import { atMost, chunks } from './pool.ts';
  * I3 An ownership that began after the settling is not touched: nobody settled it, and its lease has another token.
  * I4 A device goes on working here until its turn to go has come: idle ones first, those that send next, those that pair last.
  * I5 A target takes a lease by changing the offered token to one of its own: what was offered and is taken cannot be taken back, what is taken
- *    back cannot be taken. What a target does not take (its fence does not rise) goes to the next one, and then is free for everybody's scan.
- *    While targets are silent no more devices are given up than are taken.
+ *    back cannot be taken. What a target does not take goes to the next one, and then is free for everybody's scan; one that has taken it and
+ *    is slow to raise the fence is waited for. While targets are silent or slow no more devices are given up than are taken.
  */
 export interface Handover {
   handOver(deviceIds: readonly string[], targetOf: TargetOf, patience: Patience): Promise<void>;
@@ -48,7 +48,7 @@ const CAREFUL = 200;
 /** Those that settle within this go first, in their batch. */
 const PROMPT_MS = 100;
 const POLL_MS = 20;
-/** Longest wait for devices that were let go to be found by a scan, before more are let go. */
+/** Longest wait for devices that were let go to be found by a scan, or for a target that has taken them, before more are given up. */
 const FOUND_MS = 1000;
 /** A silent target is not asked again for this long. */
 const SILENT_MS = 5000;
@@ -109,21 +109,28 @@ export function createHandover(core: Core): Handover {
     }
     return left;
   };
-  /** tells the targets, twice if need be; resolves with what they do not take, and remembers who did not */
-  const offer = async (given: readonly Given[], confirmMs: number): Promise<Given[]> => {
+  /** those whose offered token still stands on a quorum, so that nobody has taken them: it is asked for by writing it once more */
+  const standing = async (items: readonly Given[]): Promise<Given[]> => {
+    const still = await locks.transfer(items.map(({ held, token }) => ({ deviceId: held.device.deviceId, token, target: token })));
+    return items.filter(({ held }) => still.has(held.device.deviceId));
+  };
+  /** Tells the targets, twice if need be, and remembers who did not listen. What was taken and not raised yet is nobody else's to have. */
+  const offer = async (given: readonly Given[], confirmMs: number): Promise<{ readonly deaf: Given[]; readonly slow: Given[] }> => {
     tell(given);
     let left = await untaken(given, confirmMs);
-    if (left.length === 0) return left;
+    if (left.length === 0) return { deaf: [], slow: [] };
     tell(left);
     left = await untaken(left, confirmMs);
-    for (const { target } of left) silentUntil.set(target, clock.monotonic() + SILENT_MS);
-    return left;
+    const deaf = left.length === 0 ? [] : await standing(left);
+    for (const { target } of deaf) silentUntil.set(target, clock.monotonic() + SILENT_MS);
+    return { deaf, slow: left.filter((item) => !deaf.includes(item)) };
   };
 
   /** ends the ownerships here; the homeless are released, the rest is offered to targets until taken */
   const give = async (held: readonly Held[], targetOf: TargetOf, { confirmMs }: Patience): Promise<void> => {
     const free: { readonly held: Held; readonly token: string }[] = [];
     const directed: (Given & { readonly from: string })[] = [];
+    if (held.length === 0) return;
     const passedOver = silent();
     for (const one of held) {
       // ended, or ended and granted anew, while it settled (I3)
@@ -154,21 +161,22 @@ export function createHandover(core: Core): Handover {
       given.map((item) => item.held),
       true,
     );
-    const left = await offer(given, confirmMs);
-    const again = left.flatMap((item) => {
+    const first = await offer(given, confirmMs);
+    const again = first.deaf.flatMap((item) => {
       const target = targetOf(item.held.device.deviceId, silent());
       if (target !== undefined && target !== item.target) return [{ held: item.held, target, from: item.token, token: newToken() }];
       free.push({ held: item.held, token: item.token });
       return [];
     });
-    for (const item of await offer(await transfer(again), confirmMs)) free.push({ held: item.held, token: item.token });
-    if (free.length === 0) return;
+    const second = await offer(await transfer(again), confirmMs);
+    for (const item of second.deaf) free.push({ held: item.held, token: item.token });
     await core.letGo(
       free.map(({ held: one, token }) => ({ ...one, token })),
       true,
     );
-    // somebody's scan finds them; without anybody there is nothing to wait for
-    if (core.members.some((node) => node.state === 'ACTIVE' && node.id !== core.options.nodeId)) await untaken(free, FOUND_MS);
+    // somebody's scan finds what is free; without anybody there is nothing to wait for
+    const others = core.members.some((node) => node.state === 'ACTIVE' && node.id !== core.options.nodeId);
+    await untaken([...first.slow, ...second.slow, ...(others ? free : [])], FOUND_MS);
   };
 
   /** settles a wave and gives what has settled at once; resolves with the rest */
@@ -224,8 +232,18 @@ export function createHandover(core: Core): Handover {
       const queue = [...all.filter((one) => engaged(one) === null), ...all.filter((one) => engaged(one) === 'SENDING')];
       let slow: Settling[] = [];
       for (let size = PROBE; queue.length > 0; size = silent().size > 0 ? CAREFUL : WAVE) {
+        // those of earlier waves send nothing since they were told to settle: they go as soon as they have, and count towards this wave
+        const ready = slow.filter((one) => one.settled);
+        slow = slow.filter((one) => !one.settled);
         const left = end - clock.monotonic();
-        slow.push(...(await send(queue.splice(0, left > 0 ? size : queue.length), targetOf, patience)));
+        const wave = queue.splice(0, left > 0 ? Math.max(0, size - ready.length) : queue.length);
+        const giving = give(
+          ready.map((one) => one.held),
+          targetOf,
+          patience,
+        );
+        slow.push(...(await send(wave, targetOf, patience)));
+        await giving;
       }
       while (slow.length + pairing.length > 0 && clock.monotonic() < end) {
         const pause = clock.sleep(POLL_MS);

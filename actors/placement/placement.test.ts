@@ -173,6 +173,16 @@ describe('moves for balance', () => {
     expect(ask({ budget: 7 }).size).toBe(7);
   });
 
+  it('does not move a device because of one that came in a hurry', () => {
+    const many = devices(3000);
+    const three = ['a', 'b', 'c'].map((id) => ({ ...node(id), devices: 900 }));
+    const most = bound(3000, three, node('a'));
+    const above = (by: number): number =>
+      movesFor({ nodeId: 'a', owned: most + by, total: 3000, nodes: three, movable: many, targets: plan(many, three), budget: 1000 }).size;
+    expect(above(1)).toBe(0);
+    expect(above(100)).toBe(100);
+  });
+
   it('keeps still within its share, with two versions running, alone, or when the target is full', () => {
     expect(ask({ owned: 53 }).size).toBe(0);
     expect(

@@ -5,6 +5,9 @@ export interface Loaded extends Candidate {
   readonly devices: number;
 }
 
+/** A node this little above its bound keeps what it has: one device that came in a hurry is no reason to move another. */
+const SLACK = 0.01;
+
 /**
  * Which devices a node above its share should hand over, and to whom: only devices whose target is another node, only to nodes below
  * their own share, at most `budget`. While two versions run nothing is moved. Pure.
@@ -23,7 +26,9 @@ export function movesFor(input: {
   const me = input.nodes.find((node) => node.id === input.nodeId);
   if (me === undefined || input.nodes.length < 2) return moves;
   if (input.nodes.some((node) => node.version !== me.version)) return moves;
-  let excess = input.owned - bound(input.total, input.nodes, me);
+  const most = bound(input.total, input.nodes, me);
+  let excess = input.owned - most;
+  if (input.owned <= me.capacity && excess <= most * SLACK) return moves;
   const room = new Map(input.nodes.map((node) => [node.id, bound(input.total, input.nodes, node) - node.devices]));
   for (const deviceId of input.movable) {
     if (excess <= 0 || moves.size >= input.budget) break;

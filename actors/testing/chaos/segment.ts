@@ -65,7 +65,7 @@ function judgeOf({ strikes, loadedUntil }: Segment, perSecond: number) {
   const judge = createJudge();
   const flow = watchFlow();
   const takeovers: TakeoverWatch[] = strikes.flatMap(({ owned, at }) => (owned === undefined ? [] : [watchTakeover(owned, at)]));
-  const delays = strikes.map(({ at, healedAt }) => watchDelay(at, healedAt));
+  const delays = strikes.map(({ at, healedAt, handed }) => watchDelay(at, handed?.until ?? healedAt, handed?.devices));
   return {
     judge,
     arrival(arrival: Arrival): void {

@@ -11,13 +11,14 @@ export interface DelayWatch {
   result(): readonly number[];
 }
 
-export function watchDelay(from: number, to: number): DelayWatch {
+/** @param only these devices; default all */
+export function watchDelay(from: number, to: number, only?: ReadonlySet<string>): DelayWatch {
   const seen = new Set<string>();
   const worst = new Map<string, number>();
   return {
     arrival({ device, id, at }) {
       const accepted = acceptedAt(id);
-      if (accepted < from || accepted > to || seen.has(id)) return;
+      if (accepted < from || accepted > to || seen.has(id) || only?.has(device) === false) return;
       seen.add(id);
       worst.set(device, Math.max(worst.get(device) ?? 0, at - accepted));
     },

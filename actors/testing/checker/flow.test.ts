@@ -30,6 +30,14 @@ describe('the flow of a run', () => {
 });
 
 describe('delays of devices', () => {
+  it('are those of the named devices alone, where some are named', () => {
+    const base = 1_800_000_000_000;
+    const watch = watchDelay(base, base + 1000, new Set(['d']));
+    watch.arrival(arrival(base + 10, base + 40));
+    watch.arrival({ ...arrival(base + 20, base + 90), device: 'e' });
+    expect(watch.result()).toEqual([30]);
+  });
+
   it('are the longest of each, of messages of the window alone, and repeats do not count', () => {
     const base = 1_800_000_000_000;
     const watch = watchDelay(base, base + 1000);

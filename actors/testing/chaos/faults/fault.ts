@@ -70,7 +70,7 @@ export interface Bounds {
   readonly answerMs?: number;
   /** repeats are at most what was in flight at the strikes */
   readonly repeatsInFlight?: boolean;
-  /** of all devices with a message accepted during a strike, the 99th percentile of the longest it waited */
+  /** of all devices (or those handed over) with a message accepted during a strike, the 99th percentile of the longest it waited */
   readonly gapP99Ms?: number;
   /** how many stale arrivals may be seen that the phone drops as repeats; a stale arrival shown to a person is never allowed; default 0 */
   readonly staleRepeats?: number;
@@ -84,6 +84,8 @@ export interface Strike {
   readonly healedAt: number;
   /** devices struck and their epochs, when a takeover is to be timed */
   readonly owned?: ReadonlyMap<string, number>;
+  /** whose messages count for the gap, and until which wall ms accepted; default: all devices, until the end of the healing */
+  readonly handed?: { readonly devices: ReadonlySet<string>; readonly until: number };
   /** messages whose outcome was open at the strike, when it can be counted exactly */
   readonly inFlight?: number;
   /** how many runs this strike counts for; default 1 */

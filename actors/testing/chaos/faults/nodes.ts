@@ -48,6 +48,7 @@ export const KILL_TWO: Fault = {
 /** A node that began anew is given devices only after a while: members must have stayed the same, and devices where they are. */
 const FAIR_MS = 75_000;
 const FAIR_SHARE = 1.35;
+const ENDED_MS = 30_000;
 
 /** Waits until no node has many more devices than its share. */
 async function balanced({ clock, ledger, deviceIds }: Stage): Promise<boolean> {
@@ -61,25 +62,31 @@ async function balanced({ clock, ledger, deviceIds }: Stage): Promise<boolean> {
 export const ROLLING: Fault = {
   name: 'rolling',
   case: '1',
-  what: `SIGTERM and a new start of each node in turn, each of its devices with a message waiting, and of a gateway; between two, up to ${FAIR_MS / 1000} s for the devices to spread again`,
+  what: `SIGTERM and a new start of each node in turn, and of a gateway; gap: of messages of its devices accepted until the node had ended; between two, up to ${FAIR_MS / 1000} s for the devices to spread again`,
   ground: PLAIN,
   strikes: 12,
   atLeast: NODES,
   bounds: { fullRateMs: 10_000, gapP99Ms: 1000 },
   async strike(stage) {
-    const { clock, stack, ledger, sender } = stage;
+    const { clock, stack, ledger } = stage;
     const [node] = chosen(stage, 1);
     const gateway = stack.gateways[stage.turn % stack.gateways.length];
     if (node === undefined) throw new Error('no node');
     if (stage.turn > 0) await balanced(stage);
-    const theirs = [...(await ownedBy(ledger, node.id)).keys()];
-    const sent = sender.burst(theirs, 1);
+    const devices = new Set((await ownedBy(ledger, node.id)).keys());
     const at = clock.wall();
+    node.kill('SIGTERM');
+    if (!(await until(clock, ENDED_MS, async () => !node.running()))) throw new Error(`${node.name} does not end`);
+    const endedAt = clock.wall();
+    stage.say(`${node.name} gave ${devices.size} devices away and ended in ${endedAt - at} ms`);
     await node.restart();
-    stage.say(`${node.name} with ${theirs.length} devices ended and started again in ${clock.wall() - at} ms`);
-    await sent;
     await gateway?.restart();
-    return { at, healedAt: clock.wall(), figures: { handedOver: theirs.length } };
+    return {
+      at,
+      healedAt: clock.wall(),
+      handed: { devices, until: endedAt },
+      figures: { handedOver: devices.size, endedMs: endedAt - at },
+    };
   },
 };
 
