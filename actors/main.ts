@@ -20,6 +20,7 @@ import {
   startNodeHttp,
   type TransportLoaders,
 } from './node/index.ts';
+import type { SealedStore } from './sessions/index.ts';
 
 /** Reported to the node registry; raised with each release. */
 const VERSION = '0.1.0';
@@ -75,7 +76,7 @@ async function main(): Promise<void> {
   lifetime.add('http', () => http.close());
   await storesUp(sql, [lease, mailbox, general, subscriber, ...masters], telemetry);
 
-  await ringFits(sql, config);
+  const sealed = await sessionsFit(config, sql, general);
 
   const clock = createLedgerClock({ clock: systemClock, log, ledgerNow: () => ledgerNow(sql) });
   lifetime.add('clock', await keepTime(clock));
@@ -85,7 +86,14 @@ async function main(): Promise<void> {
   lifetime.add('live', () => live.close());
   const enqueuer = createEnqueuer({ redis: mailbox, telemetry }, { window: config.MAILBOX_WINDOW });
   const enqueue = (entries: Parameters<typeof enqueuer.enqueue>[0]): Promise<void> => enqueuer.enqueue(entries);
-  const ways = transportsOf(config, { sql, general, bus, telemetry, subscribe: (channel, handler) => subscriptions.on(channel, handler) });
+  const ways = transportsOf(config, {
+    sql,
+    sealed,
+    general,
+    bus,
+    telemetry,
+    subscribe: (channel, handler) => subscriptions.on(channel, handler),
+  });
   const host = createHost(
     {
       redis: mailbox,
@@ -208,17 +216,29 @@ async function storesUp(sql: Sql, clients: readonly Redis[], telemetry: Telemetr
 
 type Subscribe = (channel: string, handler: (text: string) => void) => Promise<void>;
 
-/** Refuses to start with a key ring that does not open the stored sessions: every device would be quarantined. */
-async function ringFits(sql: Sql, config: NodeConfig): Promise<void> {
-  const { checkKeyRing, loadKeyRing } = await import('./sessions/index.ts');
-  const [row] = await sql.unsafe<{ stored: boolean }[]>('select exists (select from sessions) as stored');
-  if (row?.stored === true) await checkKeyRing(sql, loadKeyRing(config));
+/**
+ * Where sessions are kept. Refuses to start with a key ring that does not open the stored ones (every device would be quarantined), or on a store that
+ * does not keep them.
+ */
+async function sessionsFit(config: NodeConfig, sql: Sql, general: Redis): Promise<SealedStore> {
+  const { checkKeyRing, loadKeyRing, openSealedStore } = await import('./sessions/index.ts');
+  const sealed = await openSealedStore(config, { sql, redis: () => general });
+  const held = await sealed.sealing();
+  if (held.length > 0) await checkKeyRing({ sealing: async () => held }, loadKeyRing(config));
+  return sealed;
 }
 
 /** Each transport is imported when the first device of its kind is granted: Baileys is heavy. */
 function transportsOf(
   config: NodeConfig,
-  deps: { readonly sql: Sql; readonly general: Redis; readonly bus: NodeBus; readonly telemetry: Telemetry; readonly subscribe: Subscribe },
+  deps: {
+    readonly sql: Sql;
+    readonly sealed: SealedStore;
+    readonly general: Redis;
+    readonly bus: NodeBus;
+    readonly telemetry: Telemetry;
+    readonly subscribe: Subscribe;
+  },
 ): { readonly loaders: TransportLoaders; linkMoved(deviceId: string): void } {
   const { telemetry } = deps;
   const clock = systemClock;
@@ -251,7 +271,7 @@ function transportsOf(
       whatsapp: async () => {
         const { createSessionStore, loadKeyRing } = await import('./sessions/index.ts');
         const { createWhatsappTransport } = await import('./transports/whatsapp/index.ts');
-        const sessions = createSessionStore({ sql: deps.sql, ring: loadKeyRing(config) });
+        const sessions = createSessionStore({ sealed: deps.sealed, ring: loadKeyRing(config) });
         const { sql, general: redis, subscribe } = deps;
         return createWhatsappTransport({ sql, redis, subscribe, sessions, clock, dice: systemDice, telemetry, config });
       },

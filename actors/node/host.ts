@@ -173,12 +173,12 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
   const accept = (row: DeviceRow): void => {
     const slot = slots.get(row.id);
     if (slot === undefined || row.changedAt < slot.row.changedAt) return;
-    const unlinked = row.settings['unlinkedAt'] !== slot.row.settings['unlinkedAt'];
+    const otherSession = ['unlinkedAt', 'restoredAt'].some((name) => row.settings[name] !== slot.row.settings[name]);
     slot.row = row;
     slot.actor.update(row);
     if (row.deleted) void ownership?.release([row.id], 'DELETED');
-    // its session is gone: whoever takes it next begins without one
-    else if (unlinked) void ownership?.release([row.id], 'RELEASED');
+    // its session is gone, or another one was put in place: whoever takes it next begins with what is there
+    else if (otherSession) void ownership?.release([row.id], 'RELEASED');
   };
 
   const ports: ActorPorts = {

@@ -84,6 +84,14 @@ function createKeyRing([newestId, newestKey]: readonly [string, Buffer], keys: R
   };
 }
 
+/** The id of the key that sealed a blob; null when it is not a sealed blob at all. */
+export function keyIdOf(blob: Uint8Array): string | null {
+  const length = blob[1] ?? 0;
+  if (blob[0] !== VERSION || blob.length < 2 + length + NONCE_BYTES + TAG_BYTES) return null;
+  const id = Buffer.from(blob.buffer, blob.byteOffset + 2, length).toString('ascii');
+  return KEY_ID.test(id) ? id : null;
+}
+
 /**
  * The ring of this installation: SESSION_KEYS, else the file DATA_DIR/session-keys, made once with mode 0600. Two processes that
  * make it at the same moment end up with the same ring. Whoever loses the ring loses the sessions: every device must be paired again.

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../ops/testing/index.ts';
 import { uuidV7 } from '../../schema/domain/index.ts';
-import { checkKeyRing, createSessionStore, type DeviceSession, parseKeyRing, type SessionStore } from './index.ts';
+import { checkKeyRing, createPostgresStore, createSessionStore, type DeviceSession, parseKeyRing, type SessionStore } from './index.ts';
 
 const ring = (id: string, fill: number): string => `${id}:${Buffer.alloc(32, fill).toString('base64')}`;
 const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
@@ -23,7 +23,7 @@ async function newDevice(epoch: number): Promise<string> {
   return id;
 }
 const raiseEpoch = (epoch: number): Promise<unknown> => database.sql`update ownership set epoch = ${epoch} where device_id = ${device}`;
-const fresh = (): SessionStore => createSessionStore({ sql: database.sql, ring: parseKeyRing(ring('a', 1)) });
+const fresh = (): SessionStore => createSessionStore({ sealed: createPostgresStore(database.sql), ring: parseKeyRing(ring('a', 1)) });
 const stored = async (): Promise<number> => {
   const rows = await database.sql<{ count: number }[]>`select count(*)::int as count from session_keys where device_id = ${device}`;
   return rows[0]?.count ?? -1;
@@ -139,7 +139,7 @@ describe('keys', () => {
   });
 
   it('are answered from the cache, within its cap', async () => {
-    const small = createSessionStore({ sql: database.sql, ring: parseKeyRing(ring('a', 1)) }, { cacheBytes: 4000 });
+    const small = createSessionStore({ sealed: createPostgresStore(database.sql), ring: parseKeyRing(ring('a', 1)) }, { cacheBytes: 4000 });
     const session = await small.open(device, 5);
     for (let i = 0; i < 50; i++) await session.set({ session: { [`${i}`]: 'x'.repeat(100) } });
     expect(small.cacheBytes).toBeLessThanOrEqual(4000);
@@ -176,15 +176,18 @@ describe('what cannot be read', () => {
 
   it('the wrong ring is told apart from damage', async () => {
     await keep();
-    const foreign = createSessionStore({ sql: database.sql, ring: parseKeyRing(ring('b', 2)) });
+    const foreign = createSessionStore({ sealed: createPostgresStore(database.sql), ring: parseKeyRing(ring('b', 2)) });
     expect(await codeOf(foreign.open(device, 5))).toBe('SESSION_KEY_UNKNOWN');
-    const rotated = createSessionStore({ sql: database.sql, ring: parseKeyRing(`${ring('b', 2)},${ring('a', 1)}`) });
+    const rotated = createSessionStore({
+      sealed: createPostgresStore(database.sql),
+      ring: parseKeyRing(`${ring('b', 2)},${ring('a', 1)}`),
+    });
     expect((await rotated.open(device, 5)).creds).toEqual({ me: 1 });
   });
 
   it('the wrong ring is found before anything is read: missing key, other key under the same id; damage alone is not it', async () => {
     await database.sql`delete from sessions`;
-    const check = (text: string): Promise<unknown> => codeOf(checkKeyRing(database.sql, parseKeyRing(text)));
+    const check = (text: string): Promise<unknown> => codeOf(checkKeyRing(createPostgresStore(database.sql), parseKeyRing(text)));
     expect(await check(ring('b', 2))).toBe('no error');
     await keep();
     expect(await check(ring('a', 1))).toBe('no error');

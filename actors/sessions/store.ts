@@ -1,17 +1,16 @@
-import type { Sql } from '../../ops/connect/index.ts';
 import { FlotillaError } from '../../schema/domain/index.ts';
 import { createTextCache } from './cache.ts';
 import { decodeJson, encodeJson } from './codec.ts';
 import type { KeyRing } from './key-ring.ts';
-import { eraseSession, loadCreds, loadKeys, type SealedKey, saveCreds, sealingKeys, setKeys } from './statements.ts';
+import type { SealedArchive, SealedKey, SealedStore } from './sealed.ts';
 
 /**
- * Sealed sessions in Postgres, one DeviceSession per device and ownership.
+ * Sessions, one DeviceSession per device and ownership, sealed before they reach the store behind (sealed.ts).
  * Owns: the cache, the order of creds writes. Does not own: what the values mean (actors/transports/whatsapp), who owns the device.
- * Called by the whatsapp transport, the pair command's demo and the backup commands to come.
+ * Called by the whatsapp transport and the session commands.
  *
- * I1. Every write is one statement and is refused when the ownership row holds another epoch than the caller's (SESSION_FENCED).
- * I2. `set` writes all its keys or none, and throws when it cannot; the cache learns of it only after Postgres has it.
+ * I1. Every write is refused when a later owner has the session (SESSION_FENCED).
+ * I2. `set` writes all its keys or none, and throws when it cannot; the cache learns of it only after the store has it.
  * I3. Creds are saved whole, one write at a time per device; of several waiting, only the last is written.
  * I4. `flush` resolves when everything given to `saveCreds` before it is committed; it throws when that cannot be.
  * I5. The cache serves one ownership: a session opened again never reads what an earlier one kept.
@@ -34,11 +33,11 @@ export interface DeviceSession {
   readonly creds: unknown;
   /** asks for the whole object to be saved; it is serialised when its write begins. Errors come out of `flush`. */
   saveCreds(creds: unknown): void;
-  /** @throws FlotillaError fenced SESSION_FENCED, or the database's error */
+  /** @throws FlotillaError fenced SESSION_FENCED, or the store's error */
   flush(): Promise<void>;
   /** only the keys that are there. @throws as `open` */
   get(type: string, ids: readonly string[]): Promise<Record<string, unknown>>;
-  /** @throws FlotillaError fenced SESSION_FENCED, or the database's error; nothing was written, or the outcome is unknown and not cached */
+  /** @throws FlotillaError fenced SESSION_FENCED, or the store's error; nothing was written, or the outcome is unknown and not cached */
   set(writes: KeyWrites): Promise<void>;
   /** removes creds and keys (unlinked, or before a new pairing). @throws as `set` */
   erase(): Promise<void>;
@@ -53,16 +52,20 @@ export interface SessionStoreOptions {
 const CACHE_BYTES = 64 * 1024 * 1024;
 const CREDS = 'creds';
 
-export function createSessionStore(deps: { readonly sql: Sql; readonly ring: KeyRing }, options: SessionStoreOptions = {}): SessionStore {
-  const { sql, ring } = deps;
+export function createSessionStore(
+  deps: { readonly sealed: SealedStore; readonly ring: KeyRing },
+  options: SessionStoreOptions = {},
+): SessionStore {
+  const { sealed, ring } = deps;
   const cache = createTextCache(options.cacheBytes ?? CACHE_BYTES);
   let opened = 0;
   return {
     async open(deviceId, epoch) {
       opened += 1;
-      const sealed = await loadCreds(sql, deviceId);
-      const creds = sealed === null ? null : decodeJson(ring.open(sealed, contextOf(deviceId, CREDS, '')).toString());
-      return createDeviceSession({ deviceId, epoch, creds, sql, ring, cache, scope: `${opened}` });
+      const scope = `${opened}`;
+      const blob = await sealed.open(deviceId, epoch);
+      const creds = blob === null ? null : decodeJson(ring.open(blob, contextOf(deviceId, CREDS, '')).toString());
+      return createDeviceSession({ deviceId, epoch, creds, sealed, ring, cache, scope });
     },
     get cacheBytes() {
       return cache.bytes;
@@ -75,11 +78,11 @@ export function createSessionStore(deps: { readonly sql: Sql; readonly ring: Key
  * Damage is no fault of the ring: it is wrong when it lacks a key, or when not one of several sessions opens with the key of that id.
  * @throws FlotillaError terminal SESSION_KEY_UNKNOWN
  */
-export async function checkKeyRing(sql: Sql, ring: KeyRing): Promise<void> {
-  for (const { id, sessions, devices, creds } of await sealingKeys(sql)) {
-    const codes = devices.map((deviceId, index) => {
+export async function checkKeyRing(archive: Pick<SealedArchive, 'sealing'>, ring: KeyRing): Promise<void> {
+  for (const { id, sessions, samples } of await archive.sealing()) {
+    const codes = samples.map(({ deviceId, creds }) => {
       try {
-        ring.open(Buffer.from(creds[index] ?? '', 'base64'), contextOf(deviceId, CREDS, ''));
+        ring.open(creds, contextOf(deviceId, CREDS, ''));
         return null;
       } catch (error) {
         return error instanceof FlotillaError ? error.code : 'SESSION_CORRUPT';
@@ -96,14 +99,14 @@ export async function checkKeyRing(sql: Sql, ring: KeyRing): Promise<void> {
   }
 }
 
-/** What a blob is bound to: it opens in its own row only. */
-const contextOf = (deviceId: string, type: string, id: string): string => `${deviceId}\0${type}\0${id}`;
+/** What a blob is bound to: it opens in its own place only. */
+export const contextOf = (deviceId: string, type: string, id: string): string => `${deviceId}\0${type}\0${id}`;
 
 interface SessionParts {
   readonly deviceId: string;
   readonly epoch: number;
   readonly creds: unknown;
-  readonly sql: Sql;
+  readonly sealed: SealedStore;
   readonly ring: KeyRing;
   readonly cache: ReturnType<typeof createTextCache>;
   /** names this ownership's entries in the cache (I5) */
@@ -111,10 +114,10 @@ interface SessionParts {
 }
 
 function createDeviceSession(parts: SessionParts): DeviceSession {
-  const { deviceId, epoch, sql, ring, cache } = parts;
+  const { deviceId, epoch, sealed, ring, cache } = parts;
   const credsWriter = createCredsWriter(async (creds) => {
-    const sealed = ring.seal(Buffer.from(encodeJson(creds)), contextOf(deviceId, CREDS, ''));
-    if (!(await saveCreds(sql, deviceId, epoch, sealed))) throw fenced(deviceId, epoch);
+    const blob = ring.seal(Buffer.from(encodeJson(creds)), contextOf(deviceId, CREDS, ''));
+    if (!(await sealed.saveCreds(deviceId, epoch, blob))) throw fenced(deviceId, epoch);
   });
   // a read that overlapped with a write does not feed the cache: it may have seen the value before it
   let writes = 0;
@@ -123,7 +126,7 @@ function createDeviceSession(parts: SessionParts): DeviceSession {
 
   const read = async (type: string, ids: readonly string[]): Promise<Map<string, string>> => {
     const before = writes;
-    const rows = await loadKeys(sql, deviceId, type, ids);
+    const rows = await sealed.keys(deviceId, type, ids);
     const found = new Map(rows.map((row) => [row.id, ring.open(row.value, contextOf(deviceId, type, row.id)).toString()]));
     if (before === writes && inFlight === 0) for (const id of ids) cache.set(cacheKey(type, id), found.get(id) ?? null);
     return found;
@@ -147,14 +150,14 @@ function createDeviceSession(parts: SessionParts): DeviceSession {
     async set(given) {
       const texts = textsOf(given);
       if (texts.length === 0) return;
-      const sealed = texts.map(({ type, id, text }): SealedKey => {
+      const blobs = texts.map(({ type, id, text }): SealedKey => {
         return { type, id, value: text === null ? null : ring.seal(Buffer.from(text), contextOf(deviceId, type, id)) };
       });
       for (const { type, id } of texts) cache.delete(cacheKey(type, id));
       writes += 1;
       inFlight += 1;
       try {
-        if (!(await setKeys(sql, deviceId, epoch, sealed))) throw fenced(deviceId, epoch);
+        if (!(await sealed.setKeys(deviceId, epoch, blobs))) throw fenced(deviceId, epoch);
         for (const { type, id, text } of texts) cache.set(cacheKey(type, id), text);
       } finally {
         inFlight -= 1;
@@ -164,7 +167,7 @@ function createDeviceSession(parts: SessionParts): DeviceSession {
     async erase() {
       credsWriter.forget();
       await credsWriter.flush();
-      if (!(await eraseSession(sql, deviceId, epoch))) throw fenced(deviceId, epoch);
+      if (!(await sealed.erase(deviceId, epoch))) throw fenced(deviceId, epoch);
     },
   };
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { connectPostgres } from '../../ops/connect/index.ts';
 import { type Api, ask, startStack } from '../../ops/start/index.ts';
-import { createSessionStore, parseKeyRing } from '../sessions/index.ts';
+import { createPostgresStore, createSessionStore, parseKeyRing } from '../sessions/index.ts';
 
 const ring = (fill: number): string => `k:${Buffer.alloc(32, fill).toString('base64')}`;
 
@@ -16,7 +16,7 @@ it('a node with the wrong key ring refuses to start and changes nothing', { time
   const sql = connectPostgres(stack.databaseUrl, { applicationName: 'test', max: 1 });
   try {
     const api: Api = { url: stack.gateways[0]?.url ?? '', key: stack.adminKey };
-    const store = createSessionStore({ sql, ring: parseKeyRing(ring(1)) });
+    const store = createSessionStore({ sealed: createPostgresStore(sql), ring: parseKeyRing(ring(1)) });
     for (const name of ['one', 'two']) {
       const { createDevice } = await ask<{ createDevice: { device: { id: string } } }>(
         api,

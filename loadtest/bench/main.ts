@@ -15,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   link: async () => (await import('./link.ts')).link,
   import: async () => (await import('./import.ts')).importBench,
   queries: async () => (await import('./queries.ts')).queries,
+  sessions: async () => (await import('./sessions/index.ts')).sessions,
 };
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);

@@ -80,6 +80,12 @@ export const FIELDS = {
     parse: text('id:base64'),
     secret: true,
   }),
+  SESSION_STORE: field({
+    meaning:
+      'where WhatsApp sessions are kept: postgres; redis (REDIS_URL: needs AOF and noeviction); file (DATA_DIR/sessions, all nodes on one machine)',
+    parse: z.enum(['postgres', 'redis', 'file'], 'expected postgres, redis or file'),
+    fallback: 'postgres',
+  }),
   LEASE_TTL_MS: field({ meaning: 'life of a lease', parse: whole(600, 600000), fallback: '6000', unit: 'ms' }),
   LEASE_RENEW_MS: field({
     meaning: 'time between renewals; three of them must fit into LEASE_TTL_MS',

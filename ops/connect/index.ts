@@ -1,4 +1,5 @@
 export type { ConnectLog } from './log.ts';
 export { connectPostgres, type PostgresOptions, type Sql } from './postgres.ts';
 export { connectRedis, type Redis, type RedisClientOptions, type RedisRole, redisReady } from './redis.ts';
+export { type Place, placeOf } from './running.ts';
 export { defineScript, type Script, type ScriptReply } from './script.ts';

@@ -2,7 +2,8 @@ import { partitionOf, tagOf } from './partitions.ts';
 
 /**
  * Every Redis key and channel of the product. All keys of a device share the hash tag of its partition, so a script may
- * touch any of them. Redis is an index over Postgres: every key here can be lost and is rebuilt.
+ * touch any of them. Redis is an index over Postgres: every key here but `session` can be lost and
+ * is rebuilt.
  */
 export interface DeviceKeys {
   /** string: the lease token of the present owner, with a TTL. Written by redlock, renewed and moved by our scripts. */
@@ -17,6 +18,8 @@ export interface DeviceKeys {
   readonly mailbox: readonly [string, string, string];
   /** string: presence of the device's link socket, JSON {gateway, socket}, with a TTL. */
   readonly link: string;
+  /** hash with no TTL: the device's sealed WhatsApp session, with SESSION_STORE=redis only (actors/sessions). Not rebuilt from Postgres. */
+  readonly session: string;
 }
 
 export interface PartitionKeys {
@@ -75,11 +78,17 @@ class KeysOfDevice implements DeviceKeys {
   get link(): string {
     return `${this.#base}:link`;
   }
+  get session(): string {
+    return `${this.#base}:session`;
+  }
 }
 
 export function deviceKeys(deviceId: string): DeviceKeys {
   return new KeysOfDevice(`${PREFIX}:${tagOf(partitionOf(deviceId))}:d:${deviceId}`);
 }
+
+/** finds the sessions of all devices (SCAN) */
+export const SESSION_PATTERN = `${PREFIX}:*:session`;
 
 /** ZSET of node ids, score = unix ms at which the node counts as gone. */
 export const NODES_KEY = `${PREFIX}:nodes`;

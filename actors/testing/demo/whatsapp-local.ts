@@ -6,7 +6,7 @@ import { systemClock as clock, createLifetime, type Lifetime } from '../../../op
 import type { Figure, RunResult } from '../../../ops/report/index.ts';
 import { type Api, ask, type Stack, startStack } from '../../../ops/start/index.ts';
 import { whatsappIdOf } from '../../../schema/domain/index.ts';
-import { createSessionStore, loadKeyRing } from '../../sessions/index.ts';
+import { createPostgresStore, createSessionStore, loadKeyRing } from '../../sessions/index.ts';
 import { type LocalWhatsapp, seedSession, startLocalWhatsapp } from '../../transports/whatsapp/testing/index.ts';
 
 /**
@@ -113,7 +113,7 @@ async function seed(stack: Stack, dataDir: string, device: string, whatsapp: Loc
     const deviceId = device.replace(/^.*:/, '');
     const [row] = await sql<{ epoch: number }[]>`select epoch from ownership where device_id = ${deviceId}`;
     const ring = loadKeyRing({ DATA_DIR: dataDir, SESSION_KEYS: process.env['SESSION_KEYS'] });
-    await seedSession(createSessionStore({ sql, ring }), deviceId, row?.epoch ?? 0, whatsapp.selfJid);
+    await seedSession(createSessionStore({ sealed: createPostgresStore(sql), ring }), deviceId, row?.epoch ?? 0, whatsapp.selfJid);
   } finally {
     await sql.end({ timeout: 2 });
   }

@@ -39,6 +39,8 @@ export interface ConnectionDeps {
   readonly slots: ConnectSlots;
   readonly breaker: FleetBreaker;
   readonly quarantine: Quarantine;
+  /** was the device unlinked at that time and not paired since? Runs `erase` if so, once per unlinking */
+  seeToUnlinking(deviceId: string, unlinkedAt: number, erase: () => Promise<void>): Promise<boolean>;
   /** do the device and this number know each other? */
   isWarm(deviceId: string, to: string): Promise<boolean>;
   readonly library: () => Promise<LineFactory>;
@@ -126,12 +128,20 @@ export function createDeviceConnection(
   const begin = async (): Promise<void> => {
     session = await deps.sessions.open(device.id, device.epoch);
     if (over) return;
-    if (session.creds === null) idle('UNPAIRED', null);
+    const erased = await eraseUnlinked(session);
+    if (over) return;
+    if (erased || session.creds === null) idle('UNPAIRED', null);
     else {
       creds = session.creds as Record<string, unknown>;
       linked = true;
       await dial('CONNECTING', null);
     }
+  };
+  /** who unlinks a device through the API cannot reach every store: the next owner erases what is left there */
+  const eraseUnlinked = async (opened: DeviceSession): Promise<boolean> => {
+    const { unlinkedAt, erasedAt, restoredAt } = device.settings;
+    if (typeof unlinkedAt !== 'number' || unlinkedAt === erasedAt || Number(restoredAt ?? 0) > unlinkedAt) return false;
+    return deps.seeToUnlinking(device.id, unlinkedAt, () => opened.erase());
   };
   const resume = (): Promise<void> => (linked ? reconnect() : begin());
 

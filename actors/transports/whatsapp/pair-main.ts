@@ -1,9 +1,8 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import qrcode from 'qrcode-terminal';
-import { loadConfig, type Settings } from '../../../ops/config/index.ts';
-import { connectPostgres, connectRedis, redisReady } from '../../../ops/connect/index.ts';
+import { loadConfig } from '../../../ops/config/index.ts';
+import { connectPostgres, connectRedis, placeOf, redisReady } from '../../../ops/connect/index.ts';
 import { createLifetime, systemClock } from '../../../ops/lifecycle/index.ts';
 import { qrPng } from '../../../schema/qr/index.ts';
 import { PairProblem, pair } from './pair-command.ts';
@@ -14,29 +13,6 @@ const USAGE = `usage: npm run pair -- <device name or id> [--create] [--tenant N
   --tenant NAME   whose device it is, when several tenants exist
   --code PHONE    a code to type on the phone with this number (+4917...) instead of a QR code
   --png FILE      each QR code also as a picture in this file`;
-
-interface Place {
-  readonly databaseUrl: string;
-  readonly redisUrl: string;
-}
-
-/** DATABASE_URL and REDIS_URL, or what is missing of them from the stack that `npm start` runs on DATA_DIR. */
-function placeOf(config: Settings): Place {
-  const file = join(config.DATA_DIR, 'stack.json');
-  const running = (): Partial<Place> => {
-    try {
-      return JSON.parse(readFileSync(file, 'utf8')) as Partial<Place>;
-    } catch {
-      return {};
-    }
-  };
-  const databaseUrl = config.DATABASE_URL ?? running().databaseUrl;
-  const redisUrl = config.REDIS_URL ?? running().redisUrl;
-  if (databaseUrl === undefined || redisUrl === undefined) {
-    throw new PairProblem(`no running stack is known (${file} is not there): run npm start first, or set DATABASE_URL and REDIS_URL`);
-  }
-  return { databaseUrl, redisUrl };
-}
 
 function draw(text: string): string {
   let drawn = '';
@@ -61,7 +37,12 @@ async function run(): Promise<boolean> {
   if (values.code !== undefined && !/^\+[1-9]\d{6,14}$/.test(values.code))
     throw new PairProblem('--code: expected a phone number such as +491701234567');
   if (device === undefined || positionals.length > 1 || values.help) throw new PairProblem(USAGE);
-  const { databaseUrl, redisUrl } = placeOf(loadConfig(process.env));
+  const config = loadConfig(process.env);
+  const place = placeOf(config);
+  if (place === null) {
+    throw new PairProblem(`no running stack is known in ${config.DATA_DIR}: run npm start first, or set DATABASE_URL and REDIS_URL`);
+  }
+  const { databaseUrl, redisUrl } = place;
   const lifetime = createLifetime();
   try {
     const sql = connectPostgres(databaseUrl, { applicationName: 'flotilla-pair', max: 2 });

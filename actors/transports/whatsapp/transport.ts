@@ -42,6 +42,8 @@ export interface WhatsappTransportOptions {
 }
 
 const MINUTE = 60_000;
+const unlinkedNow = readAsset(import.meta.url, './unlinked-now.sql');
+const markErased = readAsset(import.meta.url, './mark-erased.sql');
 const isWarm = readAsset(import.meta.url, './is-warm.sql');
 /** guess: five devices refused alike within a minute are no accident */
 const BREAKER: FleetBreakerOptions = { devices: 5, windowMs: MINUTE, probeMs: MINUTE / 2 };
@@ -78,6 +80,13 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
     slots: createConnectSlots(options.connectsAtOnce ?? 10),
     breaker: createFleetBreaker(clock, log, { ...BREAKER, ...options.breaker }),
     quarantine,
+    seeToUnlinking: async (deviceId: string, unlinkedAt: number, erase: () => Promise<void>) => {
+      const rows = await deps.sql.unsafe(unlinkedNow, [deviceId, unlinkedAt], { prepare: true });
+      if (rows.length === 0) return false;
+      await erase();
+      await deps.sql.unsafe(markErased, [deviceId, unlinkedAt], { prepare: true });
+      return true;
+    },
     isWarm: async (deviceId: string, to: string) => (await deps.sql.unsafe(isWarm, [deviceId, to], { prepare: true })).length > 0,
     library: () => {
       library ??= deps.library?.() ?? loadLibrary(log);

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { seededDice, systemClock } from '../../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../../ops/testing/index.ts';
 import { uuidV7, whatsappIdOf } from '../../../schema/domain/index.ts';
-import { createSessionStore, parseKeyRing, type SessionStore } from '../../sessions/index.ts';
+import { createPostgresStore, createSessionStore, parseKeyRing, type SessionStore } from '../../sessions/index.ts';
 import type { Connection, OutboundMessage, Transport, TransportDevice, TransportEvents } from '../port.ts';
 import { createWhatsappTransport } from './index.ts';
 import { type LocalWhatsapp, seedSession, startLocalWhatsapp } from './testing/index.ts';
@@ -39,7 +39,7 @@ async function until(what: string, check: () => boolean, ms = 30_000): Promise<v
 }
 const outbound = (body = 'hello'): OutboundMessage => ({ id: uuidV7(systemClock.wall()), attempt: 1, to: '+14155550100', body });
 const newStore = (): SessionStore =>
-  createSessionStore({ sql: database.sql, ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) });
+  createSessionStore({ sealed: createPostgresStore(database.sql), ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) });
 function newTransport(to: { readonly url: string | undefined } = server): Transport {
   const redis = {
     publish: async (channel: unknown, text: unknown) => published.push(`${String(channel)} ${String(text)}`),

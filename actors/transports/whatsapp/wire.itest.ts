@@ -1,8 +1,11 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { seededDice, systemClock } from '../../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../../ops/testing/index.ts';
 import { type PairingEvent, uuidV7, whatsappIdOf } from '../../../schema/domain/index.ts';
-import { createSessionStore, parseKeyRing, type SessionStore } from '../../sessions/index.ts';
+import { createFileStore, createPostgresStore, createSessionStore, parseKeyRing, type SessionStore } from '../../sessions/index.ts';
 import type { Connection, OutboundMessage, Transport, TransportDevice, TransportEvents } from '../port.ts';
 import { createWhatsappTransport } from './index.ts';
 import { startWhatsappServer, type WhatsappServer } from './testing/index.ts';
@@ -33,8 +36,8 @@ async function until(what: string, check: () => boolean): Promise<void> {
   }
 }
 const newStore = (): SessionStore =>
-  createSessionStore({ sql: database.sql, ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) });
-const newTransport = (options: WhatsappTransportOptions = {}): Transport => {
+  createSessionStore({ sealed: createPostgresStore(database.sql), ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) });
+const newTransport = (options: WhatsappTransportOptions = {}, sessions = newStore()): Transport => {
   const redis = {
     publish: async (_channel: unknown, text: unknown) => published.push((JSON.parse(String(text)) as { event: never }).event),
     set: async () => 'OK',
@@ -43,7 +46,7 @@ const newTransport = (options: WhatsappTransportOptions = {}): Transport => {
     {
       sql: database.sql,
       redis: redis as never,
-      sessions: newStore(),
+      sessions,
       clock: systemClock,
       dice: seededDice(1),
       telemetry: { log: quiet },
@@ -71,9 +74,9 @@ function connect(device: TransportDevice, on = transport): Watched {
   };
   return { device, states, receipts, inbound, connection: on.connect(device, events, new AbortController().signal) };
 }
-const askToPair = async (device: TransportDevice, more: object = {}): Promise<void> => {
+const askToPair = async (device: TransportDevice, more: object = {}, settings: Record<string, number> = {}): Promise<void> => {
   const pairing = { requestedAt: Math.floor(systemClock.wall()), ...more };
-  await database.sql`update devices set settings = ${database.sql.json({ pairing })} where id = ${device.id}`;
+  await database.sql`update devices set settings = ${database.sql.json({ ...settings, pairing })} where id = ${device.id}`;
 };
 const qrs = (): readonly string[] => published.flatMap((event) => (event.kind === 'qr' ? [event.text] : []));
 const online = (watched: Watched): Promise<void> => until('ONLINE', () => watched.states.at(-1) === 'ONLINE');
@@ -275,6 +278,40 @@ describe('what the server may say', () => {
     await sql`update sessions set creds = ${Buffer.from(kept?.creds ?? [])} where device_id = ${id}`;
     await sql`update devices set quarantined = false, quarantine_reason = null where id = ${id}`;
     await online(second);
+  });
+
+  it('unlinked through the API: what another store still holds is erased by the next owner, and a new pairing stays', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'flotilla-wire-'));
+    const files = createFileStore(folder);
+    const restart = async (): Promise<void> => {
+      await transport.close();
+      transport = newTransport(
+        {},
+        createSessionStore({ sealed: files, ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) }),
+      );
+    };
+    try {
+      await restart();
+      const { device } = await paired();
+      const settings = { unlinkedAt: Math.floor(systemClock.wall()) };
+      await database.sql`update devices set paired = false, settings = settings || ${database.sql.json(settings)} where id = ${device.id}`;
+      await restart();
+      const second = connect({ ...device, epoch: 2, settings });
+      await until('UNPAIRED', () => second.states.at(-1) === 'UNPAIRED');
+      expect(await files.read(device.id)).toBeNull();
+      const shown = qrs().length;
+      await askToPair(device, {}, settings);
+      await until('a QR code', () => qrs().length > shown);
+      await server.scan(PHONE, qrs().at(-1) ?? '');
+      await online(second);
+      const isPaired = async () => (await database.sql`select 1 from devices where id = ${device.id} and paired`).length === 1;
+      for (let tries = 0; !(await isPaired()) && tries < 1000; tries++) await systemClock.sleep(20);
+      await restart();
+      await online(connect({ ...device, epoch: 3, settings }));
+    } finally {
+      await transport.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it('an ack that never comes is unknown; the receipt that comes later is proof', async () => {
