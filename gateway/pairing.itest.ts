@@ -1,7 +1,7 @@
 import { type Client, createClient } from 'graphql-ws';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
-import { createSessionStore, parseKeyRing } from '../actors/sessions/index.ts';
+import { createPostgresStore, createSessionStore, parseKeyRing } from '../actors/sessions/index.ts';
 import type { Transport } from '../actors/transports/port.ts';
 import { createWhatsappTransport } from '../actors/transports/whatsapp/index.ts';
 import { startWhatsappServer, type WhatsappServer } from '../actors/transports/whatsapp/testing/index.ts';
@@ -63,7 +63,10 @@ beforeEach(async () => {
       subscriber.on('message', (from: string, text: string) => from === channel && handler(text));
       await subscriber.subscribe(channel);
     },
-    sessions: createSessionStore({ sql: database.sql, ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) }),
+    sessions: createSessionStore({
+      sealed: createPostgresStore(database.sql),
+      ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`),
+    }),
     clock: systemClock,
     dice: systemDice,
     telemetry,
