@@ -9,7 +9,7 @@ import { deviceKeys, uuidV7 } from '../../schema/domain/index.ts';
 import { openSealedStore } from './choose.ts';
 import { createFileStore } from './file-store.ts';
 import { createPostgresStore } from './postgres-store.ts';
-import { createRedisStore } from './redis-store.ts';
+import { checkRedisKeeps, createRedisStore } from './redis-store.ts';
 import { sealedConformance } from './sealed.conformance.ts';
 
 let database: TestDatabase;
@@ -105,17 +105,22 @@ describe('a folder', () => {
 });
 
 describe('Redis', () => {
-  const choose = () => openSealedStore({ SESSION_STORE: 'redis', DATA_DIR: folder }, { sql: database.sql, redis: () => redis });
+  it('that may throw things away, or forgets at a restart, is refused; one that does not say is believed', async () => {
+    const server = (policy: string, aof: string) => ({
+      config: async (_verb: string, name: string) => [name, name === 'appendonly' ? aof : policy],
+    });
+    await expect(checkRedisKeeps(server('allkeys-lru', 'yes') as never)).rejects.toMatchObject({ code: 'SESSION_STORE_UNSAFE' });
+    await expect(checkRedisKeeps(server('noeviction', 'no') as never)).rejects.toMatchObject({ code: 'SESSION_STORE_UNSAFE' });
+    await checkRedisKeeps(server('noeviction', 'yes') as never);
+    await checkRedisKeeps({ config: () => Promise.reject(new Error('unknown command')) } as never);
+    // this one has no AOF
+    const choice = { SESSION_STORE: 'redis', DATA_DIR: folder } as const;
+    const opened = openSealedStore(choice, { sql: database.sql, redis: () => redis });
+    await expect(opened).rejects.toMatchObject({ code: 'SESSION_STORE_UNSAFE' });
+  });
 
-  it('that may throw things away, or forgets at a restart, is refused', async () => {
-    await redis.config('SET', 'appendonly', 'yes');
-    await redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
-    await expect(choose()).rejects.toMatchObject({ code: 'SESSION_STORE_UNSAFE' });
-    await redis.config('SET', 'maxmemory-policy', 'noeviction');
-    await redis.config('SET', 'appendonly', 'no');
-    await expect(choose()).rejects.toMatchObject({ code: 'SESSION_STORE_UNSAFE' });
-    await redis.config('SET', 'appendonly', 'yes');
-    const store = await choose();
+  it('keeps sessions without an end', async () => {
+    const store = createRedisStore(redis);
     const device = uuidV7(systemClock.wall());
     await store.open(device, 1);
     await store.saveCreds(device, 1, Buffer.from('creds'));
