@@ -14,9 +14,14 @@ import {
   createAuthenticator,
   createRates,
   createRevocations,
+  createShares,
   DEFAULT_TENANT,
   ensureAccess,
+  FAILURE_SHARES,
+  type Rates,
   type Revocations,
+  shareLimits,
+  sharesFrom,
   sqlLookups,
 } from './auth/index.ts';
 import {
@@ -77,7 +82,8 @@ function openApi(
   { sql, general, mailbox, subscriber }: Clients,
 ): { readonly executor: Executor; readonly auth: Authenticator; readonly revocations: Revocations; readonly audit: AuditPort } {
   const { clock, telemetry, lifetime, config } = deps;
-  const auth = createAuthenticator({ ...sqlLookups(sql), clock, telemetry }, { defaultTenant: DEFAULT_TENANT });
+  const shares = createShares({ clock, source: sharesFrom(general) }, 'auth', FAILURE_SHARES);
+  const auth = createAuthenticator({ ...sqlLookups(sql), clock, telemetry, shares }, { defaultTenant: DEFAULT_TENANT });
   const revocations = createRevocations({
     publish: (channel, text) => general.publish(channel, text),
     subscribe: (channel, handler) => listenTo(subscriber, channel, handler),
@@ -131,6 +137,19 @@ async function listenTo(subscriber: Redis, channel: string, handler: (text: stri
   await subscriber.subscribe(channel);
 }
 
+/** What keys, tenants and addresses may ask: keys and tenants of all gateways together, addresses of this one. */
+function openRates({ clock, config }: GatewayDeps, { general }: Clients): Rates {
+  const deps = { clock, source: sharesFrom(general) };
+  return createRates(
+    clock,
+    { perKey: config.RATE_PER_KEY, perTenant: config.RATE_PER_TENANT, perAddress: config.RATE_PER_ADDRESS },
+    {
+      key: createShares(deps, 'key', shareLimits(config.RATE_PER_KEY)),
+      tenant: createShares(deps, 'tenant', shareLimits(config.RATE_PER_TENANT)),
+    },
+  );
+}
+
 /** Device sockets; their frames come over this gateway's own channel on the shared subscriber. */
 function openLink({ clock, dice, telemetry, lifetime, id, config }: GatewayDeps, { sql, general, subscriber }: Clients): Link {
   const link = createLink(
@@ -146,6 +165,7 @@ function openLink({ clock, dice, telemetry, lifetime, id, config }: GatewayDeps,
       clock,
       dice,
       telemetry,
+      failureShares: createShares({ clock, source: sharesFrom(general) }, 'link', FAILURE_SHARES),
     },
     {
       // two processes under one name would take each other's frames and sockets
@@ -206,7 +226,7 @@ export async function startGateway(
       : answer;
   };
   const link = openLink(deps, clients);
-  const rates = createRates(clock, { perKey: config.RATE_PER_KEY, perTenant: config.RATE_PER_TENANT, perAddress: config.RATE_PER_ADDRESS });
+  const rates = openRates(deps, clients);
   const hub = createHub(
     { engine: createEngine(executor, auth, clock, rates), clock, telemetry },
     {

@@ -5,6 +5,7 @@ import { SCOPES, type Scope, type TenantRow, type Viewer } from '../../schema/gr
 import { createGuard, isAway } from '../system/index.ts';
 import { createFailures, type FailureOptions } from './failures.ts';
 import { hashOf, secretOf } from './keys.ts';
+import type { Shares } from './shares.ts';
 
 /**
  * Who asks. Owns a short cache of keys and tenants; the truth is in Postgres.
@@ -56,6 +57,8 @@ export interface AuthDeps {
   readonly findTenant: (by: { readonly id: string } | { readonly name: string }) => Promise<TenantRow | null>;
   readonly clock: Clock;
   readonly telemetry: Pick<Telemetry, 'count'>;
+  /** failures per address over all gateways; without: of this one */
+  readonly shares?: Shares | undefined;
 }
 export interface AuthOptions {
   /** tenant in which the installation's key acts when no other is named */
@@ -157,7 +160,7 @@ export function createAuthenticator(deps: AuthDeps, options: AuthOptions): Authe
   };
   const keys = createCache<StoredKey>(clock, { ...cached, cacheMs });
   const tenants = createCache<TenantRow>(clock, { ...cached, cacheMs: cacheMs * 4 });
-  const failures = createFailures(clock, options.failures);
+  const failures = createFailures(clock, options.failures, deps.shares);
 
   const findTenant = (named: string, deadline: number | undefined): Promise<TenantRow | null> => {
     const id = named.replace(/^Tenant:/, '').toLowerCase();

@@ -1,8 +1,9 @@
 import type { Clock } from '../../ops/lifecycle/index.ts';
+import type { Shares } from './shares.ts';
 
 /**
- * Counts failed attempts per address in a token bucket: `burst` at once, `perSecond` refilled. Owns the buckets; at most
- * `maxAddresses` are kept, the longest unused goes first.
+ * Counts failed attempts per address in a token bucket: `burst` at once, `perSecond` refilled. Owns the buckets of this gateway; at most
+ * `maxAddresses` are kept, the longest unused goes first. With `shares` the same holds for all gateways together.
  */
 export interface Failures {
   /** false: this address has failed too often; wait `retryAfterMs` */
@@ -17,8 +18,10 @@ export interface FailureOptions {
   readonly maxAddresses: number;
 }
 const DEFAULTS: FailureOptions = { burst: 100, perSecond: 1, maxAddresses: 10_000 };
+/** The limits of the shared buckets: failures are paid for afterwards. */
+export const FAILURE_SHARES = { perSecond: DEFAULTS.perSecond, most: DEFAULTS.burst, ahead: 0 } as const;
 
-export function createFailures(clock: Pick<Clock, 'monotonic'>, given: Partial<FailureOptions> = {}): Failures {
+export function createFailures(clock: Pick<Clock, 'monotonic'>, given: Partial<FailureOptions> = {}, shares?: Shares): Failures {
   const options = { ...DEFAULTS, ...given };
   const buckets = new Map<string, { tokens: number; at: number }>();
   const tokensOf = (address: string): number => {
@@ -28,8 +31,9 @@ export function createFailures(clock: Pick<Clock, 'monotonic'>, given: Partial<F
   };
   return {
     retryAfterMs: Math.ceil(1000 / options.perSecond),
-    allowed: (address) => tokensOf(address) >= 1,
+    allowed: (address) => tokensOf(address) >= 1 && (shares === undefined || shares.wait(address) === 0),
     failed(address) {
+      shares?.take(address);
       const tokens = Math.max(0, tokensOf(address) - 1);
       buckets.delete(address);
       buckets.set(address, { tokens, at: clock.monotonic() });

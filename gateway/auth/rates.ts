@@ -1,8 +1,10 @@
 import type { Clock } from '../../ops/lifecycle/index.ts';
+import type { ShareLimits, Shares } from './shares.ts';
 
 /**
  * Limits of what one key, one tenant and one address may ask per second: token buckets, `perSecond` refilled, twice that at once.
- * Owns the buckets of this gateway; at most `KEPT` of each kind are kept, the longest unused goes first. 0 = no limit.
+ * Owns the buckets of this gateway; at most `KEPT` of each kind are kept, the longest unused goes first. 0 = no limit. With `shares` the limits of
+ * keys and tenants hold for all gateways together as well.
  */
 export interface Rates {
   /** takes one from each bucket; null, or which one is empty and when to ask again. Nothing is taken when one is empty. */
@@ -18,15 +20,25 @@ export interface RateOptions {
   readonly perAddress: number;
 }
 
+export interface RateShares {
+  readonly key: Shares;
+  readonly tenant: Shares;
+}
+
 const KEPT = 20_000;
 const BURST_S = 2;
+
+/** The shared bucket of such a limit: a tenth of a second is taken ahead (guess: ten round trips a second for each busy name and gateway). */
+export function shareLimits(perSecond: number): ShareLimits {
+  return { perSecond, most: perSecond * BURST_S, ahead: Math.ceil(perSecond / 10) };
+}
 
 interface Bucket {
   tokens: number;
   at: number;
 }
 
-function createBuckets(clock: Pick<Clock, 'monotonic'>, perSecond: number) {
+function createBuckets(clock: Pick<Clock, 'monotonic'>, perSecond: number, shares?: Shares) {
   const buckets = new Map<string, Bucket>();
   return {
     /** ms until there is one; 0 = there is */
@@ -42,18 +54,20 @@ function createBuckets(clock: Pick<Clock, 'monotonic'>, perSecond: number) {
         const oldest = buckets.keys().next().value;
         if (oldest !== undefined) buckets.delete(oldest);
       }
-      return tokens >= 1 ? 0 : Math.ceil(((1 - tokens) / perSecond) * 1000);
+      if (tokens < 1) return Math.ceil(((1 - tokens) / perSecond) * 1000);
+      return shares === undefined ? 0 : shares.wait(name);
     },
     take(name: string): void {
       const bucket = buckets.get(name);
       if (bucket !== undefined) bucket.tokens -= 1;
+      shares?.take(name);
     },
   };
 }
 
-export function createRates(clock: Pick<Clock, 'monotonic'>, options: RateOptions): Rates {
-  const keys = createBuckets(clock, options.perKey);
-  const tenants = createBuckets(clock, options.perTenant);
+export function createRates(clock: Pick<Clock, 'monotonic'>, options: RateOptions, shares?: RateShares): Rates {
+  const keys = createBuckets(clock, options.perKey, shares?.key);
+  const tenants = createBuckets(clock, options.perTenant, shares?.tenant);
   const addresses = createBuckets(clock, options.perAddress);
   return {
     take({ key, tenant, address }) {

@@ -6,7 +6,7 @@ import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { gatewayChannel, type ToGateway } from '../../schema/domain/index.ts';
 import { LINK_CLOSE, LINK_LIMITS, LINK_SUBPROTOCOL, type LinkFromDevice } from '../../schema/link/index.ts';
 import type { InboundItem, LinkHello } from '../../schema/sql/index.ts';
-import { createFailures, hashOf } from '../auth/index.ts';
+import { createFailures, hashOf, type Shares } from '../auth/index.ts';
 import type { UpgradeVerdict, WebSocketBehaviour } from '../server/index.ts';
 import { isAway } from '../system/index.ts';
 import { createAdmission } from './admission.ts';
@@ -53,6 +53,8 @@ export interface LinkDeps {
   readonly clock: Clock;
   readonly dice: Dice;
   readonly telemetry: Telemetry;
+  /** wrong tokens per address over all gateways; without: of this one */
+  readonly failureShares?: Shares | undefined;
 }
 export interface LinkOptions {
   /** the gateway's name: part of its channel */
@@ -85,7 +87,7 @@ export function createLink(deps: LinkDeps, options: LinkOptions): Link {
     { gateway, heartbeatMs },
   );
   const rates = createDeviceRates(clock, { framesPerSecond });
-  const failures = createFailures(clock);
+  const failures = createFailures(clock, {}, deps.failureShares);
   const inbound = createInboundQueue({ store: deps.storeInbound, telemetry });
   const waiting = createDeadlines<LinkSession>(clock, helloMs, (session) => roster.end(session, LINK_CLOSE.helloTimeout, 'HELLO_EXPECTED'));
   const reject = (session: LinkSession, limit: string, code: number, reason: string, retryAfterMs?: number): void => {

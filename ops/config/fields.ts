@@ -173,13 +173,13 @@ export const FIELDS = {
     fallback: 'keys',
   }),
   RATE_PER_KEY: field({
-    meaning: 'operations of one API key per second and gateway; 0 = no limit',
+    meaning: 'operations of one API key per second, over all gateways (decision 0011); 0 = no limit',
     parse: whole(0, 1000000),
     fallback: '2000',
     unit: '1/s',
   }),
   RATE_PER_TENANT: field({
-    meaning: 'operations of one tenant per second and gateway; 0 = no limit',
+    meaning: 'operations of one tenant per second, over all gateways (decision 0011); 0 = no limit',
     parse: whole(0, 1000000),
     fallback: '5000',
     unit: '1/s',

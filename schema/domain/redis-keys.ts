@@ -112,6 +112,9 @@ export const PAIRING_ASKED_CHANNEL = `${PREFIX}:pairing-asked`;
 /** pub/sub channel on which gateways hear that an API key was revoked: its id. */
 export const KEYS_CHANNEL = `${PREFIX}:keys:revoked`;
 
+/** hash with TTL: a token bucket that all gateways share (gateway/auth/lease-share.lua); `name` is an id or an address. */
+export const rateKey = (kind: 'key' | 'tenant' | 'auth' | 'link', name: string): string => `${PREFIX}:rate:${kind}:${name}`;
+
 /** Keys of a tenant's two live streams; `{live:<tenant>}` keeps each tenant's together in one slot. */
 export interface LiveKeys {
   /** hash: `epoch`, `seq` of the stream */
