@@ -47,16 +47,16 @@ it('two gateways get the tokens of one over a real Redis', async () => {
   const gateways = [1, 2].map(() => createShares({ clock, source: sharesFrom(redis) }, 'tenant', limits));
   const began = clock.monotonic();
   let passed = 0;
-  while (clock.monotonic() - began < 1_500) {
+  while (clock.monotonic() - began < 2_000) {
     for (const shares of gateways) {
       if (shares.wait('both') > 0) continue;
       shares.take('both');
       passed += 1;
     }
-    await clock.sleep(1);
+    await clock.sleep(5);
   }
   const seconds = (clock.monotonic() - began) / 1000;
   // what was there, what came since, and what each may owe
-  expect(passed).toBeLessThanOrEqual(20 + 20 * seconds + 2 * 10 + 1);
+  expect(passed).toBeLessThanOrEqual(20 + 20 * seconds + 2 * 40 + 1);
   expect(passed).toBeGreaterThanOrEqual(20);
 });

@@ -6,7 +6,8 @@ import type { Clock } from '../../ops/lifecycle/index.ts';
  * Owns: what this gateway holds of each bucket and what it owes. Does not own: the buckets (Redis), the limits of this gateway alone (rates.ts,
  * failures.ts), which hold as well and are all there is while Redis is away.
  * S1 In the long run no more is admitted than tokens were given: what was admitted ahead of an answer is a debt, paid first.
- * S2 The debt is at most `ahead` (at least 10): that much each gateway may be over the limit at any moment.
+ * S2 The debt is at most ten times `ahead` (at least 10): that much a gateway may be over the limit for the length of a round trip. Less would
+ *    refuse those who come at once after a silence, though the bucket is full.
  * S3 Nobody waits for Redis: without an answer for `AWAY_MS`, or with an error, everybody passes until it answers again.
  * S4 Tokens held unused for `HELD_MS` are lost, so that what gateways hold is not what others lack.
  */
@@ -54,7 +55,7 @@ export function createShares(
 ): Shares {
   const { clock, source } = deps;
   const { perSecond, ahead } = limits;
-  const debt = Math.max(LEAST_DEBT, ahead);
+  const debt = Math.max(LEAST_DEBT, ahead * 10);
   const held = new Map<string, Held>();
   const hungry = new Set<string>();
   let armed = false;
