@@ -103,6 +103,16 @@ create table fleet_samples (
 );
 CREATE INDEX fleet_samples_old ON public.fleet_samples USING btree (at);
 
+create table fleet_totals (
+  tenant_id uuid not null,
+  devices bigint not null,
+  backlog bigint not null,
+  counted_at timestamp with time zone not null,
+  took_ms real not null,
+  constraint fleet_totals_pkey PRIMARY KEY (tenant_id),
+  constraint fleet_totals_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id)
+) with (fillfactor=50);
+
 create table flows (
   no integer generated always as identity not null,
   id uuid not null,

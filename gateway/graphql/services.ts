@@ -25,6 +25,7 @@ import type {
 import * as ledger from '../../schema/sql/index.ts';
 import { hashOf, newLinkToken, newSecret } from '../auth/index.ts';
 import { createGuard, type Guard } from '../system/index.ts';
+import { createFleetTotals } from './fleet-totals.ts';
 import { createFlowPort } from './flows.ts';
 
 /** Wires the resolvers' ports to the SQL functions. Every call waits at most DEPENDENCY_WAIT_MS, then says UNAVAILABLE. */
@@ -90,9 +91,13 @@ function ledgerReads({ sql, guard }: Context): LedgerReads {
   };
 }
 
-function fleetReads({ sql, guard, clock }: Context): FleetReads {
+function fleetReads({ sql, guard, clock, telemetry }: Context): FleetReads {
   return {
-    totals: (tenantId) => guard(() => ledger.fleetTotals(sql, tenantId, clock.wall())),
+    totals: createFleetTotals({
+      read: (tenantId) => guard(() => ledger.fleetTotals(sql, tenantId, clock.wall())),
+      count: (tenantId) => guard(() => ledger.countFleet(sql, tenantId)),
+      telemetry,
+    }),
     history: (tenantId, grain, fromMs) => guard(() => ledger.fleetHistory(sql, tenantId, grain, fromMs)),
     nodes: () => guard(() => ledger.listNodes(sql)),
   };

@@ -5,25 +5,51 @@ import { column, query, type SqlRunner } from './statement.ts';
 /** Figures of the fleet, the registry of nodes, and inbound messages. */
 
 const FLEET_TOTALS = readAsset(import.meta.url, './fleet-totals.sql');
+const COUNT_FLEET = readAsset(import.meta.url, './count-fleet.sql');
 const UPSERT_NODE = readAsset(import.meta.url, './upsert-node.sql');
 const LIST_NODES = readAsset(import.meta.url, './list-nodes.sql');
 const DRAIN_NODE = readAsset(import.meta.url, './drain-node.sql');
 const UNDRAIN_NODE = readAsset(import.meta.url, './undrain-node.sql');
 const STORE_INBOUND = readAsset(import.meta.url, './store-inbound.sql');
 
-export interface FleetTotals {
+export interface FleetCount {
   readonly devices: number;
   /** accepted and not ended, scheduled messages among them */
   readonly backlog: number;
+}
+export interface FleetTotals extends FleetCount {
   /** of the last 60 s, from buckets of 10 s */
   readonly sentPerMinute: number;
   readonly failedPerMinute: number;
 }
+export interface KeptTotals extends Omit<FleetTotals, keyof FleetCount> {
+  /** the last count of a large fleet; null = this one is counted in no time */
+  readonly kept: (FleetCount & { readonly ageMs: number; readonly tookMs: number }) | null;
+}
 
-/** A tenant's totals, from counters only: never a scan of the ledger. */
-export async function fleetTotals(sql: SqlRunner, tenantId: string, nowMs: number): Promise<FleetTotals> {
-  const [row] = await query<{ devices: number; backlog: number; sent: number; failed: number }>(sql, FLEET_TOTALS, [tenantId, nowMs]);
-  return { devices: row?.devices ?? 0, backlog: row?.backlog ?? 0, sentPerMinute: row?.sent ?? 0, failedPerMinute: row?.failed ?? 0 };
+/** What is kept of a tenant's fleet: one row and a minute of traffic, however many devices there are. */
+export async function fleetTotals(sql: SqlRunner, tenantId: string, nowMs: number): Promise<KeptTotals> {
+  const [row] = await query<{
+    devices: number | null;
+    backlog: number | null;
+    age_ms: number | null;
+    took_ms: number | null;
+    sent: number;
+    failed: number;
+  }>(sql, FLEET_TOTALS, [tenantId, nowMs]);
+  if (row === undefined) throw new Error('fleet-totals.sql gave no row');
+  const { devices, backlog, age_ms: ageMs, took_ms: tookMs, sent, failed } = row;
+  const kept = devices === null || backlog === null || ageMs === null || tookMs === null ? null : { devices, backlog, ageMs, tookMs };
+  return { kept, sentPerMinute: sent, failedPerMinute: failed };
+}
+
+/** A count that takes this long is kept (guess: what a busy API can spend on each question). */
+export const KEEP_COUNT_MS = 5;
+
+/** Counts a tenant's fleet from counters, and keeps it when that took long. Null: somebody else is counting it, and there is something kept. */
+export async function countFleet(sql: SqlRunner, tenantId: string, keepMs: number = KEEP_COUNT_MS): Promise<FleetCount | null> {
+  const [row] = await query<{ devices: number; backlog: number }>(sql, COUNT_FLEET, [tenantId, keepMs]);
+  return row === undefined ? null : { devices: row.devices, backlog: row.backlog };
 }
 
 export interface NodeRow {

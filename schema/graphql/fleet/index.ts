@@ -23,7 +23,7 @@ export function addFleet(kit: Kit): void {
     }),
   });
   builder.objectType('Fleet', {
-    description: 'All devices of the tenant in figures.',
+    description: 'All devices of the tenant in figures. Those of fleets of many thousand devices may be up to ten seconds old.',
     fields: (t) => ({
       devices: t.exposeInt('devices', { description: 'All devices.' }),
       connected: t.int({
