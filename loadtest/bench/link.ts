@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createEnqueuer } from '../../actors/mailbox/index.ts';
@@ -13,6 +13,7 @@ import { uuidV7 } from '../../schema/domain/index.ts';
 import { accept, createDevices, createTenant } from '../../schema/sql/index.ts';
 import type { Answer, Order } from './link-devices.ts';
 import type { Bench } from './main.ts';
+import { usage } from './usage.ts';
 
 /**
  * The device link at 10,000 sockets on one gateway: a gateway, a node, Redis and Postgres as processes of their own, all on this machine, with the
@@ -100,13 +101,6 @@ function order<K extends Answer['kind']>({ devices }: World, kind: K, wanted: Or
     devices.once('exit', ended);
     devices.send(wanted);
   });
-}
-
-/** CPU ms and resident bytes of a process. */
-function usage(pid: number): { readonly cpuMs: number; readonly rss: number } {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return { cpuMs: (Number(fields[11]) + Number(fields[12])) * 10, rss: Number(fields[21]) * 4096 };
 }
 
 /** Accepts messages at a fixed rate, round the devices, until `over`; answers how many. */

@@ -11,6 +11,8 @@ export type Bench = (say: (line: string) => void, parts: readonly string[]) => P
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   fanout: async () => (await import('./fanout/index.ts')).fanout,
   connections: async () => (await import('./fanout/index.ts')).connections,
+  resume: async () => (await import('./live/resume.ts')).resume,
+  live: async () => (await import('./live/changes.ts')).live,
   ownership: async () => (await import('./ownership.ts')).ownership,
   link: async () => (await import('./link.ts')).link,
   import: async () => (await import('./import.ts')).importBench,
