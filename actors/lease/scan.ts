@@ -38,7 +38,7 @@ const NOTHING = { asked: 0, granted: 0, took: 0 };
 
 export function createScan(core: Core, directory: Directory, claims: Claims, look: () => Promise<void>): Scan {
   const { deps, options, holdings, generations } = core;
-  const waiting = createWaiting(deps.dice);
+  const waiting = createWaiting(deps.clock, deps.dice, options.scanMs);
   const resting = new Map<string, number>();
   let ramp: Ramp = startRamp;
   let planned: Map<string, string> = new Map();
@@ -145,7 +145,8 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
       const claimed = held ? NOTHING : await claims.claim(idsOf(due), young);
       const full = claimed.asked >= ramp.budget;
       ramp = nextRamp(ramp, claimed, core.renewalsLate());
-      return full || made;
+      // a node has died: its other leases end within the next seconds, a few at a time
+      return full || made || claimed.granted > 0;
     },
   };
 }

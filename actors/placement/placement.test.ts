@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { seededDice } from '../../ops/lifecycle/index.ts';
+import { seededDice, systemClock } from '../../ops/lifecycle/index.ts';
 import { partitionOf } from '../../schema/domain/index.ts';
 import {
   bound,
@@ -113,18 +113,19 @@ describe('rankOf', () => {
 });
 
 describe('waiting', () => {
-  it('lets rank 0 try at once and rank k after about 2 k scans; a device that got a lease starts over', () => {
-    const waiting = createWaiting(seededDice(3));
+  it('lets rank 0 try at once and rank k after about 2 k scan intervals, however often is looked; a device that got a lease starts over', () => {
+    let now = 0;
+    const waiting = createWaiting({ ...systemClock, monotonic: () => now }, seededDice(3), 500);
     const absent = [
       { deviceId: 'second', rank: 1 },
       { deviceId: 'first', rank: 0 },
       { deviceId: 'never', rank: Number.POSITIVE_INFINITY },
     ];
     expect(waiting.due(absent).map((entry) => entry.deviceId)).toEqual(['first']);
-    const scans: number[] = [];
-    for (let scan = 1; scan <= 4; scan++) if (waiting.due(absent).some((entry) => entry.deviceId === 'second')) scans.push(scan);
-    expect(scans[0]).toBeGreaterThanOrEqual(1);
-    expect(scans[0]).toBeLessThanOrEqual(3);
+    const tries: number[] = [];
+    for (now = 100; now <= 2000; now += 100) if (waiting.due(absent).some((entry) => entry.deviceId === 'second')) tries.push(now);
+    expect(tries[0]).toBeGreaterThanOrEqual(500);
+    expect(tries[0]).toBeLessThanOrEqual(1500);
     waiting.due([]);
     expect(waiting.due(absent).map((entry) => entry.deviceId)).toEqual(['first']);
   });
