@@ -16,6 +16,23 @@ export function headOf(id: string): Buffer {
   return Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
 }
 
+/**
+ * Heads, one buffer for all operations with the same short id: many clients count from 1, and then neither memory nor a copy is spent on each.
+ * At most `HEADS` are kept; longer ids are made as they come.
+ */
+export function createHeads(): (id: string) => Buffer {
+  const heads = new Map<string, Buffer>();
+  return (id) => {
+    const known = heads.get(id);
+    if (known !== undefined) return known;
+    const head = headOf(id);
+    if (id.length <= SHORT && heads.size < HEADS) heads.set(id, head);
+    return head;
+  };
+}
+const HEADS = 1_000;
+const SHORT = 8;
+
 /** 64 bytes of id, each up to 6 bytes once escaped, and the rest of the head. */
 const ROOM = 64 * 6 + 64;
 const CLOSING_BRACE = 0x7d;
@@ -27,13 +44,16 @@ export function createFrame(payload: unknown, eventId?: string): SharedFrame {
   const buffer = Buffer.allocUnsafe(ROOM + length + 1);
   buffer.write(text, ROOM);
   buffer[ROOM + length] = CLOSING_BRACE;
-  // ids of one length share a view
+  // ids of one length share a view; sockets that share a head share the whole frame
   let view = buffer;
   let viewStart = 0;
+  let written: Buffer | undefined;
   let event: Uint8Array | undefined;
   return {
     payloadBytes: length,
     bytesFor(head) {
+      if (head === written) return view;
+      written = head;
       const start = ROOM - head.length;
       head.copy(buffer, start);
       if (start !== viewStart) {

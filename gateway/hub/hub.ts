@@ -153,22 +153,36 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
     }
   };
 
-  /** I1; one look per key, however many sockets it has open. */
+  /** I1; one look per key, and one wait, however many sockets it has open. */
   const recheck = async (only?: string): Promise<void> => {
-    const asked = new Map<string, ReturnType<OperationEngine['authenticate']>>();
-    const refused = async (authorization: string | undefined, tenant: string | undefined, remote: string): Promise<boolean> => {
-      const key = `${authorization ?? ''}\n${tenant ?? ''}`;
-      const answer = asked.get(key) ?? engine.authenticate({ authorization, tenant, remote });
-      asked.set(key, answer);
-      const verdict = await answer;
-      return isDenied(verdict) && verdict.kind === 'refused';
+    const nameOf = (authorization: string | undefined, tenant: string | undefined): string => `${authorization ?? ''}\n${tenant ?? ''}`;
+    const asked = new Map<string, Promise<boolean>>();
+    const refused = (authorization: string | undefined, tenant: string | undefined, remote: string): Promise<boolean> => {
+      const name = nameOf(authorization, tenant);
+      const known = asked.get(name);
+      if (known !== undefined) return known;
+      const made = engine
+        .authenticate({ authorization, tenant, remote })
+        .then((verdict) => isDenied(verdict) && verdict.kind === 'refused');
+      asked.set(name, made);
+      return made;
     };
-    for (const [connection, socket] of [...connections]) {
-      const { authorization, tenant } = connection;
+    const holders = new Map<string, [Connection, Socket][]>();
+    for (const [connection, socket] of connections) {
       if (connection.viewer === undefined || (only !== undefined && connection.viewer.keyId !== only)) continue;
-      if (!(await refused(authorization, tenant, socket.remote))) continue;
-      if (connection.authorization !== authorization) continue;
-      apply(socket, connection, connection.session.denied(CLOSE.forbidden, 'Forbidden'));
+      const name = nameOf(connection.authorization, connection.tenant);
+      const held = holders.get(name);
+      if (held === undefined) holders.set(name, [[connection, socket]]);
+      else held.push([connection, socket]);
+    }
+    for (const [name, held] of holders) {
+      const [first] = held;
+      if (first === undefined || !(await refused(first[0].authorization, first[0].tenant, first[1].remote))) continue;
+      for (const [connection, socket] of held) {
+        // a socket that has shown another key meanwhile
+        if (nameOf(connection.authorization, connection.tenant) !== name) continue;
+        apply(socket, connection, connection.session.denied(CLOSE.forbidden, 'Forbidden'));
+      }
     }
     await streams.recheck(refused);
   };

@@ -4,7 +4,7 @@ import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { isLiveSource, type LivePosition, type LiveSource, type Viewer } from '../../schema/graphql/index.ts';
 import type { Socket } from '../server/index.ts';
 import { CLOSE } from './close-codes.ts';
-import { headOf } from './frame.ts';
+import { createHeads } from './frame.ts';
 import { createGroup, type Group, type Member, type MemberOwner } from './group.ts';
 import { groupKey, rightsOf } from './group-key.ts';
 import type { OperationEngine, OperationRequest, PreparedOperation } from './port.ts';
@@ -79,6 +79,7 @@ export function createOperations(
   const { engine, clock, telemetry } = deps;
   const groups = new Map<string, Group>();
   const ticker = createTicker(clock, options.tickMs);
+  const headOf = createHeads();
 
   const end = (connection: Connection, serial: number, id: string): void => {
     connection.running.delete(serial);

@@ -2,8 +2,8 @@ import type { TemplatedApp, HttpResponse as UwsResponse, WebSocket as UwsSocket 
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { addressOf, headersOf } from './exchange.ts';
-import { createOutbox, type Outbox } from './outbox.ts';
-import type { SendOutcome, Socket, UpgradeInfo, WebSocketBehaviour } from './port.ts';
+import { createOutbox, type FrameCounts, type Outbox, type OutboxOptions } from './outbox.ts';
+import type { Socket, UpgradeInfo, WebSocketBehaviour } from './port.ts';
 
 /**
  * Every WebSocket of the server: upgrade, callbacks, the sweep over slow readers.
@@ -63,22 +63,17 @@ function createSweep(clock: Clock): { watch(outbox: Outbox): void; forget(outbox
 }
 
 /** Frames by outcome, told to the metrics once a second: a metric for each of 100,000 frames a second would cost more than sending some. */
-function createFrameCounts(clock: Clock, telemetry: Telemetry): (outcome: SendOutcome) => void {
-  const counts: Record<SendOutcome, number> = { sent: 0, buffered: 0, dropped: 0, closed: 0 };
-  let armed = false;
+function createFrameCounts(clock: Clock, telemetry: Telemetry): FrameCounts {
+  const counts: FrameCounts = { sent: 0, buffered: 0, dropped: 0 };
   const tell = (): void => {
-    armed = false;
-    for (const outcome of ['sent', 'buffered', 'dropped', 'closed'] as const) {
+    for (const outcome of ['sent', 'buffered', 'dropped'] as const) {
       if (counts[outcome] > 0) telemetry.count('frames', counts[outcome], { outcome });
       counts[outcome] = 0;
     }
-  };
-  return (outcome) => {
-    counts[outcome] += 1;
-    if (armed) return;
-    armed = true;
     clock.after(SWEEP_MS, tell, { background: true });
   };
+  clock.after(SWEEP_MS, tell, { background: true });
+  return counts;
 }
 
 /** `perSecond` tokens a second, two seconds' worth at most. */
@@ -105,10 +100,11 @@ function refuse(res: UwsResponse, status: string, message: string, headers: Read
 
 export function createSockets(options: SocketsOptions): Sockets {
   const { app, clock, telemetry } = options;
-  const open = new Map<Outbox, 'graphql' | 'link'>();
+  /** with what the behaviour keeps for each */
+  const open = new Map<Outbox, unknown>();
   const counts = { graphql: 0, link: 0 };
   const sweep = createSweep(clock);
-  const counted = createFrameCounts(clock, telemetry);
+  const frames = createFrameCounts(clock, telemetry);
   const takeToken = createBucket(clock, options.upgradesPerSecond);
   let stopped = false;
   telemetry.gauge('sockets', () => counts.graphql, { kind: 'graphql' });
@@ -123,24 +119,29 @@ export function createSockets(options: SocketsOptions): Sockets {
       socket.close(4500, 'Internal server error');
     }
   };
-  const opened = <S>(ws: UwsSocket<Held<S>>, behaviour: WebSocketBehaviour<S>): void => {
+  const optionsOf = <S>(behaviour: WebSocketBehaviour<S>): OutboxOptions => ({
+    kind: behaviour.kind,
+    highWaterBytes: behaviour.highWaterBytes ?? 256 * 1024,
+    stallMs: behaviour.stallMs ?? 15_000,
+    clock,
+    telemetry,
+    watch: sweep.watch,
+    frames,
+    drained(outbox) {
+      const state = open.get(outbox) as S;
+      safely(outbox, () => behaviour.drain?.(outbox, state));
+    },
+  });
+  const opened = <S>(ws: UwsSocket<Held<S>>, behaviour: WebSocketBehaviour<S>, shared: OutboxOptions): void => {
     const held = ws.getUserData();
-    const outbox: Outbox = createOutbox(ws as UwsSocket<unknown>, held.remote, {
-      kind: behaviour.kind,
-      highWaterBytes: behaviour.highWaterBytes ?? 256 * 1024,
-      stallMs: behaviour.stallMs ?? 15_000,
-      clock,
-      telemetry,
-      watch: sweep.watch,
-      counted,
-      drained: () => safely(outbox, () => behaviour.drain?.(outbox, held.state)),
-    });
+    const outbox = createOutbox(ws as UwsSocket<unknown>, held.remote, shared);
     held.outbox = outbox;
-    open.set(outbox, behaviour.kind);
+    open.set(outbox, held.state);
     counts[behaviour.kind] += 1;
     safely(outbox, () => behaviour.open(outbox, held.state));
   };
   const add = <S>(path: string, behaviour: WebSocketBehaviour<S>): void => {
+    const shared = optionsOf(behaviour);
     app.ws<Held<S>>(path, {
       maxPayloadLength: behaviour.maxPayloadBytes,
       idleTimeout: behaviour.idleTimeoutS ?? 30,
@@ -173,7 +174,7 @@ export function createSockets(options: SocketsOptions): Sockets {
         const held: Held<S> = { state: verdict.state, remote, outbox: undefined };
         res.upgrade(held, headers['sec-websocket-key'] ?? '', verdict.protocol ?? '', headers['sec-websocket-extensions'] ?? '', context);
       },
-      open: (ws) => opened(ws, behaviour),
+      open: (ws) => opened(ws, behaviour, shared),
       message(ws, data, binary) {
         const { outbox, state } = ws.getUserData();
         if (outbox === undefined || outbox.closed) return;
