@@ -8,7 +8,7 @@ import type { SendOutcome, Socket } from './port.ts';
  * Owns: what uWS has taken for this socket and not yet given to the kernel, and the decision that the reader is stalled.
  * Does not own: what to send next (hub, link). Called by server.ts (`attend`, `onDrain`, `onClose`) and through `Socket`.
  * A class, not a closure: of tens of thousands of sockets each is walked over for every frame, and what lies apart in memory costs more than
- * what is done with it (docs/fan-out.md).
+ * what is done with it (decision 0006).
  * I1 All three results of a uWS send are told apart: 1 sent, 0 buffered, 2 dropped (the frame is gone).
  * I2 After `onClose` the uWS object is never touched: it throws.
  * I3 A socket whose buffer makes no progress for `stallMs`, or stays full for that long, is closed with 4503.

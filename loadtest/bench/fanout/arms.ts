@@ -230,10 +230,32 @@ async function raw({ payloadBytes }: ArmOptions): Promise<Arm> {
   };
 }
 
+/** The same by topics: one publish, and uWS walks over the sockets itself. It does not say who got a frame. */
+async function rawPublish({ payloadBytes }: ArmOptions): Promise<Arm> {
+  const app = uws.App();
+  app.ws('/graphql', {
+    maxBackpressure: 1024 * 1024,
+    message(ws, data) {
+      const { type } = JSON.parse(Buffer.from(data).toString()) as { type: string };
+      if (type === 'connection_init') ws.send('{"type":"connection_ack"}');
+      else if (type === 'subscribe') ws.subscribe('t');
+    },
+  });
+  const port = await listenUws(app);
+  const rows = rowsOf(payloadBytes);
+  return {
+    port,
+    publish(at) {
+      app.publish('t', Buffer.from(JSON.stringify({ id: '1', type: 'next', payload: { data: { tick: { at, group: 0, rows } } } })), false);
+    },
+  };
+}
+
 export const ARMS: Readonly<Record<string, (options: ArmOptions) => Promise<Arm>>> = {
   ours,
   'graphql-ws + ws': graphqlWs,
   'graphql-ws on uWS': graphqlWsOnUws,
   mercurius: mercuriusArm,
   'raw uWS': raw,
+  'raw uWS publish': rawPublish,
 };

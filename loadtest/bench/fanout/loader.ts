@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { systemClock as clock } from '../../../ops/lifecycle/index.ts';
 
@@ -5,7 +6,7 @@ import { systemClock as clock } from '../../../ops/lifecycle/index.ts';
  * Subscribers in a process of their own: raw TCP, frames are counted by their headers and not decoded, so that the loader is never what is
  * measured. One socket in `SAMPLE` looks into its frames for the time of publishing.
  */
-const [port = '', sockets = '', groups = '', stalledShare = '0'] = process.argv.slice(2);
+const [port = '', sockets = '', groups = '', stalledShare = '0', ids = 'same', spreadMs = sockets] = process.argv.slice(2);
 const SAMPLE = 20;
 const QUERY = 'subscription($group: Int!) { tick(group: $group) { at group rows { id name state } } }';
 
@@ -27,6 +28,7 @@ function subscriber(number: number): void {
   const group = Number(groups) === 0 ? number : number % Number(groups);
   const tcp: Socket = connect(Number(port), '127.0.0.1');
   const sampled = number % SAMPLE === 0;
+  const id = ids === 'same' ? '1' : randomUUID();
   let upgraded = false;
   let rest: Buffer = Buffer.alloc(0);
   let skip = 0;
@@ -40,14 +42,14 @@ function subscriber(number: number): void {
     if (opcode !== 1) return;
     if (!acknowledged) {
       acknowledged = true;
-      tcp.write(frameOf(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: QUERY, variables: { group } } })));
+      tcp.write(frameOf(JSON.stringify({ id, type: 'subscribe', payload: { query: QUERY, variables: { group } } })));
       live += 1;
       if (number < Number(sockets) * Number(stalledShare)) tcp.pause();
       return;
     }
     frames += 1;
     if (!sampled) return;
-    const at = /"at":([\d.]+)/.exec(payload.toString('latin1', 0, 200))?.[1];
+    const at = /"at":([\d.]+)/.exec(payload.toString('latin1', 0, 300))?.[1];
     if (at !== undefined && Number(at) > 0) latencies.push(performance.timeOrigin + clock.monotonic() - Number(at));
   };
   tcp.on('data', (chunk) => {
@@ -101,5 +103,8 @@ process.on('message', ({ ask }: { readonly ask?: 'count' | 'latencies' }) => {
   else if (ask === 'latencies') process.send?.({ latencies: latencies.splice(0) });
 });
 process.on('disconnect', () => process.exit());
-for (let number = 0; number < Number(sockets); number++) clock.after(number, () => subscriber(number));
 process.send?.({ ready: true });
+// `spreadMs` 0: all at once
+for (let number = 0; number < Number(sockets); number++) {
+  clock.after(Math.floor((number * Number(spreadMs)) / Number(sockets)), () => subscriber(number));
+}

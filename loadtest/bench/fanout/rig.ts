@@ -6,6 +6,8 @@ import { systemClock as clock } from '../../../ops/lifecycle/index.ts';
 export interface Rig {
   readonly arm: string;
   readonly sockets: number;
+  /** from the first dial until the last socket has its subscription, and what that cost the server for each */
+  readonly connected: { readonly ms: number; readonly cpuUs: number };
   /** publishes `times` at `hz`, waits until all frames are there (or 10 s) */
   measure(times: number, hz: number, expectedReaders?: number): Promise<Measured>;
   memory(): Promise<Memory>;
@@ -30,6 +32,10 @@ export interface RigOptions {
   readonly payloadBytes: number;
   readonly stalled?: number;
   readonly tickMs?: number;
+  /** ids of operations: `own` = a UUID for each, as most clients make them; default `same` */
+  readonly ids?: 'same' | 'own';
+  /** the dials are spread over this long; default 1 ms for each socket */
+  readonly spreadMs?: number;
 }
 
 const CONNECT_MS = 60_000;
@@ -62,7 +68,10 @@ export async function startRig(arm: string, options: RigOptions, baseline: (memo
   const server = start('server', [arm, options.payloadBytes, options.tickMs ?? 0]);
   const { port } = await first<{ port: number }>(server);
   baseline(await ask<Memory>(server, { ask: 'memory' }));
-  const loader = start('loader', [port, options.sockets, options.groups, options.stalled ?? 0]);
+  const cpu = async (): Promise<number> => (await ask<{ cpuUs: number }>(server, { ask: 'cpu' })).cpuUs;
+  const cpuBefore = await cpu();
+  const { sockets, groups, stalled = 0, ids = 'same', spreadMs = sockets } = options;
+  const loader = start('loader', [port, sockets, groups, stalled, ids, spreadMs]);
   await first(loader);
   const count = (): Promise<{ live: number; frames: number }> => ask(loader, { ask: 'count' });
   const began = clock.monotonic();
@@ -70,12 +79,14 @@ export async function startRig(arm: string, options: RigOptions, baseline: (memo
     if (clock.monotonic() - began > CONNECT_MS) throw new Error(`${arm}: not all sockets are live`);
     await clock.sleep(50);
   }
+  const ms = clock.monotonic() - began;
+  const connected = { ms, cpuUs: ((await cpu()) - cpuBefore) / sockets };
   await clock.sleep(1_000);
-  const cpu = async (): Promise<number> => (await ask<{ cpuUs: number }>(server, { ask: 'cpu' })).cpuUs;
   return {
     arm,
-    sockets: options.sockets,
-    async measure(times, hz, expectedReaders = options.sockets) {
+    sockets,
+    connected,
+    async measure(times, hz, expectedReaders = sockets) {
       await ask(loader, { ask: 'latencies' });
       const before = { frames: (await count()).frames, cpu: await cpu() };
       const begun = clock.monotonic();
