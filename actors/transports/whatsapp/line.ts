@@ -52,6 +52,8 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
     syncFullHistory: false,
     emitOwnEvents: false,
     generateHighQualityLinkPreview: false,
+    // the ledger answers for what was sent: no copies of it beside
+    enableRecentMessageCache: false,
     ...(options.qrLifeMs === undefined ? {} : { qrTimeout: options.qrLifeMs }),
     transactionOpts: { maxCommitRetries: options.keyWriteTries.tries, delayBetweenTriesMs: options.keyWriteTries.delayMs },
     msgRetryCounterCache: options.retryCounts,

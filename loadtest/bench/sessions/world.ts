@@ -23,8 +23,8 @@ export interface World {
 
 const PEERS = 10;
 const PAIR_AT_ONCE = 10;
-/** how long a stage may make no progress at all */
-const STUCK_MS = 60_000;
+/** how long a stage may make no progress at all: longer than an unknown outcome waits */
+const STUCK_MS = 120_000;
 const telemetry = createTelemetry({ service: 'test', instance: 'bench', level: 'error', samplePercent: 0, write: () => {} });
 
 /** E.164 of the device with this number, and of each of its ten peers: nobody is a peer of two. */
@@ -37,7 +37,7 @@ export async function counts(world: World): Promise<Counts> {
   return world.phones.counts(devices.map(phoneOf), devices.flatMap(peersOf));
 }
 
-/** Polls until it holds. @throws when `progress` stands still for a minute */
+/** Polls until it holds. @throws when `progress` stands still */
 export async function until(
   what: string,
   look: () => Promise<{ readonly done: boolean; readonly progress: number | string }>,
@@ -120,6 +120,10 @@ export async function exchange(world: World, devices: readonly number[], rounds:
   await until('messages to phones', async () => {
     const { arrived } = await counts(world);
     return { done: arrived >= wanted, progress: arrived };
+  }).catch(async (error: Error) => {
+    const rows = await sql<{ state: string; cause: string | null; last_error: string | null; n: number }[]>`
+      select state, cause, last_error, count(*)::int as n from messages group by 1, 2, 3 order by 4 desc`;
+    throw new Error(`${error.message}; the ledger: ${rows.map((row) => Object.values(row).join(' ')).join(', ')}`);
   });
   return clock.monotonic() - began;
 }
