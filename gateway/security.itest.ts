@@ -7,9 +7,8 @@ import WebSocket from 'ws';
 import { loadConfig } from '../ops/config/index.ts';
 import { createLifetime, type Lifetime, systemClock, systemDice } from '../ops/lifecycle/index.ts';
 import { createTelemetry } from '../ops/telemetry/index.ts';
-import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../ops/testing/index.ts';
+import { createDatabase, selfSigned, startRedis, type TestDatabase, type TestRedis } from '../ops/testing/index.ts';
 import { startGateway } from './gateway.ts';
-import { selfSigned } from './server/certificate.testing.ts';
 
 /** Two whole gateways on one ledger and one Redis; the second speaks TLS and has tight limits. */
 const ADMIN = 'flk_an-admin-key-for-this-test';

@@ -260,6 +260,8 @@ create table messages (
   flow_no integer,
   lead_no bigint,
   step smallint,
+  content jsonb,
+  wire bytea,
   constraint messages_pkey PRIMARY KEY (id)
 ) partition by RANGE (id);
 CREATE INDEX messages_device ON ONLY public.messages USING btree (device_id, id);

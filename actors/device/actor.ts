@@ -11,7 +11,7 @@ import { createLanes } from './lanes.ts';
 import { type DeviceEvent, type DeviceFacts, explain, hindrance, initialFacts, step, type Trouble, type WaitCode } from './machine.ts';
 import type { Actor, ActorOptions, ActorPorts, Leave, Line } from './ports.ts';
 import { recordOf } from './record.ts';
-import { aboutAttempt, resultOf } from './results.ts';
+import { aboutAttempt, outboundOf, resultOf } from './results.ts';
 
 /** An intent that the ledger refuses for good is asked for again after this. */
 const ASK_AGAIN_MS = 5000;
@@ -222,9 +222,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     inFlight = { id: message.id, attempt: message.attempt, began };
     if (paceMs > 0) hold(began + paceMs, 'PACE');
     const sending: Promise<SendOutcome> | undefined =
-      owned.canAct() && !owned.signal.aborted
-        ? kind.send({ id: message.id, attempt: message.attempt, to: message.recipient, body: message.body }, options.sendTimeoutMs)
-        : undefined;
+      owned.canAct() && !owned.signal.aborted ? kind.send(outboundOf(message), options.sendTimeoutMs) : undefined;
     span?.end();
     const sendSpan = traced(head, 'send');
     host.news(self.deviceId, message.tenantId, { messageId: message.id, state: 'SENDING', cause: null, attempts: message.attempt });

@@ -1,6 +1,6 @@
-import type { ResultItem } from '../../schema/sql/index.ts';
+import type { IntentMessage, ResultItem } from '../../schema/sql/index.ts';
 import type { Decision } from '../retry/index.ts';
-import type { SendOutcome } from '../transports/port.ts';
+import type { OutboundMessage, SendOutcome } from '../transports/port.ts';
 import type { OwnerRef } from './ports.ts';
 
 /** A result about one attempt with nothing said yet; `at` is wall ms. */
@@ -21,4 +21,9 @@ export function resultOf(about: Omit<ResultItem, 'state'>, outcome: SendOutcome,
     dueAt: decision.state === 'QUEUED' ? about.at + decision.afterMs : null,
     at: outcome.kind === 'sent' ? outcome.at : about.at,
   };
+}
+
+/** What the transport is asked to send. */
+export function outboundOf({ id, attempt, recipient, body, content }: IntentMessage): OutboundMessage {
+  return { id, attempt, to: recipient, body, content: content ?? null };
 }

@@ -38,6 +38,9 @@ const HOLD_MS: Readonly<Record<string, number>> = Object.freeze({ RATE_LIMITED: 
  */
 const WAY_LOST: ReadonlySet<string> = new Set(['SOCKET_GONE']);
 
+/** Media that cannot be had say nothing about the device either. */
+const NOT_THE_DEVICE: ReadonlySet<string> = new Set(['MEDIA_PENDING', 'MEDIA_UNREACHABLE']);
+
 /** the longest wait that a provider's "slow down" is obeyed for without asking again: a day */
 const LONGEST_WAIT_MS = 86_400_000;
 
@@ -59,7 +62,13 @@ export function decide(outcome: SendOutcome, attempt: number, options: RetryOpti
       const holdMs = HOLD_MS[outcome.code] ?? 0;
       if (!outcome.retry && holdMs === 0) return { state: 'FAILED', cause: outcome.code, afterMs: 0, holdMs: 0, healthy: undefined };
       const afterMs = Math.max(backoffMs(attempt, options, dice), Math.min(outcome.retryAfterMs ?? 0, LONGEST_WAIT_MS), holdMs);
-      return { state: 'QUEUED', cause: outcome.code, afterMs, holdMs: holdMs === 0 ? 0 : afterMs, healthy: false };
+      return {
+        state: 'QUEUED',
+        cause: outcome.code,
+        afterMs,
+        holdMs: holdMs === 0 ? 0 : afterMs,
+        healthy: NOT_THE_DEVICE.has(outcome.code) ? undefined : false,
+      };
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { TransportKind } from '../../schema/domain/index.ts';
+import type { MessageContent, TransportKind } from '../../schema/domain/index.ts';
 
 /** What a transport needs to know about the device it speaks for. */
 export interface TransportDevice {
@@ -43,6 +43,8 @@ export interface OutboundMessage {
   /** E.164 */
   readonly to: string;
   readonly body: string;
+  /** absent or null = a plain text; only `whatsapp` sends the rest, the others their body */
+  readonly content?: MessageContent | null;
 }
 
 /** `settled`, where there is one, is called once the ledger has judged the outcome; never when the process ends before. */

@@ -149,6 +149,12 @@ export const FIELDS = {
     meaning: 'WhatsApp web version spoken by the whole fleet, a.b.c; unset = the one Baileys ships',
     parse: z.string().regex(/^\d+\.\d+\.\d+$/, 'expected a.b.c'),
   }),
+  MEDIA_PRIVATE_HOSTS: field({
+    meaning:
+      'host:port of servers in a private network from which media of messages may be fetched, commas between; else only public addresses are',
+    parse: list,
+    fallback: '',
+  }),
   WHATSAPP_FORBID_REAL: field({ meaning: "true = refuse to reach WhatsApp's own servers (tests)", parse: flag, fallback: 'false' }),
   ALLOWED_ORIGINS: field({
     meaning: 'Origins of pages that may use the API and open WebSockets, commas between; empty = only the gateway’s own',

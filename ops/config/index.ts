@@ -35,7 +35,7 @@ export function loadConfig<R extends FieldName = never>(
       continue;
     }
     if (raw === '' && definition.fallback === '') {
-      settings[name] = name === 'LOCK_REDIS_URLS' || name === 'ALLOWED_ORIGINS' ? [] : '';
+      settings[name] = ['LOCK_REDIS_URLS', 'ALLOWED_ORIGINS', 'MEDIA_PRIVATE_HOSTS'].includes(name) ? [] : '';
       continue;
     }
     const parsed = definition.parse.safeParse(raw);

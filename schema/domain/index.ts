@@ -1,4 +1,5 @@
 export * from './bus.ts';
+export * from './content.ts';
 export * from './durations.ts';
 export * from './errors.ts';
 export * from './ids.ts';

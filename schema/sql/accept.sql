@@ -1,5 +1,6 @@
 -- Accepts a batch of messages of any tenants and devices. One autocommit statement.
 -- $1 id  $2 tenant  $3 device  $4 lane  $5 recipient  $6 body  $7 key  $8 content hash  $9 scheduled (ms or null)  $10 traceparent
+-- $11 content (JSON or null)
 -- Result: one row per item, in input order. Guarantees:
 --  A1 counter rows are locked in (device, lane) order before anything is written, and stay locked to the commit: seqs are dense and
 --     their order is the order of commit;
@@ -8,8 +9,8 @@
 --  A4 ownership is read, never locked, so gateways and owners do not wait for each other.
 with item as materialized (
   select i.*
-  from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::lane[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::float8[], $10::text[])
-    with ordinality as i (id, tenant_id, device_id, lane, recipient, body, key, content_hash, scheduled_ms, traceparent, ord)
+  from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::lane[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::float8[], $10::text[], $11::text[])
+    with ordinality as i (id, tenant_id, device_id, lane, recipient, body, key, content_hash, scheduled_ms, traceparent, content, ord)
 ), known as materialized (
   select i.id, i.tenant_id, i.device_id, i.lane, i.key, i.ord, d.paused, t.max_backlog,
     k.message_id as earlier_id,
@@ -72,9 +73,9 @@ with item as materialized (
   from (select a.device_id, a.lane, count(a.seq) as sequenced, count(*) as accepted from accepted a group by a.device_id, a.lane) n
   where c.device_id = any($3::uuid[]) and c.device_id = n.device_id and c.lane = n.lane
 ), written as (
-  insert into messages (id, tenant_id, device_id, lane, seq, recipient, body, due_at, traceparent)
+  insert into messages (id, tenant_id, device_id, lane, seq, recipient, body, due_at, traceparent, content)
   select i.id, i.tenant_id, i.device_id, i.lane, a.seq, i.recipient, i.body,
-    case when a.later then a.scheduled_at else now() end, i.traceparent
+    case when a.later then a.scheduled_at else now() end, i.traceparent, i.content::jsonb
   from accepted a join item i on i.ord = a.ord
 )
 select

@@ -38,6 +38,7 @@ export async function accept(sql: SqlRunner, items: readonly AcceptItem[]): Prom
     column(items, (item) => item.contentHash),
     column(items, (item) => item.scheduledAt),
     column(items, (item) => item.traceparent),
+    column(items, (item) => (item.content == null ? null : JSON.stringify(item.content))),
   ]);
   assert(rows.length === items.length, 'accept: one outcome per item');
   return rows.map(outcomeOf);

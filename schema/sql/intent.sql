@@ -22,7 +22,7 @@ with item as materialized (
 ), gate as materialized (
   select count(*) as owners from owner
 ), message as materialized (
-  select m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.budget_from, m.recipient, m.recipient_lid, m.body,
+  select m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.budget_from, m.recipient, m.recipient_lid, m.body, m.content,
     m.due_at, m.created_at, m.intent_at, m.traceparent, m.flow_no, m.last_error
   from messages m
   where m.id = any($4::uuid[]) and (select g.owners from gate g) > 0
@@ -83,7 +83,7 @@ with item as materialized (
       else case when v.flow_state in ('RUNNING', 'PAUSED') then 'FLOW_PAUSED' else 'FLOW_ENDED' end end
   from verdict v
   where m.id = any($4::uuid[]) and m.id = v.message_id and v.verdict in ('PASS', 'SUPPRESSED', 'DEAD', 'UNPLANNED')
-  returning m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.recipient, m.recipient_lid, m.body, m.traceparent,
+  returning m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.recipient, m.recipient_lid, m.body, m.content, m.traceparent,
     m.created_at, m.cause, m.last_error
 ), buried as (
   insert into dead_letters (message_id, tenant_id, device_id, state, cause, attempts, last_error)
@@ -105,7 +105,7 @@ select
   v.tenant_id,
   coalesce(m.attempt, v.attempt) as attempt,
   m.cause,
-  m.id, m.lane, m.seq, m.recipient, m.recipient_lid, m.body, m.traceparent,
+  m.id, m.lane, m.seq, m.recipient, m.recipient_lid, m.body, m.content, m.traceparent,
   floor(extract(epoch from m.created_at) * 1000)::bigint as created_at
 from verdict v
 left join moved m on m.id = v.message_id

@@ -1,5 +1,5 @@
 import { readAsset } from '../../ops/lifecycle/index.ts';
-import { assert, type Lane, type MessageState } from '../domain/index.ts';
+import { assert, type Lane, type MessageContent, type MessageState } from '../domain/index.ts';
 import { column, query, type SqlRunner } from './statement.ts';
 import type { IntentItem, IntentVerdict } from './types.ts';
 
@@ -19,6 +19,7 @@ interface Row {
   readonly recipient: string;
   readonly recipient_lid: string | null;
   readonly body: string;
+  readonly content: MessageContent | null;
   readonly traceparent: string | null;
   readonly created_at: number;
 }
@@ -63,6 +64,7 @@ function verdictOf(row: Row): IntentVerdict {
           recipient: row.recipient,
           recipientLid: row.recipient_lid,
           body: row.body,
+          content: row.content,
           traceparent: row.traceparent,
           createdAt: row.created_at,
         },

@@ -1,5 +1,5 @@
 import { readAsset } from '../../ops/lifecycle/index.ts';
-import type { Lane, MessageState } from '../domain/index.ts';
+import type { Lane, MessageContent, MessageState } from '../domain/index.ts';
 import { arrayLiteral, query, type SqlRunner } from './statement.ts';
 import type { LedgerMessage } from './types.ts';
 
@@ -64,6 +64,7 @@ interface MessageRow {
   readonly attempts: number;
   readonly recipient: string;
   readonly body: string;
+  readonly content: MessageContent | null;
   readonly cause: string | null;
   readonly last_error: string | null;
   readonly due_at: number;
@@ -84,6 +85,7 @@ const messageOf = (row: MessageRow): LedgerMessage => ({
   attempts: row.attempts,
   recipient: row.recipient,
   body: row.body,
+  content: row.content,
   cause: row.cause,
   lastError: row.last_error,
   dueAt: row.due_at,

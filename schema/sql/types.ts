@@ -1,4 +1,4 @@
-import type { Lane, MessageState, TransportKind } from '../domain/index.ts';
+import type { Lane, MessageContent, MessageState, TransportKind } from '../domain/index.ts';
 
 /** Times are wall ms since 1970; counts and seqs are safe integers. Every function beside these types is one statement. */
 
@@ -17,6 +17,8 @@ export interface AcceptItem {
   /** null = now */
   readonly scheduledAt: number | null;
   readonly traceparent: string | null;
+  /** absent = a plain text */
+  readonly content?: MessageContent | null;
 }
 /** `seq` is null for a message that is not due yet. `again`: another gateway is committing the same key, ask once more. */
 export type AcceptOutcome =
@@ -76,6 +78,7 @@ export interface IntentMessage {
   readonly recipient: string;
   readonly recipientLid: string | null;
   readonly body: string;
+  readonly content?: MessageContent | null;
   readonly traceparent: string | null;
   readonly createdAt: number;
 }
@@ -149,6 +152,7 @@ export interface LedgerMessage {
   readonly attempts: number;
   readonly recipient: string;
   readonly body: string;
+  readonly content: MessageContent | null;
   readonly cause: string | null;
   readonly lastError: string | null;
   readonly dueAt: number;

@@ -1,4 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from 'graphql-ws';
@@ -42,6 +44,8 @@ interface Scene {
   readonly api: Api;
   readonly whatsapp: WhatsappServer;
   readonly device: string;
+  /** a picture that anybody may fetch */
+  readonly picture: { readonly url: string; readonly bytes: Buffer };
 }
 
 export async function runWhatsappPairing(
@@ -84,6 +88,7 @@ async function tell(story: Story): Promise<void> {
   const friend = whatsapp.account(FRIEND);
   friend.manner = 'reads';
   figures['readMs'] = (await step('first message: QUEUED to READ', () => send(scene, FRIEND, 'hello from Flotilla', ['READ']))).tookMs;
+  await step('a picture by URL: fetched, uploaded, opened by the phone; and an answer to it', () => pictures(scene));
   await step('a person writes STOP; a message to that person is suppressed', () => stopped(scene));
 
   await step('everything is stopped and started again: gateway, node, Redis, Postgres', async () => {
@@ -112,8 +117,10 @@ async function open({ step, lifetime }: Story): Promise<Scene> {
   lifetime.add('data', () => rmSync(dataDir, { recursive: true, force: true }));
   const { result: whatsapp } = await step('a WhatsApp-shaped server of our own listens on loopback', () => startWhatsappServer());
   lifetime.add('whatsapp server', () => whatsapp.close());
+  const picture = await servePicture(lifetime);
   const env = {
     WHATSAPP_URL: whatsapp.url,
+    MEDIA_PRIVATE_HOSTS: new URL(picture.url).host,
     WHATSAPP_FORBID_REAL: 'true',
     // long enough for a takeover on a loaded machine: a receipt that comes later finds the message DEAD
     UNKNOWN_WAIT_MS: '30000',
@@ -130,7 +137,7 @@ async function open({ step, lifetime }: Story): Promise<Scene> {
     await until('UNPAIRED', async () => (await deviceView(api, made)).state === 'UNPAIRED');
     return made;
   });
-  return { stack, api, whatsapp, device };
+  return { stack, api, whatsapp, device, picture };
 }
 
 async function pairByQr({ step, figures, lifetime }: Story, { api, whatsapp, device }: Scene): Promise<void> {
@@ -163,6 +170,30 @@ async function pairByQr({ step, figures, lifetime }: Story, { api, whatsapp, dev
     await untilOnline(api, device, 0, []);
   });
   figures['scanToOnlineMs'] = done.tookMs;
+}
+
+async function servePicture(lifetime: Lifetime): Promise<Scene['picture']> {
+  const bytes = Buffer.concat([Buffer.from('ffd8ffe0', 'hex'), Buffer.alloc(50_000, 7)]);
+  const server = createServer((_request, response) => void response.writeHead(200, { 'content-type': 'image/jpeg' }).end(bytes));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  lifetime.add('pictures', () => new Promise<void>((resolve) => void server.close(() => resolve())));
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/cat.jpg`, bytes };
+}
+
+async function pictures(scene: Scene): Promise<void> {
+  const { whatsapp, picture } = scene;
+  const sent = await submit(scene, FRIEND, 'a picture', { image: { url: picture.url } });
+  if (sent.id === null || (await ended(scene, sent.id, ['READ'])) !== 'READ') throw new Error(`the picture was not read: ${sent.code}`);
+  const wireId = (id: string): string => whatsappIdOf(id.replace(/^.*:/, ''));
+  const found = whatsapp.account(FRIEND).arrived.find(({ id }) => id === wireId(sent.id ?? ''));
+  const opened = await whatsapp.media.open(found?.message ?? {});
+  if (!opened.equals(picture.bytes)) throw new Error('the phone has opened another picture');
+  const answer = await submit(scene, FRIEND, 'do you like it?', { replyTo: sent.id });
+  if (answer.id === null || (await ended(scene, answer.id, ['READ'])) !== 'READ')
+    throw new Error(`the answer was not read: ${answer.code}`);
+  const quoting = whatsapp.account(FRIEND).arrived.find(({ id }) => id === wireId(answer.id ?? ''));
+  if (quoting?.message.extendedTextMessage?.contextInfo?.stanzaId !== wireId(sent.id))
+    throw new Error('the answer does not name the picture');
 }
 
 async function stopped(scene: Scene): Promise<void> {
@@ -233,11 +264,11 @@ interface Submitted {
   readonly id: string | null;
   readonly code: string | null;
 }
-async function submit({ api, device }: Scene, to: string, body: string): Promise<Submitted> {
+async function submit({ api, device }: Scene, to: string, body: string, content: object | null = null): Promise<Submitted> {
   const { sendMessage } = await ask<{ sendMessage: { message: { id: string } | null; errors: readonly { code: string }[] } }>(
     api,
-    'mutation ($device: ID!, $to: String!, $body: String!) { sendMessage(input: {deviceId: $device, to: $to, body: $body}) { message { id } errors { code } } }',
-    { device, to, body },
+    'mutation ($device: ID!, $to: String!, $body: String!, $content: MessageContentInput) { sendMessage(input: {deviceId: $device, to: $to, body: $body, content: $content}) { message { id } errors { code } } }',
+    { device, to, body, content },
   );
   return { id: sendMessage.message?.id ?? null, code: sendMessage.errors[0]?.code ?? null };
 }

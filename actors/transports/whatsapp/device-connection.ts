@@ -4,6 +4,7 @@ import { FlotillaError, type PairingRequest, whatsappIdOf } from '../../../schem
 import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
 import type { Connection, LinkState, TransportDevice, TransportEvents } from '../port.ts';
 import type { ConnectSlots } from './connect-slots.ts';
+import type { Contents } from './contents.ts';
 import { type DisconnectRow, disconnectFor } from './disconnects.ts';
 import type { FleetBreaker } from './fleet-breaker.ts';
 import { createInbox } from './inbox.ts';
@@ -39,6 +40,7 @@ export interface ConnectionDeps {
   readonly slots: ConnectSlots;
   readonly breaker: FleetBreaker;
   readonly quarantine: Quarantine;
+  readonly contents: Contents;
   /** was the device unlinked at that time and not paired since? Runs `erase` if so, once per unlinking */
   seeToUnlinking(deviceId: string, unlinkedAt: number, erase: () => Promise<void>): Promise<boolean>;
   /** do the device and this number know each other? */
@@ -367,8 +369,13 @@ export function createDeviceConnection(
       const refusal = reachOut.locked ? await reachOut.refusal(message.to).catch(() => null) : null;
       if (refusal !== null) return refusal;
       if (over || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
-      deps.wireIds.remember(device.id, whatsappIdOf(message.id), { id: message.id, body: message.body });
-      return sends.send(line, message, timeoutMs);
+      const { id, body, content } = message;
+      const prepared = content == null ? null : await deps.contents.prepare(device.id, line, { ...message, content });
+      if (prepared?.kind === 'rejected') return prepared;
+      if (over || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
+      const wire = prepared?.wire;
+      deps.wireIds.remember(device.id, whatsappIdOf(id), { id, body, ...(wire === undefined ? {} : { wire }) });
+      return sends.send(line, message, timeoutMs, wire);
     },
     close,
   };

@@ -1,4 +1,5 @@
 import type { Log } from '../../../ops/telemetry/index.ts';
+import type { MessageContent } from '../../../schema/domain/index.ts';
 import type { DeviceSession } from '../../sessions/index.ts';
 import type { BoundedMap } from './bounded-map.ts';
 import type { ReachOut } from './reach-out.ts';
@@ -8,10 +9,12 @@ import type { SentMessage } from './wire-ids.ts';
 /** One socket to WhatsApp: what device-connection.ts needs of Baileys, and all it knows of it. line.ts is the real one. */
 export interface Line {
   /**
-   * Writes one text message. `gate` is asked while it is prepared, the last time right before it is encrypted and written; false
+   * Writes one message. `gate` is asked while it is prepared, the last time right before it is encrypted and written; false
    * stops it, no byte leaves. `leaving` is called after that last yes: from then on bytes may have left. Never rejects.
    */
   send(message: LineMessage, gate: () => boolean, leaving: () => void): Promise<LineAnswer>;
+  /** makes content ready to be sent: the bytes for `LineMessage.wire`; uploads its media. @throws when that fails; nothing was sent */
+  compose(message: Composed): Promise<Uint8Array>;
   /** closes without logging out; resolves when the socket is closed (a dead peer takes long). No connection events afterwards. */
   end(): Promise<void>;
   /** asks for a code to type on the phone with this number (E.164), instead of a QR code; after the first `qr` only. @throws when the socket went */
@@ -31,6 +34,26 @@ export interface LineMessage {
   /** E.164 */
   readonly to: string;
   readonly body: string;
+  /** what `compose` made; absent = the text alone */
+  readonly wire?: Uint8Array;
+}
+
+/** The message that another answers or reacts to. */
+export interface Reference {
+  readonly wireId: string;
+  /** sent by this account */
+  readonly ours: boolean;
+  readonly body: string;
+}
+
+export interface Composed {
+  readonly content: MessageContent;
+  /** E.164 */
+  readonly to: string;
+  readonly body: string;
+  readonly reference: Reference | null;
+  /** the file of media, and its type */
+  readonly media?: { readonly file: string; readonly type: string };
 }
 
 export interface InboundText {

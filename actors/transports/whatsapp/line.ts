@@ -21,12 +21,13 @@ import {
   type WAVersion,
 } from '@whiskeysockets/baileys';
 import type { DeviceSession } from '../../sessions/index.ts';
+import { compose, jidOf, mediaAgent } from './compose.ts';
 import type { InboundText, Line, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
 import { quietLogger } from './quiet-logger.ts';
 import type { ReachOut } from './reach-out.ts';
 import { serverAddress } from './server-address.ts';
 
-/** The only file that runs Baileys. Loaded by library.ts, after the console is silent. */
+/** Baileys' socket. With compose.ts the only file that runs Baileys; loaded by library.ts, after the console is silent. */
 
 /** Baileys' own: the first QR code lives this long, the later ones 20 s */
 const FIRST_QR_MS = 60_000;
@@ -41,9 +42,11 @@ interface Sending {
 
 export const openLine: LineFactory['openLine'] = (options, events) => {
   const address = serverAddress(options.server);
+  const agent = mediaAgent(address);
   const sending = new AsyncLocalStorage<Sending>();
   const sock = makeWASocket({
     ...(address === undefined ? {} : { waWebSocketUrl: address }),
+    ...(agent === undefined ? {} : { fetchAgent: agent }),
     version: (options.version?.split('.').map(Number) as WAVersion | undefined) ?? DEFAULT_CONNECTION_CONFIG.version,
     auth: { creds: options.creds as unknown as AuthenticationCreds, keys: keyStore(options.session) },
     logger: quietLogger(options.log),
@@ -61,7 +64,8 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
     shouldIgnoreJid: (jid) => isIgnored(jid),
     getMessage: async (key) => {
       const found = key.id == null ? null : await options.findSent(key.id);
-      return found === null ? undefined : { conversation: found.body };
+      if (found === null) return undefined;
+      return found.wire === undefined ? { conversation: found.body } : proto.Message.decode(found.wire);
     },
     patchMessageBeforeSending: (message) => {
       const current = sending.getStore();
@@ -76,6 +80,7 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
   listen(sock, events, options);
   return {
     send: (message, gate, leaving) => sending.run({ gate, leaving, looks: 0 }, () => write(sock, message)),
+    compose: (message) => compose(sock, message, options.log),
     end: async () => {
       sock.ev.removeAllListeners('connection.update');
       await sock.end(undefined);
@@ -89,12 +94,11 @@ export const freshCreds: LineFactory['freshCreds'] = () => initAuthCreds() as un
 
 async function write(sock: WASocket, message: LineMessage): ReturnType<Line['send']> {
   try {
+    const jid = jidOf(message.to);
+    const { wireId: messageId, wire } = message;
     // linkPreview null: no page is fetched because a message names it
-    await sock.sendMessage(
-      `${message.to.replace(/^\+/, '')}@s.whatsapp.net`,
-      { text: message.body, linkPreview: null },
-      { messageId: message.wireId },
-    );
+    if (wire === undefined) await sock.sendMessage(jid, { text: message.body, linkPreview: null }, { messageId });
+    else await sock.relayMessage(jid, proto.Message.decode(wire), { messageId });
     return { written: true, open: true };
   } catch {
     return { written: false, open: sock.ws.isOpen };

@@ -13,7 +13,8 @@ import { rejectionFor } from './rejections.ts';
  * S3. An attempt that has settled is stopped if it has not been written yet.
  */
 export interface Sends {
-  send(line: Line, message: OutboundMessage, timeoutMs: number): Promise<SendOutcome>;
+  /** `wire`: what is sent when it is more than a text */
+  send(line: Line, message: OutboundMessage, timeoutMs: number, wire?: Uint8Array): Promise<SendOutcome>;
   /** true when an attempt waited for it */
   acknowledged(wireId: string, error: string | null): boolean;
   /** settles everything: the socket is gone */
@@ -36,7 +37,7 @@ export function createSends(deps: {
 }): Sends {
   const waiting = new Map<string, Waiting>();
 
-  const send = (line: Line, message: OutboundMessage, timeoutMs: number): Promise<SendOutcome> => {
+  const send: Sends['send'] = (line, message, timeoutMs, wire) => {
     const wireId = whatsappIdOf(message.id);
     waiting.get(wireId)?.settle({ kind: 'unknown', code: 'REPEATED' });
     return new Promise((resolve) => {
@@ -63,7 +64,7 @@ export function createSends(deps: {
         return false;
       };
       void line
-        .send({ wireId, to: message.to, body: message.body }, gate, () => (entry.left = true))
+        .send({ wireId, to: message.to, body: message.body, ...(wire === undefined ? {} : { wire }) }, gate, () => (entry.left = true))
         .then((answer) => {
           if (answer.written) {
             if (!settled) deps.written(message.id);

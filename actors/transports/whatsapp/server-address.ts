@@ -7,6 +7,9 @@ export interface ServerSettings {
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
+/** Is this host (as URLs write it) this machine? */
+export const isLoopback = (hostname: string): boolean => LOOPBACK.test(hostname);
+
 /**
  * The address a socket may be opened to; undefined = WhatsApp's own servers. Asked right before every connect, so no test and no local
  * demo reaches them: with WHATSAPP_FORBID_REAL=true (in the settings, or in the process's environment, where every test run has it)

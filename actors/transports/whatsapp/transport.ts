@@ -5,10 +5,12 @@ import type { SessionStore } from '../../sessions/index.ts';
 import type { Connection, Transport } from '../port.ts';
 import { createBoundedMap } from './bounded-map.ts';
 import { createConnectSlots } from './connect-slots.ts';
+import { createContents } from './contents.ts';
 import { createDeviceConnection } from './device-connection.ts';
 import { createFleetBreaker, type FleetBreakerOptions } from './fleet-breaker.ts';
 import { loadLibrary } from './library.ts';
 import type { LineFactory } from './line-port.ts';
+import { createMediaDesk } from './media-desk.ts';
 import { createPairingDesk } from './pairing-desk.ts';
 import { createQuarantine } from './quarantine.ts';
 import type { Timing } from './redial.ts';
@@ -25,7 +27,11 @@ export interface WhatsappTransportDeps {
   readonly clock: Clock;
   readonly dice: Dice;
   readonly telemetry: Pick<Telemetry, 'log'>;
-  readonly config: ServerSettings & { readonly WHATSAPP_VERSION?: string | undefined; readonly LEASE_TTL_MS: number };
+  readonly config: ServerSettings & {
+    readonly WHATSAPP_VERSION?: string | undefined;
+    readonly LEASE_TTL_MS: number;
+    readonly MEDIA_PRIVATE_HOSTS?: readonly string[];
+  };
   /** for tests; default: Baileys, loaded when the first device needs it */
   readonly library?: () => Promise<LineFactory>;
 }
@@ -80,6 +86,7 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
     slots: createConnectSlots(options.connectsAtOnce ?? 10),
     breaker: createFleetBreaker(clock, log, { ...BREAKER, ...options.breaker }),
     quarantine,
+    contents: createContents({ sql: deps.sql, desk: createMediaDesk(clock, { allowed: config.MEDIA_PRIVATE_HOSTS ?? [] }), log }),
     seeToUnlinking: async (deviceId: string, unlinkedAt: number, erase: () => Promise<void>) => {
       const rows = await deps.sql.unsafe(unlinkedNow, [deviceId, unlinkedAt], { prepare: true });
       if (rows.length === 0) return false;

@@ -5,6 +5,8 @@ export interface SentMessage {
   /** ledger id */
   readonly id: string;
   readonly body: string;
+  /** of a message that is more than a text: what went over the wire */
+  readonly wire?: Uint8Array;
 }
 
 /**
@@ -38,11 +40,14 @@ export function createWireIds(sql: Sql, options: { readonly maxEntries?: number 
       const key = `${deviceId}/${wireId}`;
       const known = sent.get(key);
       if (known !== undefined || !OURS.test(wireId)) return known ?? null;
-      const rows = await sql.unsafe<{ id: string; body: string }[]>(findSent, [deviceId, wireId], { prepare: true });
+      const rows = await sql.unsafe<{ id: string; body: string; wire: Uint8Array | null }[]>(findSent, [deviceId, wireId], {
+        prepare: true,
+      });
       const row = rows[0];
       if (row === undefined) return null;
-      keep(key, { id: row.id, body: row.body });
-      return { id: row.id, body: row.body };
+      const found: SentMessage = { id: row.id, body: row.body, ...(row.wire === null ? {} : { wire: row.wire }) };
+      keep(key, found);
+      return found;
     },
   };
 }

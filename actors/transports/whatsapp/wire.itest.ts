@@ -1,12 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { proto } from '@whiskeysockets/baileys';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { seededDice, systemClock } from '../../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../../ops/testing/index.ts';
-import { type PairingEvent, uuidV7, whatsappIdOf } from '../../../schema/domain/index.ts';
+import { type MessageContent, type PairingEvent, uuidV7, whatsappIdOf } from '../../../schema/domain/index.ts';
 import { createFileStore, createPostgresStore, createSessionStore, parseKeyRing, type SessionStore } from '../../sessions/index.ts';
-import type { Connection, OutboundMessage, Transport, TransportDevice, TransportEvents } from '../port.ts';
+import type { Connection, OutboundMessage, SendOutcome, Transport, TransportDevice, TransportEvents } from '../port.ts';
 import { createWhatsappTransport } from './index.ts';
 import { startWhatsappServer, type WhatsappServer } from './testing/index.ts';
 import type { WhatsappTransportOptions } from './transport.ts';
@@ -50,7 +53,7 @@ const newTransport = (options: WhatsappTransportOptions = {}, sessions = newStor
       clock: systemClock,
       dice: seededDice(1),
       telemetry: { log: quiet },
-      config: { WHATSAPP_URL: server.url, WHATSAPP_FORBID_REAL: true, LEASE_TTL_MS: 6000 },
+      config: { WHATSAPP_URL: server.url, WHATSAPP_FORBID_REAL: true, LEASE_TTL_MS: 6000, MEDIA_PRIVATE_HOSTS: files.hosts },
     },
     { ...options, timing: { backoffBaseMs: 50, backoffCapMs: 200, conflictMs: 50, ...options.timing } },
   );
@@ -89,12 +92,54 @@ async function paired(phone = PHONE): Promise<Watched> {
   await online(watched);
   return watched;
 }
+/** where media of messages come from: path -> type and bytes */
+const files = { hosts: [] as string[], at: new Map<string, { type: string; bytes: Buffer }>(), asked: [] as string[] };
+let fileServer: Server;
+const fileUrl = (path: string): string => `http://${files.hosts[0]}${path}`;
+
+/** Sends a message of the ledger, again and again while its media are on their way. */
+async function sendContent(
+  watched: Watched,
+  content: MessageContent,
+  body = '',
+  to = FRIEND,
+): Promise<{ id: string; outcome: SendOutcome }> {
+  const { id: device, tenantId } = watched.device;
+  const message = { ...outbound(body, to), content };
+  await database.sql`insert into messages (id, tenant_id, device_id, lane, recipient, body, state, due_at, content) values
+    (${message.id}, ${tenantId}, ${device}, 'high', ${to}, ${body}, 'SENDING', now(), ${database.sql.json(content as never)})`;
+  const end = systemClock.monotonic() + 45_000;
+  for (;;) {
+    const outcome = await watched.connection.send(message, 15_000);
+    const pending = outcome.kind === 'rejected' && outcome.code === 'MEDIA_PENDING';
+    if (!pending || systemClock.monotonic() > end) return { id: message.id, outcome };
+    await systemClock.sleep(50);
+  }
+}
+const gotten = async (id: string, phone = FRIEND): Promise<proto.IMessage> => {
+  const find = () => server.account(phone).arrived.find((arrived) => arrived.id === whatsappIdOf(id));
+  await until('the message', () => find() !== undefined);
+  return find()?.message ?? {};
+};
+
 const outbound = (body = 'hello', to = FRIEND): OutboundMessage => ({ id: uuidV7(systemClock.wall()), attempt: 1, to, body });
 
 beforeAll(async () => {
   database = await createDatabase();
+  fileServer = createServer((request, response) => {
+    files.asked.push(request.url ?? '');
+    const found = files.at.get(request.url ?? '');
+    if (found === undefined) response.writeHead(404).end();
+    else response.writeHead(200, { 'content-type': found.type }).end(found.bytes);
+  });
+  await new Promise<void>((resolve) => fileServer.listen(0, '127.0.0.1', resolve));
+  files.hosts.push(`127.0.0.1:${(fileServer.address() as AddressInfo).port}`);
 });
-afterAll(() => database.drop());
+afterAll(async () => {
+  fileServer.closeAllConnections();
+  await new Promise((resolve) => fileServer.close(resolve));
+  await database.drop();
+});
 beforeEach(async () => {
   published = [];
   server = await startWhatsappServer();
@@ -360,5 +405,104 @@ describe('what the server may say', () => {
     await until('the repeated one', () => friend.arrived.length === 2);
     expect(friend.unreadable).toHaveLength(1);
     expect(friend.arrived.map(({ text }) => text)).toEqual(['one', 'two']);
+  });
+});
+
+describe('messages that are more than a text', () => {
+  const PICTURE = Buffer.concat([Buffer.from('ffd8ffe0', 'hex'), Buffer.alloc(70_000, 5)]);
+  beforeEach(() => {
+    files.asked.length = 0;
+    files.at.clear();
+    files.at.set('/cat.jpg', { type: 'image/jpeg', bytes: PICTURE });
+    files.at.set('/clip.mp4', { type: 'video/mp4', bytes: Buffer.concat([Buffer.from('0000ftypisom'), Buffer.alloc(5000, 1)]) });
+    files.at.set('/note.ogg', { type: 'audio/ogg', bytes: Buffer.concat([Buffer.from('OggS'), Buffer.alloc(3000, 2)]) });
+    files.at.set('/price%20list.pdf', { type: 'application/pdf', bytes: Buffer.from('%PDF-1.7 and so on') });
+  });
+
+  it('media by URL: fetched, encrypted, uploaded, and opened by the phone that gets them', async () => {
+    const watched = await paired();
+    const image = await sendContent(watched, { kind: 'image', url: fileUrl('/cat.jpg') }, 'look');
+    expect(image.outcome).toMatchObject({ kind: 'sent' });
+    const picture = await gotten(image.id);
+    expect(picture.imageMessage).toMatchObject({ caption: 'look', mimetype: 'image/jpeg' });
+    expect(await server.media.open(picture)).toEqual(PICTURE);
+    expect([...server.media.uploads.values()].some((bytes) => bytes.includes(PICTURE.subarray(0, 64)))).toBe(false);
+
+    const video = await sendContent(watched, { kind: 'video', url: fileUrl('/clip.mp4') });
+    expect(await server.media.open(await gotten(video.id))).toEqual(files.at.get('/clip.mp4')?.bytes);
+    const audio = await sendContent(watched, { kind: 'audio', url: fileUrl('/note.ogg'), voice: true });
+    expect((await gotten(audio.id)).audioMessage).toMatchObject({ ptt: true, mimetype: 'audio/ogg; codecs=opus' });
+    const document = await sendContent(watched, { kind: 'document', url: fileUrl('/price%20list.pdf') }, 'prices');
+    const file = await gotten(document.id);
+    expect((file.documentWithCaptionMessage?.message ?? file).documentMessage).toMatchObject({
+      fileName: 'price list.pdf',
+      mimetype: 'application/pdf',
+    });
+  });
+
+  it('is uploaded once: another attempt, and a recipient who asks again after a restart, get the same', async () => {
+    const first = await paired();
+    const content: MessageContent = { kind: 'image', url: fileUrl('/cat.jpg') };
+    const { id } = await sendContent(first, content);
+    expect((await first.connection.send({ ...outbound(), id, attempt: 2, content }, 15_000)).kind).toBe('sent');
+    expect([files.asked, server.media.uploads.size]).toEqual([['/cat.jpg'], 1]);
+    const friend = server.account(FRIEND);
+    await until('both', () => friend.arrived.length === 2);
+    await transport.close();
+    transport = newTransport();
+    const second = connect(first.device);
+    await online(second);
+    // the phone has lost its keys: it cannot read the next one, asks for it, and gets it from the ledger
+    await friend.party.forget(server.online()[0]?.jid ?? '');
+    const lost = { ...outbound(), id, attempt: 3, content };
+    expect((await second.connection.send(lost, 15_000)).kind).toBe('sent');
+    await until('the repeated one', () => friend.arrived.length === 3);
+    expect(await server.media.open(friend.arrived[2]?.message ?? {})).toEqual(PICTURE);
+    expect(server.media.uploads.size).toBe(1);
+  });
+
+  it('what cannot be had ends the message or is tried again, and nothing is sent', async () => {
+    const watched = await paired();
+    files.at.set('/page', { type: 'text/html', bytes: Buffer.from('<html>') });
+    const port = files.hosts[0]?.split(':')[1];
+    for (const [url, code, retry] of [
+      [fileUrl('/gone.jpg'), 'MEDIA_NOT_FOUND', false],
+      [fileUrl('/page'), 'MEDIA_TYPE', false],
+      [`http://localhost:${port}/cat.jpg`, 'MEDIA_REFUSED', false],
+      ['http://169.254.169.254/latest/meta-data', 'MEDIA_REFUSED', false],
+      ['http://nowhere.invalid/cat.jpg', 'MEDIA_UNREACHABLE', true],
+    ] as const) {
+      const { outcome } = await sendContent(watched, { kind: 'image', url });
+      expect([url, outcome]).toEqual([url, expect.objectContaining({ kind: 'rejected', code, retry })]);
+    }
+    expect(server.account(FRIEND).arrived).toEqual([]);
+    expect((await watched.connection.send(outbound('after it'), 15_000)).kind).toBe('sent');
+  });
+
+  it('places, contacts, reactions and answers', async () => {
+    const watched = await paired();
+    const { id: device, tenantId } = watched.device;
+    const place = await sendContent(watched, { kind: 'location', latitude: 52.5, longitude: 13.4, name: 'Berlin' });
+    expect((await gotten(place.id)).locationMessage).toMatchObject({ degreesLatitude: 52.5, degreesLongitude: 13.4, name: 'Berlin' });
+    const contact = await sendContent(watched, { kind: 'contact', name: 'Doe; Jane', phone: '+491700000009' });
+    expect((await gotten(contact.id)).contactMessage?.vcard).toContain(
+      'FN:Doe\\; Jane\nTEL;type=CELL;type=VOICE;waid=491700000009:+491700000009',
+    );
+    const wireId = await server.say(FRIEND, PHONE, 'are you open?');
+    await database.sql`insert into inbound_messages (device_id, id, tenant_id, sender, body, received_at)
+      values (${device}, ${wireId}, ${tenantId}, ${FRIEND}, 'are you open?', now())`;
+    const answer = await sendContent(watched, { kind: 'text', replyTo: wireId }, 'we are');
+    expect((await gotten(answer.id)).extendedTextMessage).toMatchObject({
+      text: 'we are',
+      contextInfo: { stanzaId: wireId, participant: '491700000002@s.whatsapp.net', quotedMessage: { conversation: 'are you open?' } },
+    });
+    const quoting = await sendContent(watched, { kind: 'image', url: fileUrl('/cat.jpg'), replyTo: answer.id }, 'from ten');
+    expect((await gotten(quoting.id)).imageMessage?.contextInfo).toMatchObject({ stanzaId: whatsappIdOf(answer.id) });
+    const liked = await sendContent(watched, { kind: 'reaction', to: wireId, emoji: '👍' });
+    expect((await gotten(liked.id)).reactionMessage).toMatchObject({ text: '👍', key: { id: wireId, fromMe: false } });
+    const own = await sendContent(watched, { kind: 'reaction', to: answer.id, emoji: '' });
+    expect((await gotten(own.id)).reactionMessage).toMatchObject({ text: '', key: { id: whatsappIdOf(answer.id), fromMe: true } });
+    const unknown = await sendContent(watched, { kind: 'text', replyTo: '3AFFFFFFFF' }, 'hm');
+    expect(unknown.outcome).toMatchObject({ kind: 'rejected', retry: false, code: 'REFERENCE_NOT_FOUND' });
   });
 });

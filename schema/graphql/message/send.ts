@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { type Lane, uuidV7 } from '../../domain/index.ts';
+import { type Lane, type MessageContent, uuidV7 } from '../../domain/index.ts';
 import type { AcceptItem, LedgerMessage } from '../../sql/types.ts';
 import type { Kit } from '../builder.ts';
 import type { GraphqlContext } from '../context.ts';
 import { deviceNotFound } from '../device/index.ts';
 import { attempt, problem, Refusal, type Refused } from '../problems.ts';
 import { createChecks } from '../validate.ts';
+import { type ContentShape, contentInput, contentOf } from './content.ts';
 
 /** A full backlog drains at the device's pace: asking again sooner is of no use. */
 const BACKLOG_RETRY_MS = 30_000;
@@ -14,6 +15,7 @@ export interface SendInput {
   readonly deviceId: string;
   readonly to: string;
   readonly body?: string | null | undefined;
+  readonly content?: ContentShape | null | undefined;
   readonly lane?: Lane | null | undefined;
   readonly idempotencyKey?: string | null | undefined;
   readonly scheduledAt?: number | null | undefined;
@@ -21,9 +23,16 @@ export interface SendInput {
 export type SendAnswer = ({ readonly message: LedgerMessage; readonly held: boolean; readonly replayed: boolean } & Refused) | Refused;
 
 /** SHA-256 over everything an idempotency key stands for. */
-function contentHash(deviceId: string, lane: Lane, to: string, body: string, scheduledAt: number | null): Uint8Array {
+function contentHash(
+  deviceId: string,
+  lane: Lane,
+  to: string,
+  body: string,
+  scheduledAt: number | null,
+  content: MessageContent | null,
+): Uint8Array {
   return createHash('sha256')
-    .update(JSON.stringify([deviceId, lane, to, body, scheduledAt]))
+    .update(JSON.stringify([deviceId, lane, to, body, scheduledAt, ...(content === null ? [] : [content])]))
     .digest();
 }
 
@@ -32,7 +41,7 @@ function itemOf(input: SendInput, context: GraphqlContext): AcceptItem {
   const now = context.now();
   const deviceId = checks.id('Device', ['input', 'deviceId'], input.deviceId);
   const recipient = checks.phone(['input', 'to'], input.to);
-  const body = checks.body(['input', 'body'], input.body);
+  const { body, content } = contentOf(checks, input.body, input.content);
   const idempotencyKey = checks.idempotencyKey(['input', 'idempotencyKey'], input.idempotencyKey);
   const scheduledAt = checks.schedule(['input', 'scheduledAt'], input.scheduledAt, now);
   checks.done();
@@ -46,9 +55,10 @@ function itemOf(input: SendInput, context: GraphqlContext): AcceptItem {
     body,
     idempotencyKey,
     // the hash covers what was asked for, so that a repeat after the scheduled moment is still the same request
-    contentHash: contentHash(deviceId, lane, recipient, body, input.scheduledAt ?? null),
+    contentHash: contentHash(deviceId, lane, recipient, body, input.scheduledAt ?? null, content),
     scheduledAt,
     traceparent: context.traceparent ?? null,
+    content,
   };
 }
 
@@ -64,6 +74,7 @@ function freshMessage(item: AcceptItem, seq: number | null, now: number): Ledger
     attempts: 0,
     recipient: item.recipient,
     body: item.body,
+    content: item.content ?? null,
     cause: null,
     lastError: null,
     dueAt: item.scheduledAt ?? now,
@@ -78,6 +89,7 @@ function freshMessage(item: AcceptItem, seq: number | null, now: number): Ledger
 export async function sendMessage(input: SendInput, context: GraphqlContext): Promise<SendAnswer> {
   return attempt(async () => {
     const item = itemOf(input, context);
+    if (item.content != null) await mustSend(item, context);
     const outcome = await context.accept.send(item, context.deadline);
     switch (outcome.kind) {
       case 'accepted':
@@ -98,6 +110,13 @@ export async function sendMessage(input: SendInput, context: GraphqlContext): Pr
         throw refusalOf(outcome.code);
     }
   });
+}
+
+/** A link device is asked for texts only. */
+async function mustSend(item: AcceptItem, context: GraphqlContext): Promise<void> {
+  const device = await context.loaders.device(item.deviceId);
+  if (device?.transport !== 'link') return;
+  throw new Refusal([problem('CONTENT_NOT_SUPPORTED', ['input', 'content'], 'expected a text: this device is a link device')]);
 }
 
 function refusalOf(code: 'DEVICE_NOT_FOUND' | 'IDEMPOTENCY_KEY_REUSED' | 'BACKLOG_FULL' | 'RECIPIENT_SUPPRESSED'): Refusal {
@@ -124,7 +143,8 @@ export function addSendMessage(kit: Kit): void {
     fields: (t) => ({
       deviceId: t.id({ required: true, description: 'the device that sends it' }),
       to: t.string({ required: true, description: 'the recipient in E.164, such as +491701234567' }),
-      body: t.string({ required: false, description: 'the text, 1 to 4,096 characters' }),
+      body: t.string({ required: false, description: 'the text, 1 to 4,096 characters; with an image, video or document its caption' }),
+      content: t.field({ type: contentInput(kit), required: false, description: 'what it is beside its text' }),
       lane: t.field({ type: kit.Lane, required: false, defaultValue: 'high', description: 'priority inside the device' }),
       idempotencyKey: t.string({
         required: false,

@@ -19,7 +19,11 @@ export function addMessageType(kit: Kit): void {
         },
       }),
       to: t.exposeString('recipient', { description: 'The recipient, E.164.' }),
-      body: t.exposeString('body', { nullable: true, description: 'The text.' }),
+      body: t.exposeString('body', { nullable: true, description: 'The text, or the caption.' }),
+      kind: t.string({
+        description: 'What it is: text, image, video, audio, document, location, contact or reaction.',
+        resolve: (message) => message.content?.kind ?? 'text',
+      }),
       state: t.expose('state', { type: kit.MessageState, description: 'Where it stands.' }),
       lane: t.expose('lane', { type: kit.Lane, description: 'Its lane.' }),
       seq: t.expose('seq', { type: 'Float', nullable: true, description: 'Its place in the lane; null until it is due.' }),

@@ -63,6 +63,7 @@ export function createFakeLibrary(onOpen: (line: FakeLine) => void = () => {}): 
           line.ended = true;
           return Promise.resolve();
         },
+        compose: async ({ body }) => Buffer.from(body),
         askReachOut: () => line.reachOut(),
         requestCode: async () => 'ABCD1234',
       };

@@ -23,6 +23,8 @@ export interface AnswerDeps {
   /** by JID of either kind; makes the account of a number that is on WhatsApp */
   accountOf(jid: string): Account | undefined;
   readonly standing: Standing;
+  /** host:port where media are uploaded */
+  mediaHost(): Promise<string>;
 }
 
 const node = (tag: string, attrs: Record<string, string> = {}, content?: BinaryNode['content']): BinaryNode =>
@@ -48,7 +50,7 @@ export async function answerTo(deps: AnswerDeps, from: Companion, iq: BinaryNode
     case 'w:mex':
       return result(mexAnswer(deps.standing, child));
     case 'w:m':
-      return result([node('media_conn', { auth: 'local', ttl: '3600' }, [node('host', { hostname: '127.0.0.1' })])]);
+      return result([node('media_conn', { auth: 'local', ttl: '3600' }, [node('host', { hostname: await deps.mediaHost() })])]);
     case 'w:sync:app:state':
       return result([node('sync', {}, collections(child))]);
     default:

@@ -6,6 +6,7 @@ import { type Account, addCompanion, bundleOf, type Companion, createAccount, pu
 import { answerTo, type Standing } from './answers.ts';
 import { createDelivery, type Manners } from './delivery.ts';
 import { createLinker, type Linking, streamError } from './linker.ts';
+import { createMediaServer, type MediaServer } from './media.ts';
 import { type ServerSocket, serve } from './socket.ts';
 
 /**
@@ -20,6 +21,7 @@ export interface WhatsappServer {
   readonly url: string;
   readonly manners: Manners;
   readonly standing: Standing;
+  readonly media: MediaServer;
   readonly seen: { connects: number; logins: number; connecting: number; mostConnecting: number };
   /** the account of this number (E.164), made when first named */
   account(phone: string): Account;
@@ -52,6 +54,7 @@ export async function startServer(port = 0): Promise<WhatsappServer> {
   const standing: Standing = { lockedUntil: 0, newChatsUsed: 0, newChatsTotal: 1000 };
   const manners: Manners = { refusals: [], absent: new Set(), answer: () => ({ kind: 'ok' }), refs: REFS };
   const seen: WhatsappServer['seen'] = { connects: 0, logins: 0, connecting: 0, mostConnecting: 0 };
+  const media = createMediaServer();
   let peers = 0;
 
   const account = (phone: string): Account => {
@@ -97,7 +100,7 @@ export async function startServer(port = 0): Promise<WhatsappServer> {
     if (node.tag === 'message') return delivery.message(companion, node);
     if (node.tag !== 'iq' || node.attrs['type'] === 'result') return;
     if (getBinaryNodeChild(node, 'remove-companion-device') !== undefined) return unlink(companion);
-    companion.link?.send(await answerTo({ accountOf, standing }, companion, node));
+    companion.link?.send(await answerTo({ accountOf, standing, mediaHost: media.host }, companion, node));
     if (companion.keys !== undefined && !companion.welcomed) {
       companion.welcomed = true;
       for (const message of welcome()) {
@@ -160,6 +163,7 @@ export async function startServer(port = 0): Promise<WhatsappServer> {
     url: `ws://127.0.0.1:${(http.address() as AddressInfo).port}/ws/chat`,
     manners,
     standing,
+    media,
     seen,
     account,
     scan: linker.scan,
@@ -178,6 +182,7 @@ export async function startServer(port = 0): Promise<WhatsappServer> {
     online: () => [...accounts.values()].flatMap((one) => [...one.companions.values()].filter(({ link }) => link !== undefined)),
     async close() {
       for (const client of sockets.clients) client.terminate();
+      await media.close();
       await new Promise<void>((resolve) => sockets.close(() => resolve()));
       await new Promise<void>((resolve) => http.close(() => resolve()));
     },
