@@ -5,6 +5,7 @@ import { type Call, type MailboxRedis, runAll } from './script.ts';
 
 const peekScript = defineScript(readAsset(import.meta.url, './peek.lua'));
 const lookScript = defineScript(readAsset(import.meta.url, './look.lua'));
+const astrayScript = defineScript(readAsset(import.meta.url, './astray.lua'));
 const refillScript = defineScript(readAsset(import.meta.url, './refill.lua'));
 /** devices in one run of a script, and rows in one run of refill: keep a run near a millisecond (guess) */
 const DEVICES = 100;
@@ -87,6 +88,8 @@ export interface Mailbox {
   ack(ask: PeekAsk): Promise<PeekAnswer>;
   look(devices: readonly { readonly deviceId: string; readonly partition: number }[]): Promise<(Look | 'LOST')[]>;
   refill(orders: readonly RefillOrder[]): Promise<RefillAnswer[]>;
+  /** per lane: has it gone past this seq, that of its oldest open message, without holding it? false also where the partition is lost */
+  astray(lanes: readonly (MailboxPlace & { readonly deviceId: string; readonly partition: number })[]): Promise<boolean[]>;
   /** devices with work, per partition, oldest wait first; a hint */
   ready(partitions: readonly number[]): Promise<string[][]>;
 }
@@ -160,6 +163,7 @@ export function createMailbox(deps: MailboxDeps, options: MailboxOptions): Mailb
       return answers;
     },
     refill: (orders) => refillAll(deps, options.window, orders),
+    astray: (lanes) => astrayAll(deps, lanes),
     async ready(partitions) {
       const pipeline = redis.pipeline();
       for (const partition of partitions) pipeline.zrange(partitionKeys(partition).ready, '0', String(LISTED - 1));
@@ -203,6 +207,35 @@ async function peekAll(deps: MailboxDeps, heads: number, room: number, batch: re
   } catch (error) {
     for (const one of batch) one.reject(error as Error);
   }
+}
+
+async function astrayAll(deps: MailboxDeps, lanes: Parameters<Mailbox['astray']>[0]): Promise<boolean[]> {
+  const answers: boolean[] = new Array(lanes.length).fill(false);
+  const calls: Call[] = [];
+  const places: number[][] = [];
+  for (const [partition, indexes] of byPartition(lanes)) {
+    const generation = deps.generation(partition);
+    if (generation === undefined) continue;
+    for (let from = 0; from < indexes.length; from += DEVICES) {
+      const chunk = indexes.slice(from, from + DEVICES);
+      const args: (string | number)[] = [generation];
+      for (const index of chunk) {
+        const place = lanes[index];
+        if (place !== undefined) args.push(place.deviceId, place.lane, place.seq);
+      }
+      calls.push({ keys: [partitionKeys(partition).generation], args });
+      places.push(chunk);
+    }
+  }
+  const replies = await runAll(deps.redis, astrayScript, calls);
+  replies.forEach((reply, call) => {
+    if (reply instanceof Error) throw reply;
+    const [, letters = ''] = reply as [string, string?];
+    places[call]?.forEach((index, at) => {
+      answers[index] = letters[at] === 'A';
+    });
+  });
+  return answers;
 }
 
 const ALL_THERE: readonly number[] = [];

@@ -9,6 +9,7 @@ import { createMailbox, type MailboxRedis } from '../mailbox/index.ts';
 import type { RetryOptions } from '../retry/index.ts';
 import type { TransportEvents } from '../transports/port.ts';
 import { createActivation } from './activation.ts';
+import { createAstray } from './astray.ts';
 import { createBells } from './bells.ts';
 import { createConnections, type TransportLoaders } from './connections.ts';
 import { createGate } from './gate.ts';
@@ -69,6 +70,8 @@ export interface HostOptions {
   readonly unknownWaitMs: number;
   readonly sweepMs: number;
   readonly refillSweepMs: number;
+  /** between two looks for messages that no mailbox holds (astray.ts); default: 20 s */
+  readonly astrayMs?: number;
   /** a turn longer than this, while the stores answer, is given up; default: SEND_TIMEOUT_MS and 30 s */
   readonly turnLimitMs?: number;
   /** how long a device that may be what ends nodes holds still after a takeover; default: 10 s (probation.ts) */
@@ -132,6 +135,11 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     telemetry.count('fenced', 1, { where });
     ownership?.reportFenced(device.deviceId, device.epoch, where);
   };
+  const alive = (partition: number): boolean => ownership?.generation(partition) !== undefined;
+  function* ownedHere(): Iterable<OwnerRef> {
+    for (const { owned } of slots.values())
+      if (alive(owned.partition)) yield { deviceId: owned.deviceId, partition: owned.partition, epoch: owned.epoch };
+  }
   const mailboxDown = (error: unknown): never => {
     gates.mailbox.failed(error);
     throw error;
@@ -140,17 +148,18 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     if (!poisoned(error)) gates.ledger.failed(error);
     throw error;
   };
+  const window: Statements['window'] = {
+    ...statements.window,
+    refill: (asks, limit) => statements.window.refill(asks, limit).catch(ledgerDown),
+    nextSeqs: (ids) => statements.window.nextSeqs(ids).catch(ledgerDown),
+  };
   const refiller = createRefiller(
     {
       mailbox: {
         look: (devices) => mailbox.look(devices).catch(mailboxDown),
         refill: (orders) => mailbox.refill(orders).catch(mailboxDown),
       },
-      statements: {
-        ...statements.window,
-        refill: (asks, limit) => statements.window.refill(asks, limit).catch(ledgerDown),
-        nextSeqs: (ids) => statements.window.nextSeqs(ids).catch(ledgerDown),
-      },
+      statements: window,
       telemetry,
       ready: async () => {
         await gates.ledger.up();
@@ -328,7 +337,14 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
         traffic,
         slots,
         refill: (device) => refiller.ask(device, 'sweep', undefined),
-        alive: (partition) => ownership?.generation(partition) !== undefined,
+        astray: createAstray({
+          owned: ownedHere,
+          mailbox: { astray: (lanes) => mailbox.astray(lanes).catch(mailboxDown) },
+          statements: window,
+          telemetry,
+          restart: refiller.restart,
+        }),
+        alive,
         accept,
         watch: createWatchdog(
           {

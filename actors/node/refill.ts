@@ -11,7 +11,9 @@ const ROUND = 500;
 /** times that a device's round may fail in a row before it is left to the sweep */
 const TRIES = 10;
 
-export type RefillCause = 'granted' | 'behind' | 'missed' | 'sweep';
+const NONE: ReadonlySet<number> = new Set();
+
+export type RefillCause = 'granted' | 'behind' | 'missed' | 'sweep' | 'astray';
 
 /**
  * Keeps the mailboxes filled from the ledger.
@@ -21,10 +23,14 @@ export type RefillCause = 'granted' | 'behind' | 'missed' | 'sweep';
  * I2 Marks and last seqs are read before the ledger (look), and handed to the script after it: what came in between is not forgotten.
  * I3 A mailbox that was never started in this generation is cleared and started from the ledger.
  * I4 A round that fails is made again as soon as both stores answer; not for ever, a statement may be refused each time.
+ * I5 A lane that is started anew is cleared and filled in one run of the script: what was put there since the ledger was read is refilled by the next
+ *    look, because the last seq is that of the last row.
  */
 export interface Refiller {
   /** lanes undefined = look at all of them */
   ask(device: OwnerRef, cause: RefillCause, lanes: readonly number[] | undefined): void;
+  /** these lanes do not hold what they should: cleared and filled again from the ledger */
+  restart(device: OwnerRef, lanes: readonly number[]): void;
 }
 
 export interface RefillerDeps {
@@ -42,6 +48,8 @@ interface Asked {
   readonly cause: RefillCause;
   /** undefined: find out which lanes lack something */
   readonly lanes: ReadonlySet<number> | undefined;
+  /** lanes to be started anew */
+  readonly anew: ReadonlySet<number>;
   /** rounds of it that failed since it was asked for */
   readonly failed: number;
 }
@@ -84,7 +92,7 @@ export function createRefiller(deps: RefillerDeps, options: { readonly window: n
         await fill(round);
       } catch (error) {
         telemetry.log.warn('refill.failed', { devices: round.length }, error);
-        for (const one of round) if (one.failed + 1 < TRIES) put(one.device, one.cause, one.lanes, one.failed + 1);
+        for (const one of round) if (one.failed + 1 < TRIES) put(one.device, one.cause, one.lanes, one.anew, one.failed + 1);
       }
     }
   };
@@ -160,7 +168,7 @@ export function createRefiller(deps: RefillerDeps, options: { readonly window: n
     });
   };
 
-  const put = (device: OwnerRef, cause: RefillCause, lanes: Iterable<number> | undefined, failed: number): void => {
+  const put = (device: OwnerRef, cause: RefillCause, lanes: Iterable<number> | undefined, anew: Iterable<number>, failed: number): void => {
     const known = asked.get(device.deviceId);
     const all = lanes === undefined || (known !== undefined && known.lanes === undefined);
     // a failed round comes back after a later grant may have asked: the newer ownership is the one that counts
@@ -169,14 +177,21 @@ export function createRefiller(deps: RefillerDeps, options: { readonly window: n
       device: newest,
       cause,
       lanes: all ? undefined : new Set([...(known?.lanes ?? []), ...(lanes ?? [])]),
+      anew: known === undefined && anew === NONE ? NONE : new Set([...(known?.anew ?? []), ...anew]),
       failed,
     });
   };
   const ask: Refiller['ask'] = (device, cause, lanes) => {
-    put(device, cause, lanes, 0);
+    put(device, cause, lanes, NONE, 0);
     start();
   };
-  return { ask };
+  return {
+    ask,
+    restart(device, lanes) {
+      put(device, 'astray', undefined, lanes, 0);
+      start();
+    },
+  };
 }
 
 /** Which lanes are to be filled, and where they start. `read` false: the ledger has nothing for it. */
@@ -188,6 +203,8 @@ function planLanes(asked: Asked, look: Look, next: readonly NextSeq[], room: num
     if (seen === undefined) continue;
     if (!look.started) {
       plan.push({ lane, start: has === undefined || has.hasOpen ? 0 : has.nextSeq - 1, read: has?.hasOpen ?? true });
+    } else if (asked.anew.has(lane)) {
+      plan.push({ lane, start: 0, read: true });
     } else if (asked.lanes !== undefined) {
       if (asked.lanes.has(lane)) plan.push({ lane, start: undefined, read: true });
     } else if (seen.marks > 0 ? seen.entries <= room : has?.hasOpen === true && has.nextSeq - 1 > seen.last) {

@@ -20,6 +20,8 @@ const OVERDUE_MS = 5000;
 const TRAFFIC_MS = 2000;
 const PARTITIONS_MS = 3_600_000;
 const WATCH_MS = 1000;
+/** the last net under the others, so it may be slow: what it finds has stood still for twice this at most */
+const ASTRAY_MS = 20_000;
 
 export interface SweepDeps {
   readonly clock: Clock;
@@ -40,7 +42,9 @@ export interface SweepDeps {
   enqueue(entries: readonly RefillEntry[]): Promise<void>;
   /** ends attempts whose outcome has been open for too long */
   overdue(): Promise<void>;
-  readonly options: { readonly sweepMs: number; readonly refillSweepMs: number };
+  /** looks for messages that no mailbox holds */
+  astray(): Promise<number>;
+  readonly options: { readonly sweepMs: number; readonly refillSweepMs: number; readonly astrayMs?: number };
 }
 
 /** What a node does now and then, so that nothing that was lost on the way stays lost. The result stops it all. */
@@ -68,6 +72,9 @@ export function startSweeps(deps: SweepDeps): () => Promise<void> {
     for (const { owned } of slots.values()) {
       if (deps.alive(owned.partition)) deps.refill({ deviceId: owned.deviceId, partition: owned.partition, epoch: owned.epoch });
     }
+  });
+  sweeps.every('astray', deps.options.astrayMs ?? ASTRAY_MS, async () => {
+    if (gates.mailbox.open && gates.ledger.open) await deps.astray();
   });
   sweeps.every('changed', CHANGED_MS, async () => {
     if (!gates.ledger.open) return;

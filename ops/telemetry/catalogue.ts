@@ -26,6 +26,7 @@ export const METRICS = {
   'partition.lost': { kind: 'counter', help: 'partitions found lost in Redis', labels: ['cause'] },
   'partition.rebuilt': { kind: 'counter', help: 'partitions rebuilt from Postgres' },
   refills: { kind: 'counter', help: 'mailbox entries refilled from the ledger', labels: ['cause'] },
+  'mailbox.astray': { kind: 'counter', help: 'lanes that had gone past an open message without holding it, started anew from the ledger' },
   'devices.owned': { kind: 'gauge', help: 'devices this node owns' },
   'devices.suspected': { kind: 'gauge', help: 'devices on probation: in a turn at two deaths of a node, no completed turn since' },
   quarantines: { kind: 'counter', help: 'devices put into quarantine', labels: ['reason'] },

@@ -206,11 +206,13 @@ export function planFaults(world: World, fleet: Fleet, plan: FaultPlan): Fault[]
   for (const { at, name } of faults) {
     world.scheduler.at(at, world.scheduler.world, 'world', name, () => {
       const entry = STRIKES[name];
-      if (entry?.clean !== true) fleet.disturbed();
+      const clean = entry?.clean === true;
       const lasts = world.network.chance(0.5) ? world.network.between(200, 2000) : world.network.between(2000, 9000);
       const until = Math.min(at + lasts, plan.untilMs);
+      // with a short lease a fault that lasts may have begun long before the death that it makes slow
+      if (!clean) fleet.disturbed(until);
       entry?.strike(world, fleet, until, plan.untilMs);
-      if (entry?.clean !== true) {
+      if (!clean) {
         world.scheduler.at(until, world.scheduler.world, 'world', 'over', () => fleet.disturbed());
       }
     });

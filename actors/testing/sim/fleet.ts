@@ -16,8 +16,8 @@ export interface Fleet {
   kill(id: string, restartAfterMs: number): void;
   drain(id: string, restartAfterMs: number): void;
   pause(id: string, ms: number): void;
-  /** something else than a kill went wrong: takeovers under way are not judged by the bound */
-  disturbed(): void;
+  /** something else than a kill goes wrong, until then (default: now): takeovers meanwhile are not judged by the bound */
+  disturbed(until?: number): void;
   readonly figures: { takeovers: number; takeoverMs: number; judged: number; grants: number };
 }
 
@@ -116,8 +116,8 @@ export function createFleet(world: World, ids: readonly string[], telemetry: (no
       scheduler.freeze(party);
       scheduler.at(scheduler.now() + ms, scheduler.world, 'world', 'continue', () => scheduler.thaw(party));
     },
-    disturbed() {
-      disturbedAt = scheduler.now();
+    disturbed(until = scheduler.now()) {
+      disturbedAt = Math.max(disturbedAt, until);
     },
   };
 }

@@ -69,6 +69,10 @@ function makeSteps(dice: Dice): () => Command {
     }
     return script('mailbox/refill', [GENERATION, READY], args);
   };
+  const astray = (): Command => {
+    const places = Array.from({ length: 1 + below(4) }, () => [pick(DEVICES), lane(), 1 + below(8)]);
+    return script('mailbox/astray', [GENERATION], [generation(), ...places.flat()]);
+  };
   const renew = (): Command => {
     const devices = some();
     const args = devices.flatMap((device) => [device, token(), device === '' ? 0 : epoch()]);
@@ -133,6 +137,7 @@ function makeSteps(dice: Dice): () => Command {
       return script('lease/fence', [GENERATION, ...devices.map((device) => key(device, 'fence'))], [generation(), ...devices.map(epoch)]);
     },
     () => script('mailbox/look', [GENERATION], [generation(), ...some()]),
+    astray,
     renew,
     lease,
     node,

@@ -6,6 +6,7 @@ export const SCRIPTS = [
   'mailbox/peek',
   'mailbox/look',
   'mailbox/refill',
+  'mailbox/astray',
   'mailbox/enqueue',
   'lease/renew',
   'lease/fence',

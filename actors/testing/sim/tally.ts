@@ -33,6 +33,8 @@ export function createTally(trace: ((line: string) => void) | undefined, violati
         if (name === 'fenced') add('fenced answers', value);
         else if (name === 'partition.lost') add('lost', value);
         else if (name === 'refills') add('refills', value);
+        // found and put right, and yet nothing may get into that state
+        else if (name === 'mailbox.astray') violation('I3', 'a lane had gone past an open message');
         else if (name === 'lease.lost' && labels?.['cause'] === 'EXPIRED') add('expired', value);
         else if (name === 'enqueue.outcome' && labels?.['outcome'] === 'BEHIND') add('behind', value);
       },
