@@ -3,26 +3,29 @@ import { finish } from '../../../ops/report/index.ts';
 import { runWhatsappLocal } from './whatsapp-local.ts';
 import { runWhatsappPairing } from './whatsapp-pairing.ts';
 
-/** `npm run demo -- <name> [--json FILE]`: one story told end to end on a stack of its own; the last line is one JSON object. */
+/** `npm run demo -- <name> [--kills N] [--json FILE]`: one story told end to end on a stack of its own; the last line is one JSON object. */
 const DEMOS = {
-  'whatsapp-local': runWhatsappLocal,
-  'whatsapp-pairing': (write: (text: string) => void) => runWhatsappPairing(write),
+  'whatsapp-local': (write: (text: string) => void) => runWhatsappLocal(write),
+  /** `kills`: how often a node is killed in the middle of a send */
+  'whatsapp-pairing': (write: (text: string) => void, kills: number) => runWhatsappPairing(write, { kills, judgeTimes: true }),
 } as const;
 
 const write = (text: string): void => void process.stdout.write(text);
 
 function usage(problem: string): never {
-  process.stderr.write(`${problem}\nusage: npm run demo -- <${Object.keys(DEMOS).join('|')}> [--json FILE]\n`);
+  process.stderr.write(`${problem}\nusage: npm run demo -- <${Object.keys(DEMOS).join('|')}> [--kills N] [--json FILE]\n`);
   process.exit(2);
 }
 
 const { values, positionals } = (() => {
   try {
-    return parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
+    return parseArgs({ allowPositionals: true, options: { json: { type: 'string' }, kills: { type: 'string', default: '5' } } });
   } catch (error) {
     return usage(error instanceof Error ? error.message : String(error));
   }
 })();
 const [name = ''] = positionals;
 if (!Object.hasOwn(DEMOS, name) || positionals.length > 1) usage(`unknown demo "${positionals.join(' ')}"`);
-finish(await DEMOS[name as keyof typeof DEMOS](write), { write, jsonFile: values.json });
+const kills = Number(values.kills);
+if (!Number.isInteger(kills) || kills < 0) usage('--kills: expected a whole number');
+finish(await DEMOS[name as keyof typeof DEMOS](write, kills), { write, jsonFile: values.json });
