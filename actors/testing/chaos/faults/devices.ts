@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { controlPhones } from '../../../transports/simulator/index.ts';
 import { askAgain, until } from '../scene.ts';
 import type { Fault, Stage, Strike } from './fault.ts';
@@ -137,14 +139,30 @@ export const POISON_LOOP: Fault = {
 };
 
 const WEDGED_WAIT_MS = 30_000;
+/** A move that was said before the owners were read may be made after it. */
+const BEFORE_MS = 2000;
+
+/** How many devices nodes moved for balance since this wall ms, by their own logs. */
+function movedForBalance({ folder, stack }: Stage, since: number): number {
+  const lines = stack.nodes.flatMap(({ name }) => readFileSync(join(folder, 'data', 'logs', `${name}.log`), 'utf8').split('\n'));
+  let moved = 0;
+  for (const line of lines) {
+    if (!line.includes('"placement.moves"')) continue;
+    const { at, devices } = JSON.parse(line) as { readonly at: string; readonly devices: number };
+    if (Date.parse(at) >= since) moved += devices;
+  }
+  return moved;
+}
+
 export const WEDGED_ACTOR: Fault = {
   name: 'wedged-actor',
   case: '4',
-  what: 'one turn of one device never ends (a test build whose limit of a turn is 4 s): that device alone is given up and served elsewhere',
+  what: 'one turn of one device never ends (a test build whose limit of a turn is 4 s): that device alone is given up and served elsewhere (others move only for balance)',
   ground: ORDERED,
   strikes: 10,
   bounds: { latencyP99Ms: 2000, figures: { notGivenUp: 0, othersMoved: 0 } },
-  async strike({ clock, stack, deviceIds, folder, ledger, sender, say, turn }) {
+  async strike(stage) {
+    const { clock, stack, deviceIds, folder, ledger, sender, say, turn } = stage;
     const victim = deviceIds[deviceIds.length - 1 - turn] ?? '';
     const before = new Map((await ledger.owned()).map((row) => [row.deviceId, row]));
     const owner = stack.nodes.find((node) => node.id === before.get(victim)?.node);
@@ -157,7 +175,11 @@ export const WEDGED_ACTOR: Fault = {
     say(givenUp ? `given up after ${clock.wall() - at} ms` : 'not given up');
     order(folder, [owner], {});
     const others = (await ledger.owned()).filter((row) => row.deviceId !== victim && before.get(row.deviceId)?.epoch !== row.epoch).length;
-    return { at, healedAt: clock.wall(), figures: { notGivenUp: givenUp ? 0 : 1, othersMoved: others } };
+    // handed over in good order, as at any time
+    const balanced = movedForBalance(stage, at - BEFORE_MS);
+    const othersMoved = Math.max(0, others - balanced);
+    if (others > 0) say(`${others} others moved, ${balanced} of them for balance`);
+    return { at, healedAt: clock.wall(), figures: { notGivenUp: givenUp ? 0 : 1, othersMoved } };
   },
 };
 
