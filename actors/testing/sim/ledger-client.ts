@@ -21,6 +21,8 @@ export interface LedgerDeps {
   wall(): number;
 }
 
+/** statement_timeout: the server ends what takes longer, and the client hears of it */
+export const STATEMENT_MS = 15_000;
 const broken = (): Error => Object.assign(new Error('write CONNECTION_CLOSED'), { code: 'CONNECTION_CLOSED' });
 
 function channelOf(deps: LedgerDeps): Channel {
@@ -28,8 +30,7 @@ function channelOf(deps: LedgerDeps): Channel {
     party: deps.party,
     link: deps.link,
     ordered: false,
-    // statement_timeout: the server ends what takes longer, and the client hears of it
-    timeoutMs: 15_000,
+    timeoutMs: STATEMENT_MS,
     latency: [0.3, 1.5],
     closed: broken,
     timedOut: broken,

@@ -17,6 +17,7 @@ function watched(masterCount: number) {
     party,
     masters,
     timeoutMs: 600,
+    claimMs: 10_000,
     violation: (invariant, what) => void violations.push(`${invariant} ${what}`),
   });
   const master = (at: number) => masters[at] ?? expect.fail('no such master');
@@ -30,6 +31,7 @@ function watched(masterCount: number) {
       master(at).run('SET', [KEY, TOKEN]);
       return () => answered?.(1);
     },
+    ask: (at: number, words: readonly string[]) => void watch.asked(master(at), 'EVALSHA', words),
     release(at: number, lost = false): void {
       watch.asked(master(at), 'EVALSHA', ['sha', '1', KEY, TOKEN]);
       if (!lost) master(at).run('DEL', [KEY]);
@@ -78,6 +80,23 @@ describe('the watch on lock masters', () => {
     for (const at of [0, 2]) release(at);
     scheduler.runUntil(5000);
     expect(violations).toEqual([`I10 node-1#1 released a lease at m1 and m2 was not told to release ${KEY}`]);
+  });
+
+  it('misses a lease that was won and then forgotten, and hears of it in renewals, handovers and releases', () => {
+    const words = [
+      undefined,
+      ['sha', '1', 'fl:{t1}:generation', '', '2400', '1', 'other', 'b'.repeat(32), '3', 'one', TOKEN, '3'],
+      ['sha', '1', KEY, TOKEN, 'b'.repeat(32)],
+      ['sha', '1', KEY, TOKEN],
+    ];
+    for (const later of words) {
+      const { take, ask, scheduler, violations } = watched(1);
+      take(0)();
+      scheduler.runUntil(2000);
+      if (later !== undefined) ask(0, later);
+      scheduler.runUntil(20_000);
+      expect(violations).toEqual(later === undefined ? [`I10 node-1#1 took a lease and forgot it: ${KEY}`] : []);
+    }
   });
 
   it('does not judge a process that stood still', () => {

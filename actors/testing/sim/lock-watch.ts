@@ -10,6 +10,7 @@ import type { Party, Scheduler } from './scheduler.ts';
  * L1 A try that was not won in time has been told to every master to be released.
  * L2 A lease whose yes came after its try was given up is released again, if it still stands: that yes may have overtaken the release.
  * L3 What is released at one master is released at all of them.
+ * L4 What was won is heard of again: it is renewed, handed over or released. A claim that ends with an error must not forget it.
  */
 export interface LockWatch {
   /** `words` of a command that is sent now; the result wants its answer */
@@ -22,6 +23,8 @@ export interface LockWatchDeps {
   readonly masters: readonly RedisServer[];
   /** longest wait of the product for one try */
   readonly timeoutMs: number;
+  /** a claim has ended by this long after it took its lease, one way or the other */
+  readonly claimMs: number;
   violation(invariant: string, what: string): void;
 }
 
@@ -31,6 +34,8 @@ const MOMENT_MS = 20;
 interface Try {
   readonly yes: Set<RedisServer>;
   won: boolean;
+  /** named in another question than the one that took it */
+  heard: boolean;
 }
 
 export function createLockWatch(deps: LockWatchDeps): LockWatch {
@@ -55,10 +60,21 @@ export function createLockWatch(deps: LockWatchDeps): LockWatch {
       if (told?.has(master) !== true) violation('I10', `${party.name} ${why} and ${master.name} was not told to release ${key}`);
   };
 
+  const won = (own: Try, key: string): void => {
+    own.won = true;
+    judged(deps.claimMs, 'lock-claim', () => {
+      if (!own.heard) violation('I10', `${party.name} took a lease and forgot it: ${key}`);
+    });
+  };
+  const hear = (token: string | undefined): void => {
+    const own = tries.get(token ?? '');
+    if (own !== undefined) own.heard = true;
+  };
+
   const take = (server: RedisServer, key: string, token: string): ((reply: Reply) => void) => {
     let attempt = tries.get(token);
     if (attempt === undefined) {
-      const made: Try = { yes: new Set(), won: false };
+      const made: Try = { yes: new Set(), won: false, heard: false };
       tries.set(token, made);
       attempt = made;
       judged(deps.timeoutMs + MOMENT_MS, 'lock-try', () => {
@@ -71,7 +87,7 @@ export function createLockWatch(deps: LockWatchDeps): LockWatch {
       const told = releases.get(token);
       if (told === undefined) {
         own.yes.add(server);
-        if (own.yes.size >= quorum) own.won = true;
+        if (own.yes.size === quorum) won(own, key);
         return;
       }
       const at = order++;
@@ -83,6 +99,7 @@ export function createLockWatch(deps: LockWatchDeps): LockWatch {
     };
   };
   const release = (server: RedisServer, key: string, token: string): void => {
+    hear(token);
     const known = releases.get(token);
     if (known !== undefined) {
       known.set(server, order++);
@@ -94,11 +111,16 @@ export function createLockWatch(deps: LockWatchDeps): LockWatch {
 
   return {
     asked(server, command, words) {
+      if (command !== 'EVALSHA' && command !== 'EVAL') return undefined;
       const count = Number(words[1]);
-      if ((command !== 'EVALSHA' && command !== 'EVAL') || words[2]?.endsWith(':lease') !== true) return undefined;
-      // by their shape: keys alone with tokens release; one key, a token and a time to live take (a transfer's last word is a token)
+      const key = words[2] ?? '';
+      // by their shape: a generation, three settings, then device, token and epoch of each renew
+      if (key.endsWith(':generation')) for (let i = 7; i < words.length; i += 3) hear(words[i]);
+      if (!key.endsWith(':lease')) return undefined;
+      // keys alone with tokens release; one key, a token and a time to live take; with two tokens each they hand over
       if (words.length === 2 + 2 * count) for (let i = 0; i < count; i++) release(server, words[2 + i] ?? '', words[2 + count + i] ?? '');
-      else if (count === 1 && words.length === 5 && /^\d{1,9}$/.test(words[4] ?? '')) return take(server, words[2], words[3] ?? '');
+      else if (count === 1 && words.length === 5 && /^\d{1,9}$/.test(words[4] ?? '')) return take(server, key, words[3] ?? '');
+      else for (let i = 0; i < count; i++) hear(words[2 + count + 2 * i]);
       return undefined;
     },
   };

@@ -130,7 +130,7 @@ export const MUTANTS: readonly Mutant[] = [
     'actors/lease/claim.js',
     /if \(open\.size > 0\)\s*await locks\.release\(\[\.\.\.open\.values\(\)\]\);/,
     '',
-    'I6',
+    'I10',
   ),
   mutant(
     'a release deletes whoever holds the lease',

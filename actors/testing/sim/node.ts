@@ -3,7 +3,7 @@ import type { Telemetry } from '../../../ops/telemetry/index.ts';
 import { createOwnership, type OwnedDevice, type Ownership } from '../../lease/index.ts';
 import { createEnqueuer } from '../../mailbox/index.ts';
 import { createHost, createNodeBus, createSubscriptions, type Host } from '../../node/index.ts';
-import { createLedgerClient } from './ledger-client.ts';
+import { createLedgerClient, STATEMENT_MS } from './ledger-client.ts';
 import { createLockWatch } from './lock-watch.ts';
 import { createRedisClient } from './redis-client.ts';
 import { clockOf, type Party } from './scheduler.ts';
@@ -44,6 +44,7 @@ export function startSimNode(world: World, id: string, incarnation: number, tele
     party,
     masters: world.lockMasters.length === 0 ? [world.redis] : world.lockMasters,
     timeoutMs: acquireMs,
+    claimMs: acquireMs + STATEMENT_MS + ttlMs,
     violation: world.violation,
   });
   const lease = createRedisClient({ ...onMain, locks }, 'lease');

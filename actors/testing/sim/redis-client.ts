@@ -45,7 +45,8 @@ class Pipeline {
   }
   exec(): Promise<[Error | null, Reply][]> {
     const { calls, channel } = this;
-    const { network, server } = this.deps;
+    const { network, server, locks } = this.deps;
+    if (locks !== undefined) for (const { command, words } of calls) locks.asked(server, command, words);
     return network.request(channel, 'pipeline', () => {
       const replies: [Error | null, Reply][] = [];
       for (const { command, words } of calls) {
