@@ -17,7 +17,7 @@ import type { OwnerRow, Transfer } from './types.ts';
  *
  * I1 Order: read (id, epoch) -> lease -> compare-and-bump -> fence -> deadline again -> grant. Lease first, so a losing contender never
  *    raises an epoch; the pair is read before, so a claimant that slept in between cannot outrank its successor.
- * I2 Whatever does not get to the end gives its lease back.
+ * I2 Whatever does not get to the end gives its lease back; what the ledger has not answered when its leases end does not (ledger.ts, impatient).
  */
 export interface Claims {
   /** tries to own devices; `namedOnly` partitions: only where Postgres names this node. Stops when renewals are late: the scan tries the rest. */

@@ -6,6 +6,7 @@ import type { Core } from './core.ts';
 import { createGenerations } from './generations.ts';
 import { createHandover, targetsWithout } from './handover.ts';
 import { createHoldings } from './holdings.ts';
+import { impatient } from './ledger.ts';
 import { createLetGo } from './let-go.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { createLostPartitions } from './lost.ts';
@@ -57,7 +58,7 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
   const directory = createDirectory(ledger, clock);
   const lost = createLostPartitions();
   const core: Core = {
-    deps,
+    deps: { ...deps, ledger: impatient(ledger, clock, options.ttlMs) },
     options,
     tuning,
     locks,

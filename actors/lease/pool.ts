@@ -45,3 +45,12 @@ export async function atMost(clock: Clock, promise: Promise<unknown>, ms: number
   });
   await Promise.race([promise, late]).finally(() => cancel());
 }
+
+/** What the promise resolves with. Rejects when it does, or when `ms` have passed; it goes on by itself. */
+export async function inTime<T>(clock: Pick<Clock, 'after'>, promise: Promise<T>, ms: number): Promise<T> {
+  let cancel = (): void => {};
+  const late = new Promise<never>((_resolve, reject) => {
+    cancel = clock.after(ms, () => reject(new Error(`no answer within ${ms} ms`)));
+  });
+  return Promise.race([promise, late]).finally(() => cancel());
+}
