@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { systemClock, systemDice } from '../../../ops/lifecycle/index.ts';
 import { type Figure, finish, table } from '../../../ops/report/index.ts';
+import { CAMPAIGN_USAGE, campaignChaos } from './campaign/main.ts';
 import { GATEWAY_USAGE, gatewayChaos } from './gateway/main.ts';
 import { MATRIX_USAGE, runMatrix } from './matrix-main.ts';
 import { PEERS_USAGE, runPeers } from './peers-main.ts';
@@ -102,12 +103,13 @@ try {
   const args = process.argv.slice(2);
   if (args.includes('smoke')) await run(settingsFrom(args));
   else if (args.includes('peers')) await runPeers(args, distDir);
+  else if (args.includes('campaign')) await campaignChaos(args, distDir);
   else if (args.includes('gateway')) await gatewayChaos(args, distDir);
   else await runMatrix(args, distDir);
 } catch (error) {
   const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
   process.stderr.write(
-    `chaos: ${error instanceof Error ? error.message : String(error)}${cause}\n${USAGE}\n${GATEWAY_USAGE}\n${MATRIX_USAGE}\n${PEERS_USAGE}\n`,
+    `chaos: ${error instanceof Error ? error.message : String(error)}${cause}\n${USAGE}\n${CAMPAIGN_USAGE}\n${GATEWAY_USAGE}\n${MATRIX_USAGE}\n${PEERS_USAGE}\n`,
   );
   process.exitCode = 2;
 }

@@ -1,0 +1,2 @@
+-- Every lead. Result: number and phone.
+select l.no as lead, l.phone from leads l
