@@ -64,7 +64,8 @@ function complaints(result: CampaignResult): string[] {
   if (result.devicesBelowCap > 0) wrong.push('devicesBelowCap');
   if (!result.drained) wrong.push('drained');
   // the load was over too early: such a run proves nothing (more --leads)
-  const busy = result.afterLastStrike >= result.flows.leads * LATE_SHARE && result.afterResume > 0;
+  const busy =
+    result.afterLastStrike >= result.flows.leads * LATE_SHARE && Math.min(result.afterResume, result.beforePause, result.beforeCancel) > 0;
   if (!busy || result.calledOffLeft < result.flows.leads * STOPPED_SHARE * 2) wrong.push('idle');
   return wrong;
 }
@@ -86,6 +87,8 @@ function outcome(results: readonly CampaignResult[], plant: string | undefined):
     'devices at their cap': sum(({ flows }) => flows.capsReached),
     'sends after the last strike': sum((result) => result.afterLastStrike),
     'sends after the pause': sum((result) => result.afterResume),
+    'sends shortly before the pause': sum((result) => result.beforePause),
+    'sends shortly before the cancel': sum((result) => result.beforeCancel),
     'called off before their message': sum((result) => result.calledOffLeft),
     'last send after pause ms': most((result) => result.lastAfterPauseMs),
     'last send after cancel ms': most((result) => result.lastAfterCancelMs),

@@ -29,6 +29,9 @@ export interface CampaignResult {
   /** sends after the last strike, and of the held campaign after it went on: a strike at a load that is over proves nothing */
   readonly afterLastStrike: number;
   readonly afterResume: number;
+  /** sends of the campaigns that were held and called off in the seconds before */
+  readonly beforePause: number;
+  readonly beforeCancel: number;
   /** leads that the campaign that was called off had not written to */
   readonly calledOffLeft: number;
   readonly drained: boolean;
@@ -46,6 +49,7 @@ const STOPPED_AMID = 5;
 /** a send that had its leave: the wait of a statement, the way to the phone, a node that stood still in between and sends nothing any more */
 const STOP_GRACE_MS = 5000;
 const STOPPED_NODE_MS = 10_000;
+const SHORTLY_MS = 8000;
 
 interface Play {
   readonly clock: Clock;
@@ -67,12 +71,14 @@ interface Times {
   readonly cancelledAt: number;
 }
 
-async function makeFlows({ clock, api }: Play): Promise<Flows> {
+/** The campaign that is called off has some devices of its own to begin with, so that it and the one that is held are both under way when they are stopped. */
+async function makeFlows({ clock, api }: Play, deviceIds: readonly string[]): Promise<Flows> {
   const warm = await makeFlow(clock, api, 'Sequence', 'steps: [{delayMs: 500, template: "warm {{phone}}"}]', 'warm');
   const steps = '[{delayMs: 0, template: "cold 1 {{phone}}"}, {delayMs: 1500, template: "cold 2 {{phone}}"}]';
   const cold = await makeFlow(clock, api, 'Sequence', `steps: ${steps}, audience: {}, nextSequenceId: "${warm.id}"`, 'cold');
   const campaign = await makeFlow(clock, api, 'Campaign', 'template: "Hi {{first_name|there}}"', 'campaign');
-  const calledOff = await makeFlow(clock, api, 'Campaign', 'template: "never mind, {{name}}"', 'called off');
+  const some = JSON.stringify(deviceIds.map((id) => `Device:${id}`));
+  const calledOff = await makeFlow(clock, api, 'Campaign', `template: "never mind, {{name}}", deviceIds: ${some}`, 'called off');
   return { campaign, calledOff, cold, warm };
 }
 
@@ -177,6 +183,8 @@ async function judge(
   });
   await view.enrolments(check.enrolment);
   let [lastAfterPauseMs, lastAfterCancelMs, afterLastStrike, afterResume, calledOff] = [0, 0, 0, 0, 0];
+  let [beforePause, beforeCancel] = [0, 0];
+  const shortlyBefore = (at: number, moment: number): boolean => at <= moment && at > moment - SHORTLY_MS;
   for await (const arrival of readArrivals(arrivalsOf(folder))) {
     if (!waiting.has(arrival.id)) judged.arrival(arrival);
     check.arrival(arrival);
@@ -185,6 +193,8 @@ async function judge(
     if (arrival.at > times.cancelledAt) afterLastStrike += 1;
     if (flow === plans[0]?.no && arrival.at > times.resumedAt) afterResume += 1;
     if (flow === plans[1]?.no) calledOff += 1;
+    if (flow === plans[0]?.no && shortlyBefore(arrival.at, times.pausedAt)) beforePause += 1;
+    if (flow === plans[1]?.no && shortlyBefore(arrival.at, times.cancelledAt)) beforeCancel += 1;
     if (flow === plans[0]?.no && arrival.at < times.resumedAt) lastAfterPauseMs = Math.max(lastAfterPauseMs, arrival.at - times.pausedAt);
     if (flow === plans[1]?.no) lastAfterCancelMs = Math.max(lastAfterCancelMs, arrival.at - times.cancelledAt);
   }
@@ -196,6 +206,8 @@ async function judge(
     lastAfterCancelMs,
     afterLastStrike,
     afterResume,
+    beforePause,
+    beforeCancel,
     calledOffLeft,
   };
 }
@@ -212,8 +224,8 @@ async function playOn(play: Play, folder: string): Promise<Omit<CampaignResult, 
   const early = Array.from({ length: options.leads }, (_, n) => n).filter((n) => n % 100 < STOPPED_BEFORE);
   const stops = new Map(await saysStop(clock, api, early.map(phoneOf)));
   options.say(`${options.devices} devices, ${caps.size} of them with a cap, ${options.leads} leads, ${stops.size} of them had said stop`);
-  const flows = await makeFlows(play);
-  for (const flow of [flows.warm, flows.cold, flows.campaign, flows.calledOff]) await command(clock, api, 'start', flow);
+  const flows = await makeFlows(play, (await view.deviceIds()).filter((id) => !caps.has(id)).slice(0, Math.floor(options.devices / 3)));
+  for (const flow of [flows.calledOff, flows.warm, flows.cold, flows.campaign]) await command(clock, api, 'start', flow);
   options.say('campaigns and sequences run');
   const times = await faults(play, flows, stops);
   const done = await drained(play);

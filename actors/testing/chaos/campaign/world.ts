@@ -103,6 +103,7 @@ export interface CampaignView {
   messages(each: (row: MessageRow) => void): Promise<void>;
   enrolments(each: (row: FlowEnrolment) => void): Promise<void>;
   leads(each: (lead: number, phone: string | null) => void): Promise<void>;
+  deviceIds(): Promise<readonly string[]>;
   /** number of a flow */
   flowNo(flow: MadeFlow): Promise<number>;
   close(): Promise<void>;
@@ -123,6 +124,9 @@ export function viewCampaign(stack: Stack): CampaignView {
     },
     async leads(each) {
       for (const { lead, phone } of await sql.unsafe<{ lead: number; phone: string | null }[]>(LEADS)) each(lead, phone);
+    },
+    async deviceIds() {
+      return (await sql.unsafe<{ id: string }[]>('select id from devices order by no')).map(({ id }) => id);
     },
     async flowNo(flow) {
       const [row] = await sql.unsafe<{ no: number }[]>('select no from flows where id = $1', [flow.id.slice(-36)]);
