@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { enrolChunk } from '../../schema/sql/index.ts';
 import { type ApiStack, startApi } from './testing-stack.ts';
 
 let api: ApiStack;
@@ -93,6 +94,51 @@ describe('campaigns', () => {
     expect(data.campaigns.nodes).toEqual([{ id }]);
     const { data: log } = await api.ask(`{ audit(subject: "${id}") { nodes { action } } }`);
     expect(log.audit.nodes.map((row: { action: string }) => row.action)).toContain('cancelCampaign');
+  });
+
+  it('are looked at before they start: who gets what through which device, and a test to one’s own number', async () => {
+    const { data: device } = await api.ask('mutation { createDevice(input: {name: "p", transport: SIMULATOR}) { device { id } } }');
+    const deviceId = device.createDevice.device.id as string;
+    const lead = (n: number, more = ''): string => `{phone: "+1555000010${n}", tags: ["look"]${more}}`;
+    await api.ask(
+      `mutation { importLeads(input: {leads: [${lead(1, ', name: "Ann Lee"')}, ${lead(2)}, ${lead(3, ', name: "Cy"')}]}) { made } }`,
+    );
+    await api.ask('mutation { suppress(input: {phone: "+15550000103", reason: "STOP"}) { errors { code } } }');
+    const id = await campaign(`name: "look", template: "Hi {{first_name}}", audience: {tags: ["look"]}, deviceIds: ["${deviceId}"]`);
+    const { data } = await api.ask(
+      `mutation { previewCampaign(input: {id: "${id}"}) { belonging suppressed whole samples { phone deviceId text } errors { code } } }`,
+    );
+    expect(data.previewCampaign).toEqual({
+      belonging: 3,
+      suppressed: 1,
+      whole: true,
+      samples: [
+        { phone: '+15550000101', deviceId, text: 'Hi Ann' },
+        { phone: '+15550000102', deviceId, text: null },
+      ],
+      errors: [],
+    });
+    // a look changes nothing; the enrolment is what the look said
+    const { data: before } = await api.ask(`{ campaign(id: "${id}") { state enrolled } }`);
+    expect(before.campaign).toEqual({ state: 'DRAFT', enrolled: 0 });
+    await api.ask(`mutation { startCampaign(input: {id: "${id}"}) { errors { code } } }`);
+    while ((await enrolChunk(api.database.sql, 1000)) !== null);
+    expect((await api.ask(`{ campaign(id: "${id}") { enrolled } }`)).data.campaign).toEqual({ enrolled: 2 });
+
+    const test = async (
+      more: string,
+    ): Promise<{ message: { to: string; body: string } | null; errors: { code: string; path: string[] }[] }> =>
+      (
+        await api.ask(
+          `mutation { testCampaign(input: {id: "${id}", deviceId: "${deviceId}", to: "+15559999999"${more}}) { message { to body } errors { code path } } }`,
+        )
+      ).data.testCampaign;
+    expect(await test('')).toEqual({ message: { to: '+15559999999', body: 'Hi Ann' }, errors: [] });
+    const { data: known } = await api.ask('{ leads(tag: "look") { nodes { id phone } } }');
+    const second = known.leads.nodes.find((one: { phone: string }) => one.phone === '+15550000102').id as string;
+    expect((await test(`, leadId: "${second}"`)).errors).toEqual([{ code: 'TEMPLATE_INVALID', path: ['input', 'leadId'] }]);
+    const nobody = 'Lead:018f0000-0000-7000-8000-00000000abcd';
+    expect((await test(`, leadId: "${nobody}"`)).errors).toEqual([{ code: 'LEAD_NOT_FOUND', path: ['input', 'leadId'] }]);
   });
 
   it('of another tenant, and unknown ones, are not there', async () => {

@@ -1,4 +1,4 @@
-import { TemplateError, templateVariables } from '../../actors/campaigns/index.ts';
+import { renderText, TemplateError, templateVariables } from '../../actors/campaigns/index.ts';
 import type { Sql } from '../../ops/connect/index.ts';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
@@ -79,6 +79,8 @@ export function createFlowPort({ sql, guard, clock, telemetry, bells }: FlowPort
           leads.map((lead) => ({ ...lead, tenantId, id: uuidV7(clock.wall()) })),
         ),
       ),
+    preview: (tenantId, flowId, most) => guard(() => ledger.previewFlow(sql, tenantId, flowId, most)),
+    render: renderText,
     phoneReader: (region) => (isRegion(region.toUpperCase()) ? createPhoneReader(region.toUpperCase()) : null),
     leadImports: (tenantId, query) =>
       guard(async () => {

@@ -84,6 +84,8 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       enrol: no,
       leads: async () => ({ rows: [], more: false }),
       importLeads: no,
+      preview: no,
+      render: no,
       phoneReader: () => null,
       leadImports: async () => ({ rows: [], more: false }),
       cancelLeadImport: async () => false,

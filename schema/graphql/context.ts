@@ -10,6 +10,7 @@ import type {
   FleetTotals,
   FlowKind,
   FlowPlace,
+  FlowPreview,
   FlowRow,
   FlowState,
   HistoryGrain,
@@ -223,6 +224,17 @@ export interface FlowPort {
   ): Promise<Page<LeadRow>>;
   /** of phones that differ */
   importLeads(tenantId: string, leads: readonly LeadFields[]): Promise<{ readonly made: number; readonly changed: number }>;
+  /** who it would write to; null: the tenant has no such flow */
+  preview(
+    tenantId: string,
+    flowId: string,
+    most: { readonly looked: number; readonly samples: number; readonly leadId: string | null },
+  ): Promise<FlowPreview | null>;
+  /** the text for one lead; null: it lacks a value that the text needs */
+  render(
+    template: string,
+    lead: { readonly name: string | null; readonly phone: string | null; readonly attributes: Readonly<Record<string, unknown>> },
+  ): string | null;
   /** reads numbers as they are written in a country (gateway/leads); null: there is no such country */
   phoneReader(region: string): ((text: string) => PhoneReading) | null;
   /** files that were imported, newest first; `before`: id of the last one seen */

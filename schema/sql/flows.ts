@@ -10,6 +10,7 @@ const SET_STATE = sqlFile('set-flow-state');
 const LIVE = sqlFile('live-flows');
 const ENROL_CHUNK = sqlFile('enrol-chunk');
 const START_SCHEDULED = sqlFile('start-scheduled-flows');
+const PREVIEW = sqlFile('preview-flow');
 const CANDIDATES = sqlFile('flow-candidates');
 const PLAN = sqlFile('plan-messages');
 const END = sqlFile('end-enrolments');
@@ -315,4 +316,29 @@ export async function flowProgress(sql: SqlRunner, flowNos: readonly number[]): 
 /** @returns how many were enrolled now; the others are in the flow already, suppressed, or not of this tenant */
 export async function enrolLeads(sql: SqlRunner, tenantId: string, flowId: string, leadIds: readonly string[]): Promise<number> {
   return (await query<{ lead_no: number }>(sql, ENROL_LEADS, [tenantId, flowId, arrayLiteral(leadIds)])).length;
+}
+
+export interface FlowPreview {
+  readonly looked: number;
+  readonly belonging: number;
+  readonly suppressed: number;
+  /** these were all leads of the tenant */
+  readonly whole: boolean;
+  readonly samples: readonly {
+    readonly id: string;
+    readonly phone: string | null;
+    readonly name: string | null;
+    readonly attributes: Readonly<Record<string, unknown>>;
+    readonly deviceId: string | null;
+  }[];
+}
+/** Who a flow would write to (preview-flow.sql). @returns null: the tenant has no such flow */
+export async function previewFlow(
+  sql: SqlRunner,
+  tenantId: string,
+  flowId: string,
+  most: { readonly looked: number; readonly samples: number; readonly leadId: string | null },
+): Promise<FlowPreview | null> {
+  const rows = await query<FlowPreview>(sql, PREVIEW, [tenantId, flowId, most.looked, most.samples, most.leadId]);
+  return rows[0] ?? null;
 }

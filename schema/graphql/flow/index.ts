@@ -7,6 +7,7 @@ import { argumentId, createChecks } from '../validate.ts';
 import { addLeadImports } from './imports.ts';
 import { audienceOf, devicesOf, type FlowInputs, flowInputs, hoursOf, numberOf, type StepInput, stepsOf } from './input.ts';
 import { addLeads } from './leads.ts';
+import { addPreview } from './preview.ts';
 import { type FlowAnswer, type FlowTypes, flowTypes } from './types.ts';
 
 type Name = 'Campaign' | 'Sequence';
@@ -27,6 +28,7 @@ export function addFlow(kit: Kit): void {
   }
   addLeads(kit, types);
   addLeadImports(kit);
+  addPreview(kit);
 }
 
 function payloadOf(kit: Kit, types: FlowTypes, name: Name) {
