@@ -91,7 +91,19 @@ export function intentModel(tables: Tables, items: readonly IntentItem[], now: n
         const createdAt = Math.floor(message.createdAt);
         return {
           verdict,
-          message: { id, tenantId, lane, seq: message.seq ?? 0, attempt, recipient, recipientLid: null, body, traceparent, createdAt },
+          message: {
+            id,
+            tenantId,
+            lane,
+            seq: message.seq ?? 0,
+            attempt,
+            recipient,
+            recipientLid: null,
+            body,
+            content: null,
+            traceparent,
+            createdAt,
+          },
         };
       }
       case 'PACED':
