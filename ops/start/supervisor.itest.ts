@@ -34,7 +34,7 @@ function supervise(args: readonly string[], env: Record<string, string> = {}, da
   return { child, dataDir, output: () => text, ended: new Promise((done) => child.once('close', (code) => done(code))) };
 }
 
-async function until(what: string, test: () => boolean, ms = 20_000): Promise<void> {
+async function until(what: string, test: () => boolean, ms = 60_000): Promise<void> {
   for (let waited = 0; waited < ms; waited += 25) {
     if (test()) return;
     await systemClock.sleep(25);
