@@ -7,7 +7,7 @@ import type { RedisServer, Reply } from './redis-server.ts';
  * the design, not from the scripts and statements, so a fault in those (planted or real) is seen here.
  *
  * Invariants (research/actors.md 5): I2 nothing is accepted under an epoch that is not the device's present one; I5 a message goes only when it
- * is the first open one of its lane; and a bump wins only against the epoch that stands.
+ * is the first open one of its lane; I9 a lease is renewed by its holder only; and a bump wins only against the epoch that stands.
  */
 export interface Audit {
   /** counted over the world */
@@ -57,6 +57,25 @@ export function createAudit(violation: (invariant: string, what: string) => void
         else if (fence !== epoch) violation('I2', `${kind} of ${device} accepted under epoch ${epoch}, fence ${fence}`);
       });
     }
+    return answer;
+  };
+
+  /** whoever is told that a lease was kept held it: the fence hides most of what follows from another answer, not all of it */
+  const renewScript = (server: RedisServer, keys: readonly string[], args: readonly string[], run: () => Reply): Reply => {
+    if (args[1] === '0') return run();
+    const base = (keys[0] ?? '').slice(0, -'generation'.length);
+    const holders: (string | undefined)[] = [];
+    for (let i = 3; i < args.length; i += 3) {
+      const lease = server.peek(`${base}d:${args[i]}:lease`);
+      holders.push(lease?.type === 'string' ? lease.text : undefined);
+    }
+    const answer = String(run());
+    if (answer.startsWith('LOST')) return answer;
+    holders.forEach((holder, index) => {
+      const at = 3 + 3 * index;
+      if (answer[index] === 'k' && holder !== args[at + 1])
+        violation('I9', `a lease of ${args[at]} was renewed by one that did not hold it`);
+    });
     return answer;
   };
 
@@ -125,7 +144,9 @@ export function createAudit(violation: (invariant: string, what: string) => void
       }
       return won;
     },
-    script: (server, kind, keys, args, run) =>
-      kind === 'peek' || kind === 'refill' ? mailboxScript(server, kind, keys, args, run) : run(),
+    script(server, kind, keys, args, run) {
+      if (kind === 'renew') return renewScript(server, keys, args, run);
+      return kind === 'peek' || kind === 'refill' ? mailboxScript(server, kind, keys, args, run) : run();
+    },
   };
 }
