@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FlotillaError } from '../../schema/domain/index.ts';
 import { encodeRecord, type LogEntry, nameOf, type Place, partsOf, readLog } from './file-log.ts';
@@ -13,10 +13,13 @@ import { type Sealed, sealingOf } from './sealed.ts';
  * L2. A writer appends, forces it to the disk, and looks for a higher claim afterwards: none there means that the next owner reads what was written.
  * L3. A log is replaced by renaming a whole one over to its name; a record that is cut off at the end was never confirmed.
  * L4. Erasing removes the bytes from the disk's files, not only from sight.
+ * L5. After a write that failed or was cut short the log is read and written anew before the next one: nothing is appended behind a torn record.
  */
 export interface FileStoreOptions {
   /** a log longer than this and four times its live bytes is written anew */
   readonly compactBytes?: number;
+  /** for tests: writes to the log, says how many bytes went in */
+  readonly write?: (handle: FileHandle, bytes: Buffer, at: number) => Promise<number>;
 }
 
 interface Opened {
@@ -41,6 +44,7 @@ const logName = (epoch: number, generation: number): string => `${epochName(epoc
 
 export function createFileStore(folder: string, options: FileStoreOptions = {}): Sealed {
   const compactBytes = options.compactBytes ?? COMPACT_BYTES;
+  const write = options.write ?? (async (handle, bytes, at) => (await handle.write(bytes, 0, bytes.length, at)).bytesWritten);
   const sessions = new Map<string, Opened>();
   const queues = new Map<string, Promise<unknown>>();
   const folderOf = (deviceId: string): string => {
@@ -102,8 +106,13 @@ export function createFileStore(folder: string, options: FileStoreOptions = {}):
     const path = join(folderOf(deviceId), logName(epoch, session.generation));
     const handle = await open(path, 'r+', 0o600);
     try {
-      await handle.write(bytes, 0, bytes.length, session.size);
+      const written = await write(handle, bytes, session.size);
+      if (written < bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes went into the log: is the disk full?`);
       await handle.datasync();
+    } catch (error) {
+      // L5
+      sessions.delete(deviceId);
+      throw error;
     } finally {
       await handle.close();
     }

@@ -93,6 +93,30 @@ describe('a folder', () => {
     expect(readFileSync(file)).toEqual(damaged);
   });
 
+  it('a write cut short is an error; what was there is readable, and later, shorter writes are not spoilt by what it left', async () => {
+    const device = uuidV7(systemClock.wall());
+    let room = Number.POSITIVE_INFINITY;
+    const store = createFileStore(folder, {
+      write: async (handle, bytes, at) => (await handle.write(bytes, 0, Math.min(room, bytes.length), at)).bytesWritten,
+    });
+    const read = async (on = createFileStore(folder)) => {
+      const found = await on.read(device);
+      return [Buffer.from(found?.creds ?? []).toString(), (found?.keys ?? []).map(({ id }) => id)];
+    };
+    await store.open(device, 1);
+    await store.saveCreds(device, 1, Buffer.from('creds'));
+    room = 60;
+    const long = { type: 'session', id: 'long', value: Buffer.alloc(200, 7) };
+    await expect(store.setKeys(device, 1, [long])).rejects.toThrow('60 of');
+    expect(await read()).toEqual(['creds', []]);
+    expect(await store.keys(device, 'session', ['long'])).toEqual([]);
+    room = Number.POSITIVE_INFINITY;
+    await store.setKeys(device, 1, [{ type: 'session', id: 'a', value: Buffer.from('x') }]);
+    expect(await read()).toEqual(['creds', ['a']]);
+    await store.setKeys(device, 1, [long]);
+    expect(await read(store)).toEqual(['creds', ['a', 'long']]);
+  });
+
   it('erased bytes are gone from the disk', async () => {
     const { store, device, path } = newFolder();
     await store.open(device, 1);
