@@ -25,5 +25,5 @@ export function resultOf(about: Omit<ResultItem, 'state'>, outcome: SendOutcome,
 
 /** What the transport is asked to send. */
 export function outboundOf({ id, attempt, recipient, body, content }: IntentMessage): OutboundMessage {
-  return { id, attempt, to: recipient, body, content: content ?? null };
+  return { id, attempt, to: recipient, body, content };
 }

@@ -128,9 +128,9 @@ export function createHandover(core: Core): Handover {
 
   /** ends the ownerships here; the homeless are released, the rest is offered to targets until taken */
   const give = async (held: readonly Held[], targetOf: TargetOf, { confirmMs }: Patience): Promise<void> => {
+    if (held.length === 0) return;
     const free: { readonly held: Held; readonly token: string }[] = [];
     const directed: (Given & { readonly from: string })[] = [];
-    if (held.length === 0) return;
     const passedOver = silent();
     for (const one of held) {
       // ended, or ended and granted anew, while it settled (I3)

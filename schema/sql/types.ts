@@ -78,7 +78,7 @@ export interface IntentMessage {
   readonly recipient: string;
   readonly recipientLid: string | null;
   readonly body: string;
-  readonly content?: MessageContent | null;
+  readonly content: MessageContent | null;
   readonly traceparent: string | null;
   readonly createdAt: number;
 }

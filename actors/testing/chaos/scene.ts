@@ -116,9 +116,10 @@ export async function strikeNodes(
   return { at, owned, inFlight };
 }
 
-/** True once every one of these devices has a newer owner. */
+/** True once every one of these devices has a newer owner. Counts first: thousands of rows ten times a second would slow the takeover that is watched. */
 export async function takenOver(scene: Scene, struck: Struck, ms: number): Promise<boolean> {
   const moved = async (): Promise<boolean> => {
+    if ((await scene.ledger.ownedSince(struck.at)) < struck.owned.size) return false;
     const rows = await scene.ledger.owned();
     return rows.every(({ deviceId, epoch, node }) => (struck.owned.get(deviceId) ?? -1) < epoch && node !== null);
   };
