@@ -3,7 +3,7 @@ import { connectPostgres, connectRedis, type Redis, type RedisRole, redisReady, 
 import { createLifetime, endOnSignals, systemClock, systemDice } from '../ops/lifecycle/index.ts';
 import { createTelemetry, type Telemetry } from '../ops/telemetry/index.ts';
 import { FlotillaError } from '../schema/domain/index.ts';
-import { ledgerNow } from '../schema/sql/index.ts';
+import { ledgerNow, redriveChunk } from '../schema/sql/index.ts';
 import { startCampaigns } from './campaigns/index.ts';
 import { createOwnership, createOwnershipLedger } from './lease/index.ts';
 import { createLive } from './live/index.ts';
@@ -20,6 +20,7 @@ import {
   startNodeHttp,
   type TransportLoaders,
 } from './node/index.ts';
+import { createRedriver } from './redrive/index.ts';
 import type { SealedStore } from './sessions/index.ts';
 
 /** Reported to the node registry; raised with each release. */
@@ -132,7 +133,16 @@ async function main(): Promise<void> {
     },
     { enrolPerSecond: config.ENROL_PER_SECOND },
   );
+  const redriver = createRedriver({
+    chunk: () => redriveChunk(sql),
+    enqueue,
+    publish: (tenantId, events) => live.messages(tenantId, events),
+    clock,
+    telemetry,
+  });
+  redriver.start();
   lifetime.add('host', () => host.close());
+  lifetime.add('redriver', () => redriver.close());
   lifetime.add('campaigns', () => campaigns.close());
   const ownership = createOwnership(
     {

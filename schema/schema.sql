@@ -44,9 +44,10 @@ create table dead_letters (
   created_at timestamp with time zone not null default now(),
   redriven_at timestamp with time zone,
   redrives integer not null default 0,
+  flow_no integer,
   constraint dead_letters_pkey PRIMARY KEY (message_id)
 );
-CREATE INDEX dead_letters_tenant ON public.dead_letters USING btree (tenant_id, created_at DESC, message_id) WHERE (redriven_at IS NULL);
+CREATE INDEX dead_letters_tenant ON public.dead_letters USING btree (tenant_id, created_at, message_id) WHERE (redriven_at IS NULL);
 
 create table devices (
   id uuid not null,
@@ -310,6 +311,39 @@ create table ownership (
   constraint ownership_ended_check CHECK ((ended >= 0))
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
 CREATE INDEX ownership_partition ON public.ownership USING btree (partition);
+
+create table redrives (
+  id uuid not null,
+  tenant_id uuid not null,
+  state text not null default 'RUNNING'::text,
+  reason text not null,
+  filter jsonb not null,
+  states message_state[],
+  causes text[],
+  device_ids uuid[],
+  flow_no integer,
+  since timestamp with time zone,
+  until timestamp with time zone not null,
+  redrives_below integer not null,
+  per_minute integer,
+  matching bigint not null,
+  whole boolean not null,
+  at_created timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  at_message uuid not null default '00000000-0000-0000-0000-000000000000'::uuid,
+  redriven bigint not null default 0,
+  suppressed bigint not null default 0,
+  left_out bigint not null default 0,
+  next_at timestamp with time zone not null default now(),
+  created_at timestamp with time zone not null default now(),
+  ended_at timestamp with time zone,
+  constraint redrives_pkey PRIMARY KEY (id),
+  constraint redrives_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint redrives_per_minute_check CHECK ((per_minute > 0)),
+  constraint redrives_state_check CHECK ((state = ANY (ARRAY['RUNNING'::text, 'DONE'::text, 'CANCELLED'::text])))
+) with (fillfactor=70);
+CREATE INDEX redrives_ended ON public.redrives USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX redrives_running ON public.redrives USING btree (next_at) WHERE (state = 'RUNNING'::text);
+CREATE INDEX redrives_tenant ON public.redrives USING btree (tenant_id, id DESC);
 
 create table session_keys (
   device_id uuid not null,

@@ -25,8 +25,8 @@ import type { Statements } from './statements.ts';
 const DAY_MS = 86_400_000;
 /** Of one purge, an hour: 5 million rows of a kind, in statements of some 50 ms with rests between. Guess. */
 const PURGE = { chunk: 5000, chunks: 1000 } as const;
-/** reports of imported files */
-const IMPORTS_DAYS = 90;
+/** reports of imported files, redrives */
+const REPORTS_DAYS = 90;
 const PURGE_REST_MS = 50;
 
 /** How many days things are kept. */
@@ -74,7 +74,8 @@ export function ledgerStatements(sql: Sql, clock: Clock, options: Keeping): Stat
           ...PURGE,
           keysBeforeMs: clock.wall() - options.keysDays * DAY_MS,
           inboundBeforeMs: clock.wall() - options.inboundDays * DAY_MS,
-          importsBeforeMs: clock.wall() - IMPORTS_DAYS * DAY_MS,
+          importsBeforeMs: clock.wall() - REPORTS_DAYS * DAY_MS,
+          redrivesBeforeMs: clock.wall() - REPORTS_DAYS * DAY_MS,
           pause: () => clock.sleep(PURGE_REST_MS),
         });
       },

@@ -184,7 +184,7 @@ beforeAll(async () => {
     await run(/^createDevice$|^createApiKey$|^importLeads$|^createCampaign$|^createSequence$/, null);
     const [device] = await sql.unsafe('select id from devices where tenant_id = $1', [viewer.tenantId]);
     await run(/^sendMessage$/, device?.['id']);
-    await run(/^suppress$/, null);
+    await run(/^suppress$|^startRedrive$/, null);
     await sql.unsafe(
       `insert into dead_letters (message_id, tenant_id, device_id, state, cause, attempts) select id, tenant_id, device_id, 'DEAD', 'TEST', 1 from messages where tenant_id = $1`,
       [viewer.tenantId],

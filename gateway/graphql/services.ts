@@ -27,6 +27,7 @@ import { hashOf, newLinkToken, newSecret } from '../auth/index.ts';
 import { createGuard, type Guard } from '../system/index.ts';
 import { createFleetTotals } from './fleet-totals.ts';
 import { createFlowPort } from './flows.ts';
+import { createRedrivePort } from './redrives.ts';
 
 /** Wires the resolvers' ports to the SQL functions. Every call waits at most DEPENDENCY_WAIT_MS, then says UNAVAILABLE. */
 export interface ServicesDeps {
@@ -86,8 +87,8 @@ function ledgerReads({ sql, guard }: Context): LedgerReads {
         });
         return pageOf(rows, limit);
       }),
-    deadLetterPage: (tenantId, { after, limit }) =>
-      guard(async () => pageOf(await ledger.deadLettersPage(sql, tenantId, after, limit + 1), limit)),
+    deadLetterPage: (tenantId, { filter, after, limit }) =>
+      guard(async () => pageOf(await ledger.deadLettersPage(sql, tenantId, filter, after, limit + 1), limit)),
   };
 }
 
@@ -374,6 +375,7 @@ export function createServices(deps: ServicesDeps): GraphqlServices {
     deviceEnds: deviceEnds(context),
     nodes: nodeCommands(context),
     messages: messageCommands(context),
+    redrives: createRedrivePort(context),
     flows: createFlowPort(context),
     access: accessCommands(context),
     accessReads: accessReads(context),

@@ -91,6 +91,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       cancelLeadImport: async () => false,
     },
     messages: { cancel: async () => null, redrive: async () => [], suppress: async () => ({ added: true }), unsuppress: async () => 0 },
+    redrives: { groups: no, count: no, start: no, cancel: async () => false, page: async () => ({ rows: [], more: false }) },
     access: { createTenant: no, setDefaultRegion: async () => false, createApiKey: no, revokeApiKey: async () => false },
     accessReads: { tenant: async () => tenant, tenantPage: no, apiKeyPage: no, auditPage: no },
     live: {

@@ -35,6 +35,7 @@ export const METRICS = {
   'leads.imported': { kind: 'counter', help: 'leads of files', labels: ['outcome'] },
   enrolled: { kind: 'counter', help: 'leads enrolled in flows' },
   planned: { kind: 'counter', help: 'messages of flows made', labels: ['outcome'] },
+  redriven: { kind: 'counter', help: 'dead letters put back by redrives' },
   dead_letters: { kind: 'counter', help: 'messages that became DEAD', labels: ['cause'] },
   inbound: { kind: 'counter', help: 'inbound messages stored', labels: ['transport'] },
   'http.requests': { kind: 'counter', help: 'HTTP answers', labels: ['route', 'status'] },

@@ -5,6 +5,8 @@ import type {
   ApiKeyEntry,
   AuditPageQuery,
   AuditRow,
+  DeadLetterFilter,
+  DeadLetterGroups,
   DeadLetterRow,
   DeviceRow,
   FleetTotals,
@@ -19,7 +21,11 @@ import type {
   LeadRow,
   LedgerMessage,
   NewFlow,
+  NewRedrive,
   NodeRow,
+  RedriveCount,
+  RedriveOrder,
+  RedriveRow,
   SendabilityRow,
   TenantRow,
 } from '../sql/index.ts';
@@ -82,6 +88,7 @@ export interface MessagePageQuery {
   readonly limit: number;
 }
 export interface DeadLetterPageQuery {
+  readonly filter: DeadLetterFilter;
   readonly after: { readonly createdMicros: number; readonly messageId: string } | null;
   readonly limit: number;
 }
@@ -173,6 +180,19 @@ export interface MessageCommands {
   suppress(tenantId: string, phone: string, reason: string): Promise<{ readonly added: boolean }>;
   /** how many were taken back */
   unsuppress(tenantId: string, phone: string): Promise<number>;
+}
+/** Putting dead letters back by filter. */
+export interface RedrivePort {
+  groups(tenantId: string, filter: DeadLetterFilter): Promise<DeadLetterGroups>;
+  count(tenantId: string, order: RedriveOrder): Promise<RedriveCount>;
+  start(order: Omit<NewRedrive, 'id'>): Promise<RedriveRow | 'TOO_MANY'>;
+  /** false: there is no such redrive, or it has ended */
+  cancel(tenantId: string, id: string): Promise<boolean>;
+  /** newest first; `before`: id of the last one seen */
+  page(
+    tenantId: string,
+    query: { readonly before: string | null; readonly limit: number; readonly ids?: readonly string[] },
+  ): Promise<Page<RedriveRow>>;
 }
 /** Changes of tenants and keys. */
 export interface AccessCommands {
@@ -277,6 +297,7 @@ export interface GraphqlServices {
   readonly deviceEnds: DeviceEnds;
   readonly nodes: NodeCommands;
   readonly messages: MessageCommands;
+  readonly redrives: RedrivePort;
   readonly flows: FlowPort;
   readonly access: AccessCommands;
   readonly accessReads: AccessReads;

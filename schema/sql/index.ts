@@ -1,6 +1,7 @@
 export * from './accept.ts';
 export { ensureAdminKey } from './admin-key.ts';
 export * from './audit.ts';
+export * from './dead-letters.ts';
 export * from './deleted.ts';
 export * from './devices.ts';
 export * from './fleet.ts';
@@ -15,6 +16,7 @@ export * from './messages.ts';
 export * from './ownership.ts';
 export * from './partitions.ts';
 export * from './purge.ts';
+export * from './redrives.ts';
 export { result } from './result.ts';
 export * from './sendability.ts';
 export type { SqlRunner } from './statement.ts';

@@ -11,7 +11,6 @@ const REDRIVE = readAsset(import.meta.url, './redrive.sql');
 const TENANT_MESSAGES = readAsset(import.meta.url, './tenant-messages.sql');
 const MESSAGES_PAGE = readAsset(import.meta.url, './messages-page.sql');
 const DEVICE_MESSAGES_PAGE = readAsset(import.meta.url, './device-messages-page.sql');
-const DEAD_LETTERS_PAGE = readAsset(import.meta.url, './dead-letters-page.sql');
 
 export type CancelOutcome =
   | { readonly kind: 'cancelled'; readonly deviceId: string; readonly attempt: number }
@@ -120,45 +119,4 @@ export async function messagesPage(sql: SqlRunner, page: MessagesPage): Promise<
       ? await query<MessageRow>(sql, MESSAGES_PAGE, [page.tenantId, page.before, states, page.limit])
       : await query<MessageRow>(sql, DEVICE_MESSAGES_PAGE, [page.tenantId, page.deviceId, page.before, states, page.limit]);
   return rows.map(messageOf);
-}
-
-export interface DeadLetterRow {
-  readonly messageId: string;
-  readonly deviceId: string;
-  readonly state: MessageState;
-  readonly cause: string;
-  readonly attempts: number;
-  readonly lastError: string | null;
-  readonly redrives: number;
-  /** µs since 1970; with messageId the cursor */
-  readonly createdMicros: number;
-}
-
-/** A page of the dead letters that were not redriven, newest first. */
-export async function deadLettersPage(
-  sql: SqlRunner,
-  tenantId: string,
-  after: { readonly createdMicros: number; readonly messageId: string } | null,
-  limit: number,
-): Promise<readonly DeadLetterRow[]> {
-  const rows = await query<{
-    message_id: string;
-    device_id: string;
-    state: MessageState;
-    cause: string;
-    attempts: number;
-    last_error: string | null;
-    redrives: number;
-    created_micros: number;
-  }>(sql, DEAD_LETTERS_PAGE, [tenantId, after?.createdMicros ?? null, after?.messageId ?? null, limit]);
-  return rows.map((row) => ({
-    messageId: row.message_id,
-    deviceId: row.device_id,
-    state: row.state,
-    cause: row.cause,
-    attempts: row.attempts,
-    lastError: row.last_error,
-    redrives: row.redrives,
-    createdMicros: row.created_micros,
-  }));
 }

@@ -8,6 +8,7 @@ import { type Parameter, query, type SqlRunner } from './statement.ts';
 const KEYS = readAsset(import.meta.url, './purge-keys.sql');
 const INBOUND = readAsset(import.meta.url, './purge-inbound.sql');
 const LEAD_IMPORTS = readAsset(import.meta.url, './purge-lead-imports.sql');
+const REDRIVES = readAsset(import.meta.url, './purge-redrives.sql');
 const DEAD_LETTERS = readAsset(import.meta.url, './purge-dead-letters.sql');
 
 export interface PurgeOptions {
@@ -17,6 +18,8 @@ export interface PurgeOptions {
   readonly inboundBeforeMs: number;
   /** what became of files of leads begun before this is forgotten, wall ms; nothing when left out */
   readonly importsBeforeMs?: number;
+  /** redrives that ended before this are forgotten, wall ms; nothing when left out */
+  readonly redrivesBeforeMs?: number;
   /** rows of one statement */
   readonly chunk: number;
   /** statements of one call for each kind: what is left waits for the next call */
@@ -28,6 +31,7 @@ export interface Purged {
   readonly keys: number;
   readonly inbound: number;
   readonly imports: number;
+  readonly redrives: number;
   readonly deadLetters: number;
 }
 
@@ -48,6 +52,7 @@ export async function purge(sql: SqlRunner, options: PurgeOptions): Promise<Purg
     keys: await all(KEYS, options.keysBeforeMs),
     inbound: await all(INBOUND, options.inboundBeforeMs),
     imports: options.importsBeforeMs === undefined ? 0 : await all(LEAD_IMPORTS, options.importsBeforeMs),
+    redrives: options.redrivesBeforeMs === undefined ? 0 : await all(REDRIVES, options.redrivesBeforeMs),
     deadLetters: oldest === undefined ? 0 : await all(DEAD_LETTERS, lowestUuidV7(oldest.startMs)),
   };
 }

@@ -4,6 +4,9 @@ import type { DeadLetterPageQuery, DeadLetterRow } from '../context.ts';
 import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { attempt, problem, Refusal, type Refused } from '../problems.ts';
 import { argumentError, createChecks } from '../validate.ts';
+import { filterArgument, filterInput } from './filter.ts';
+import { addGroups } from './groups.ts';
+import { addRedrives } from './redrives.ts';
 
 /** Most messages one redrive puts back. */
 const REDRIVE_LIMIT = 1000;
@@ -96,6 +99,7 @@ function addRedrive(kit: Kit): void {
 
 export function addDeadLetter(kit: Kit): void {
   addType(kit);
+  const { State, Filter } = filterInput(kit);
   kit.builder.queryField('deadLetters', (t) =>
     t.connection(
       {
@@ -103,8 +107,11 @@ export function addDeadLetter(kit: Kit): void {
         description: 'Messages that ended DEAD or FAILED and were not put back, newest first.',
         authScopes: { scope: 'viewer' },
         complexity: (args) => listCost(args),
+        args: { filter: t.arg({ type: Filter, required: false, description: 'which; all when left out' }) },
         resolve: async (_root, args, context) => {
-          const page = await context.ledger.deadLetterPage(context.viewer.tenantId, { after: keyOf(args.after), limit: limitOf(args) });
+          const place = { after: keyOf(args.after), limit: limitOf(args) };
+          const filter = await filterArgument(args.filter, context);
+          const page = await context.ledger.deadLetterPage(context.viewer.tenantId, { ...place, filter });
           return connectionOf(page, cursorOf, args);
         },
       },
@@ -112,5 +119,7 @@ export function addDeadLetter(kit: Kit): void {
       { name: 'DeadLetterEdge', description: 'One place in the list.' },
     ),
   );
+  addGroups(kit, State, Filter);
   addRedrive(kit);
+  addRedrives(kit, Filter);
 }

@@ -1,0 +1,1 @@
+export { createRedriver, type Redriver, type RedriverDeps } from './redriver.ts';
