@@ -94,6 +94,7 @@ create table enrolments (
   constraint enrolments_pkey PRIMARY KEY (flow_no, lead_no)
 ) with (fillfactor=90, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
 CREATE INDEX enrolments_due ON public.enrolments USING btree (flow_no, device_no, due_at) WHERE (due_at IS NOT NULL);
+CREATE INDEX enrolments_in_ledger ON public.enrolments USING btree (flow_no) WHERE ((cause IS NULL) AND (due_at IS NULL));
 
 create table fleet_samples (
   tenant_id uuid not null,

@@ -4,6 +4,7 @@ import { FLOWS_CHANNEL, type MessageEventRecord, uuidV7 } from '../../schema/dom
 import {
   endEnrolments,
   enrolChunk,
+  finishFlows,
   flowCandidates,
   liveFlows,
   planMessages,
@@ -49,6 +50,7 @@ export function startCampaigns(deps: CampaignsDeps, options: { readonly enrolPer
     {
       enrolChunk: (leads) => enrolChunk(sql, leads),
       startScheduled: () => startScheduledFlows(sql),
+      finish: () => finishFlows(sql),
       ring: (tenantId) => {
         deps.publish(FLOWS_CHANNEL, tenantId).catch((error: unknown) => telemetry.log.warn('flows.ring', {}, error));
       },

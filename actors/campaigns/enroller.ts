@@ -3,8 +3,8 @@ import type { Telemetry } from '../../ops/telemetry/index.ts';
 import type { EnrolledChunk } from '../../schema/sql/index.ts';
 
 /**
- * Enrols leads in the flows that were started, chunk by chunk, and starts the flows whose hour has come. Every node runs one; Postgres gives each
- * flow to one of them at a time and keeps its place, so any of them may die at any moment.
+ * Enrols leads in the flows that were started, chunk by chunk, starts the flows whose hour has come, and ends the campaigns that are through. Every
+ * node runs one; Postgres gives each flow to one of them at a time and keeps its place, so any of them may die at any moment.
  */
 export interface Enroller {
   start(): void;
@@ -15,6 +15,8 @@ export interface Enroller {
 export interface EnrollerDeps {
   readonly enrolChunk: (leads: number) => Promise<EnrolledChunk | null>;
   readonly startScheduled: () => Promise<readonly string[]>;
+  /** ends the campaigns that are through */
+  readonly finish: () => Promise<readonly string[]>;
   /** tells every planner that a tenant has new enrolments */
   readonly ring: (tenantId: string) => void;
   readonly clock: Clock;
@@ -22,6 +24,8 @@ export interface EnrollerDeps {
 }
 
 const IDLE_MS = 1000;
+/** a campaign that is through says so within this */
+const FINISH_MS = 5000;
 /** the first chunk is small, so that the first message goes at once */
 const FIRST = 2000;
 const CHUNK = 20_000;
@@ -34,9 +38,14 @@ export function createEnroller(deps: EnrollerDeps, options: { readonly perSecond
   let running: Promise<void> | undefined;
   let again = false;
   let size = FIRST;
+  let finishAt = 0;
 
   const round = async (): Promise<number> => {
     for (const tenantId of await deps.startScheduled()) deps.ring(tenantId);
+    if (clock.monotonic() >= finishAt) {
+      finishAt = clock.monotonic() + FINISH_MS;
+      for (const tenantId of await deps.finish()) deps.ring(tenantId);
+    }
     const began = clock.monotonic();
     const chunk = await deps.enrolChunk(Math.min(size, options.perSecond));
     if (chunk === null) {

@@ -112,6 +112,8 @@ describe('campaigns on a node', () => {
     expect(world.transport.arrivals).toHaveLength(600);
     const loads = devices.map((device) => world.transport.arrivals.filter((arrival) => arrival.deviceId === device).length);
     expect(loads).toEqual([120, 120, 120, 120, 120]);
+    // its last lead is through
+    await until(async () => expect(await world.database.sql.unsafe('select state from flows')).toMatchObject([{ state: 'DONE' }]));
     expect(await world.states()).toEqual({ SENT: 600 });
   });
 

@@ -3,12 +3,18 @@
 --  E1 one process at a time works on a flow (skip locked); its place is kept in the same commit as the rows, so a crash repeats nothing;
 --  E2 a lead is enrolled once per flow; who asked not to be messaged is not enrolled;
 --  E3 a lead keeps the device it has; the others are spread evenly over the flow's devices by their number, so a lead meets the same device
---     in every flow that uses the same devices.
+--     in every flow that uses the same devices;
+--  E4 a flow none of whose devices is there (all deleted or in quarantine) waits for one; it stands in nobody's way.
 -- audience: {"tags": any of, "niches": [...], "stages": [...], "consent": true}; devices: {"ids": [...]}, empty = all of the tenant.
 with flow as materialized (
   select f.no, f.tenant_id, f.audience, f.devices, f.enrol_from, f.settings
   from flows f
   where f.state = 'RUNNING' and f.enrol_from is not null
+    and exists (
+      select from devices d
+      where d.tenant_id = f.tenant_id and d.deleted_at is null and not d.quarantined
+        and (f.devices -> 'ids' is null or d.id in (select i::uuid from jsonb_array_elements_text(f.devices -> 'ids') i))
+    )
   order by f.changed_at
   limit 1
   for no key update skip locked

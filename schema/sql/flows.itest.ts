@@ -4,6 +4,7 @@ import {
   createFlow,
   type EnrolledChunk,
   enrolChunk,
+  finishFlows,
   flowCandidates,
   importLeads,
   intent,
@@ -142,6 +143,16 @@ describe('enrolling', () => {
     expect((await enrolments(other.no)).map((row) => row.device_id)).toEqual(rows.map((row) => row.device_id));
   });
 
+  it('waits for a device when it has none, and does not hold up others', async () => {
+    const tenantId = await world.tenant();
+    await leads(tenantId, 2);
+    const { id, no } = await flow(tenantId);
+    expect(await run(tenantId, id)).toEqual([]);
+    expect(await finishFlows(world.sql)).not.toContain(tenantId);
+    await world.devices(1, { tenantId });
+    expect(await enrolChunk(world.sql, 1000)).toMatchObject({ flowNo: no, enrolled: 2 });
+  });
+
   it('leaves out who asked not to be messaged', async () => {
     const tenantId = await world.tenant();
     await world.devices(1, { tenantId });
@@ -278,6 +289,81 @@ describe('planning', () => {
     await intent(world.sql, [world.intentItem(deviceId, epoch, messageId)]);
     await result(world.sql, [world.resultItem(deviceId, epoch, messageId, 'SENT')]);
     expect(await enrolments(warm.no)).toMatchObject([{ device_id: deviceId, step: 1, waiting: true }]);
+  });
+});
+
+describe('a campaign whose last lead is through', () => {
+  const stateOf = async (no: number): Promise<string> =>
+    String((await world.sql.unsafe('select state from flows where no = $1', [no]))[0]?.['state']);
+
+  it('is DONE: not while it enrols, while one waits or while one is under way', async () => {
+    const { no, id, tenantId, plan, send } = await ready();
+    const finish = async (): Promise<boolean> => (await finishFlows(world.sql)).includes(tenantId);
+    expect(await finish()).toBe(false);
+    const message = (await plan()) ?? '';
+    expect(await finish()).toBe(false);
+    await world.sql.unsafe('update flows set enrol_from = 0 where no = $1', [no]);
+    await send(message);
+    expect(await finish()).toBe(false);
+    await world.sql.unsafe('update flows set enrol_from = null where no = $1', [no]);
+    expect(await finish()).toBe(true);
+    expect(await stateOf(no)).toBe('DONE');
+    expect(await finish()).toBe(false);
+    expect(await setFlowState(world.sql, tenantId, id, 'RUNNING')).toEqual({ state: 'DONE', changed: false });
+  });
+
+  it('lets a redriven message go; one that a pause takes back waits again, and has not failed', async () => {
+    const done = await ready();
+    const failed = (await done.plan()) ?? '';
+    await done.send(failed, 'FAILED');
+    expect(await finishFlows(world.sql)).toContain(done.tenantId);
+    const again = async (tenantId: string, message: string): Promise<void> => {
+      await redrive(world.sql, tenantId, [message], 1);
+      await world.sql.unsafe('update messages set seq = 99 where id = $1', [message]);
+    };
+    await again(done.tenantId, failed);
+    await done.send(failed, 'SENT', 2);
+    expect(await enrolments(done.no)).toMatchObject([{ cause: 'DONE', message_id: null }]);
+    const held = await ready();
+    const taken = (await held.plan()) ?? '';
+    await held.send(taken, 'FAILED');
+    await again(held.tenantId, taken);
+    await setFlowState(world.sql, held.tenantId, held.id, 'PAUSED');
+    expect(await intent(world.sql, [world.intentItem(held.deviceId, held.epoch, taken)])).toMatchObject([{ verdict: 'UNPLANNED' }]);
+    expect(await enrolments(held.no)).toMatchObject([{ waiting: true, cause: null }]);
+  });
+
+  it('runs again for a redriven message that its hours hold back: the message goes when they open, and the campaign is DONE again', async () => {
+    const { no, tenantId, deviceId, epoch, plan, send } = await ready();
+    const failed = (await plan()) ?? '';
+    await send(failed, 'FAILED');
+    expect(await finishFlows(world.sql)).toContain(tenantId);
+    const hours = async (days: string): Promise<unknown> =>
+      world.sql.unsafe(
+        `update flows set hours = jsonb_build_object('zone', 'UTC', 'from', '00:00', 'to', '00:00', 'days', ${days}) where no = $1`,
+        [no],
+      );
+    await hours(`jsonb_build_array(1 + (extract(isodow from now() at time zone 'UTC')::int + 2) % 7)`);
+    await redrive(world.sql, tenantId, [failed], 1);
+    await world.sql.unsafe('update messages set seq = 99 where id = $1', [failed]);
+    expect(await intent(world.sql, [world.intentItem(deviceId, epoch, failed)])).toMatchObject([
+      { verdict: 'UNPLANNED', cause: 'FLOW_PAUSED' },
+    ]);
+    expect(await enrolments(no)).toMatchObject([{ waiting: true, cause: null, message_id: null }]);
+    expect(await stateOf(no)).toBe('RUNNING');
+    expect(await plan()).toBeUndefined();
+    expect(await finishFlows(world.sql)).not.toContain(tenantId);
+    await hours(`'[1, 2, 3, 4, 5, 6, 7]'::jsonb`);
+    await send((await plan()) ?? '');
+    expect(await enrolments(no)).toMatchObject([{ cause: 'DONE' }]);
+    expect(await finishFlows(world.sql)).toContain(tenantId);
+  });
+
+  it('is not a sequence: leads come into one at any time', async () => {
+    const { no, tenantId, plan, send } = await ready({ kind: 'SEQUENCE' });
+    await send((await plan()) ?? '');
+    expect(await finishFlows(world.sql)).not.toContain(tenantId);
+    expect(await stateOf(no)).toBe('RUNNING');
   });
 });
 

@@ -11,6 +11,7 @@ const LIVE = sqlFile('live-flows');
 const ENROL_CHUNK = sqlFile('enrol-chunk');
 const START_SCHEDULED = sqlFile('start-scheduled-flows');
 const PREVIEW = sqlFile('preview-flow');
+const FINISH = sqlFile('finish-flows');
 const CANDIDATES = sqlFile('flow-candidates');
 const PLAN = sqlFile('plan-messages');
 const END = sqlFile('end-enrolments');
@@ -113,6 +114,11 @@ export async function liveFlows(sql: SqlRunner): Promise<readonly LiveFlow[]> {
 /** Starts the scheduled flows whose time has come; returns their tenants. */
 export async function startScheduledFlows(sql: SqlRunner): Promise<readonly string[]> {
   return (await query<{ tenant_id: string }>(sql, START_SCHEDULED, [])).map((row) => row.tenant_id);
+}
+
+/** Ends the campaigns whose last lead is through; returns their tenants (finish-flows.sql). */
+export async function finishFlows(sql: SqlRunner): Promise<readonly string[]> {
+  return (await query<{ tenant_id: string }>(sql, FINISH, [])).map((row) => row.tenant_id);
 }
 
 export interface EnrolledChunk {

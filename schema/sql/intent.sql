@@ -9,7 +9,8 @@
 --  N4 a suppressed recipient (phone or LID) ends the message here, in the statement that would have committed its sending;
 --  N5 an entry whose message got another seq since (redriven) gives no leave: the message keeps the order of its new place;
 --  N6 a message of a flow that does not run now (paused, ended, outside its hours) is taken back here: it ends CANCELLED, and the trigger on the
---     ledger puts its enrolment back in its place (FLOW_PAUSED) or ends it (FLOW_ENDED); one whose outcome is open goes on to its end.
+--     ledger puts its enrolment back in its place (FLOW_PAUSED) or ends it (FLOW_ENDED); one whose outcome is open goes on to its end. A message of a
+--     flow that is DONE was redriven since: it goes as if the flow ran; outside its hours it waits, and the flow runs again.
 with item as materialized (
   select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[], $8::bigint[])
     with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, seq, ord)
@@ -61,7 +62,10 @@ with item as materialized (
     (select 1 from suppressions s where s.tenant_id = m.tenant_id and s.lid = m.recipient_lid limit 1)
     limit 1
   ) s on true
-  left join lateral (select f.state, flow_is_open(f.state, f.hours, t.at) as open from flows f where f.no = m.flow_no limit 1) f on true
+  left join lateral (
+    select f.state, flow_is_open(case f.state when 'DONE' then 'RUNNING' else f.state end, f.hours, t.at) as open
+    from flows f where f.no = m.flow_no limit 1
+  ) f on true
 ), owning as (
   update ownership o
   set next_send_at = case when v.verdict = 'PASS' then v.at + v.pace_ms * interval '1 millisecond' else o.next_send_at end,
@@ -80,7 +84,7 @@ with item as materialized (
     intent_at = case when v.verdict = 'PASS' then v.at else m.intent_at end,
     ended_at = case when v.verdict = 'PASS' then null else v.at end,
     cause = case v.verdict when 'PASS' then null when 'DEAD' then 'RETRY_BUDGET' when 'SUPPRESSED' then 'RECIPIENT_SUPPRESSED'
-      else case when v.flow_state in ('RUNNING', 'PAUSED') then 'FLOW_PAUSED' else 'FLOW_ENDED' end end
+      else case when v.flow_state in ('RUNNING', 'PAUSED', 'DONE') then 'FLOW_PAUSED' else 'FLOW_ENDED' end end
   from verdict v
   where m.id = any($4::uuid[]) and m.id = v.message_id and v.verdict in ('PASS', 'SUPPRESSED', 'DEAD', 'UNPLANNED')
   returning m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.recipient, m.recipient_lid, m.body, m.content, m.traceparent,

@@ -9,7 +9,7 @@ export const FLOW_STATES = {
   RUNNING: 'Leads are enrolled and messages go out, within its hours.',
   PAUSED: 'Nothing goes out; what was planned is planned anew when it runs again.',
   CANCELLED: 'Ended by a person. It cannot be started again.',
-  DONE: 'Everybody is through.',
+  DONE: 'Everybody of a campaign is through. Failed messages of it may still be redriven. A sequence goes on: leads come into it at any time.',
 } as const;
 
 /** Types that campaigns and sequences share: both are flows inside. */
