@@ -7,6 +7,7 @@ export interface Input {
   readonly bytes: Buffer;
   /** statuses that are right; the connection may be closed without an answer only when `closing` says so */
   readonly right: readonly number[];
+  /** it may not be a whole request, or the server may hang up: it gets a connection of its own */
   readonly closing: boolean;
 }
 
@@ -54,13 +55,13 @@ const TOKENS = [
 
 function requestOf(method: string, headers: Readonly<Record<string, string>>, body: Buffer | string, path = '/graphql'): Buffer {
   const payload = Buffer.isBuffer(body) ? body : Buffer.from(body);
-  const all = { host: HOST, 'content-length': String(payload.length), connection: 'close', ...headers };
+  const all = { host: HOST, 'content-length': String(payload.length), ...headers };
   const head = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.concat([Buffer.from(`${method} ${path} HTTP/1.1\r\n${head.join('')}\r\n`, 'latin1'), payload]);
 }
 
 /** A document that is no good, and what it is. */
-function document(dice: Dice): string {
+export function document(dice: Dice): string {
   const kinds: readonly (() => string)[] = [
     () => Array.from({ length: 1 + whole(dice, 60) }, () => pick(dice, TOKENS)).join(pick(dice, ['', ' ', '\n'])),
     () => '{ a '.repeat(20 + whole(dice, 3000)),
@@ -111,7 +112,7 @@ export function inputOf(dice: Dice, key: string): Input {
       name: 'body too large',
       bytes: requestOf('POST', { ...json, 'content-length': String(2_000_000 + whole(dice, 1_000_000)) }, 'x'.repeat(1000)),
       right: [413],
-      closing: false,
+      closing: true,
     }),
     () => ({
       name: 'no key',

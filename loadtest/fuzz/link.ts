@@ -77,7 +77,7 @@ function say(
 
 export const link: FuzzPart = {
   name: 'link',
-  weight: 1,
+  weight: 9,
   async run({ api, dice, say: tell }, inputs): Promise<FuzzReport> {
     const url = `${api.url.replace(/^http/, 'ws')}/link`;
     const free = await createLinkDevices(

@@ -6,6 +6,8 @@ export interface FuzzPart {
   readonly name: string;
   /** share of all inputs, weighed against the other parts */
   readonly weight: number;
+  /** no more than this, however many are asked for: inputs that take time by their nature */
+  readonly most?: number;
   run(world: FuzzWorld, inputs: number): Promise<FuzzReport>;
 }
 export interface FuzzWorld {
