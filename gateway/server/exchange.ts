@@ -1,6 +1,7 @@
 import type { HttpRequest as UwsRequest, HttpResponse as UwsResponse } from 'uWebSockets.js';
 import { STATUS_CODES } from 'node:http';
 import type { Clock } from '../../ops/lifecycle/index.ts';
+import { bodyOut } from './body-out.ts';
 import { type HttpAnswer, HttpError, type HttpRequest } from './port.ts';
 import { streamBody } from './stream-body.ts';
 
@@ -11,7 +12,7 @@ import { streamBody } from './stream-body.ts';
  * I2 Method, path and headers are copied at once: the uWS request dies with the handler's first tick.
  * I3 Chunks of the body are copied: uWS reuses their memory. Above the limit nothing more is kept.
  *    A streamed body (body.ts) keeps a little and holds the client back; what is left of it at the answer is thrown away, for a moment.
- * I4 Every write of an answer is corked; an AsyncIterable is pulled only when the socket takes more.
+ * I4 Every write of an answer is corked. How a body reaches a slow reader: body-out.ts.
  */
 export interface Exchange {
   readonly request: HttpRequest;
@@ -24,6 +25,8 @@ export interface ExchangeOptions {
   readonly clock: Clock;
   /** a body that has not arrived after this is 408 */
   readonly bodyTimeoutMs: number;
+  /** a client that takes nothing of its answer for so long is cut off */
+  readonly answerStallMs: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly method: string;
   readonly bodyLimitBytes: number;
@@ -96,14 +99,14 @@ function gather(res: UwsResponse, options: ExchangeOptions): Gathered {
 
 export function openExchange(res: UwsResponse, req: UwsRequest, options: Omit<ExchangeOptions, 'method' | 'headers'>): Exchange {
   let gone = false;
-  let wake = (): void => {};
+  const out = bodyOut(res, { clock: options.clock, stallMs: options.answerStallMs, gone: () => gone });
   const ended = new AbortController();
   const onGone: (() => void)[] = [];
   res.onAborted(() => {
     gone = true;
     for (const task of onGone) task();
     ended.abort(new Error('the client went away'));
-    wake();
+    out.abort();
   });
   const method = req.getCaseSensitiveMethod().toUpperCase();
   const headers = headersOf(req);
@@ -130,32 +133,6 @@ export function openExchange(res: UwsResponse, req: UwsRequest, options: Omit<Ex
       if (name.toLowerCase() !== 'content-length') res.writeHeader(name, value);
     }
   };
-  const stream = async (body: AsyncIterable<string | Uint8Array>): Promise<void> => {
-    res.onWritable(() => {
-      wake();
-      return true;
-    });
-    try {
-      for await (const chunk of body) {
-        if (gone) return;
-        let taken = true;
-        res.cork(() => {
-          taken = res.write(chunk);
-        });
-        if (!taken && !gone) {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-        }
-        if (gone) return;
-      }
-      if (!gone) res.cork(() => res.end());
-    } catch (error) {
-      // The status line is out already: cutting the connection is the only way to say that the answer is not whole.
-      if (!gone) res.close();
-      throw error;
-    }
-  };
   const answer = async (given: HttpAnswer, extra: Readonly<Record<string, string>>): Promise<void> => {
     const { body } = given;
     const whole = streamed === undefined || (await streamed.drop());
@@ -180,14 +157,15 @@ export function openExchange(res: UwsResponse, req: UwsRequest, options: Omit<Ex
       };
       given.cut?.addEventListener('abort', cut, { once: true });
       res.cork(() => head(given, extra));
-      await stream(body);
-    } else {
+      await out.piecemeal(body);
+    } else if (body === undefined || body.length === 0 || close) {
       res.cork(() => {
         head(given, extra);
         if (body === undefined && (given.status === 204 || given.status === 304)) res.endWithoutBody(undefined, close);
         else res.end(body ?? '', close);
       });
-    }
+    } else await out.whole(() => head(given, extra), typeof body === 'string' ? Buffer.from(body) : body);
+    if (gone) return;
     gone = true;
     gathered.abort();
     ended.abort(new Error('the answer has been sent'));

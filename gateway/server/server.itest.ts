@@ -18,7 +18,7 @@ const telemetry = createTelemetry({
 });
 let lifetime: Lifetime;
 let server: Server;
-const make = (options: { maxSockets?: number; bodyTimeoutMs?: number } = {}): Server => {
+const make = (options: { maxSockets?: number; bodyTimeoutMs?: number; answerStallMs?: number } = {}): Server => {
   const made = createServer({ clock: systemClock, dice: seededDice(1), telemetry, ...options });
   lifetime.add('server', () => made.drain({ windowMs: 0, deadlineMs: 100 }));
   return made;
@@ -182,6 +182,78 @@ describe('HTTP', () => {
     const whole = await (await fetch(`http://127.0.0.1:${port}/stream`)).arrayBuffer();
     expect(whole.byteLength).toBe(1_000 * 64 * 1024);
   });
+  it('keeps one answer at most for a client that asks on and reads nothing: every further request ends the connection', async () => {
+    // once each such request put three megabytes more into memory: one client without a key could fill it
+    let served = 0;
+    const body = Buffer.alloc(3_000_000, 120);
+    server.http('GET', '/large', () => {
+      served += 1;
+      return { status: 200, body };
+    });
+    const { port } = await server.listen('127.0.0.1', 0);
+    const tcp = connect(port, '127.0.0.1').pause();
+    let ended = false;
+    tcp.on('error', () => {
+      ended = true;
+    });
+    for (let asked = 0; asked < 500 && !ended; asked++) {
+      tcp.write('GET /large HTTP/1.1\r\nhost: x\r\n\r\n');
+      await systemClock.sleep(20);
+    }
+    tcp.destroy();
+    expect(ended).toBe(true);
+    // what fits into the kernel's buffers counts as read
+    expect(served).toBeLessThan(20);
+  }, 60_000);
+  it('cuts off a client that takes nothing of its answer, whatever it goes on to send', async () => {
+    const patient = make({ answerStallMs: 300 });
+    let cut = false;
+    patient.http('GET', '/large', (request) => {
+      request.signal.addEventListener('abort', () => {
+        cut = true;
+      });
+      return { status: 200, body: Buffer.alloc(32_000_000, 120) };
+    });
+    patient.http('GET', '/endless', (request) => {
+      request.signal.addEventListener('abort', () => {
+        cut = true;
+      });
+      return {
+        status: 200,
+        body: (async function* () {
+          for (;;) yield Buffer.alloc(64 * 1024);
+        })(),
+      };
+    });
+    const { port } = await patient.listen('127.0.0.1', 0);
+    for (const path of ['/large', '/endless']) {
+      cut = false;
+      const tcp = connect(port, '127.0.0.1').pause();
+      tcp.on('error', () => {});
+      tcp.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
+      // each byte makes uWS's own time-out begin anew
+      const poke = setInterval(() => tcp.write('\r\n'), 100);
+      await expect.poll(() => cut, { timeout: 25_000 }).toBe(true);
+      clearInterval(poke);
+      tcp.destroy();
+    }
+  }, 60_000);
+  it('gives all of a large answer to a client that reads slowly', async () => {
+    const body = Buffer.from(Uint32Array.from({ length: 4_000_000 }, (_, n) => n).buffer);
+    server.http('GET', '/large', () => ({ status: 200, body }));
+    const { port } = await server.listen('127.0.0.1', 0);
+    const tcp = connect(port, '127.0.0.1');
+    tcp.write('GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+    const chunks: Buffer[] = [];
+    for await (const chunk of tcp) {
+      chunks.push(chunk as Buffer);
+      if (chunks.length % 20 === 0) await systemClock.sleep(1);
+    }
+    const all = Buffer.concat(chunks);
+    const head = all.indexOf('\r\n\r\n');
+    expect(all.subarray(0, head).toString('latin1')).toMatch(/content-length: 16000000/i);
+    expect(all.subarray(head + 4).equals(body)).toBe(true);
+  }, 60_000);
   it('refuses a taken port', async () => {
     const { port } = await server.listen('127.0.0.1', 0);
     await expect(make().listen('127.0.0.1', port)).rejects.toThrow('taken');

@@ -25,6 +25,8 @@ export interface ServerOptions {
   readonly upgradesPerSecond?: number;
   /** a body that has not arrived after this is 408; default 15 000 */
   readonly bodyTimeoutMs?: number;
+  /** a client that takes nothing of its answer for so long is cut off; default 15 000 */
+  readonly answerStallMs?: number;
   /** files of a certificate and its key (PEM): the server speaks https and wss only */
   readonly tls?: { readonly certFile: string; readonly keyFile: string } | undefined;
   /** added to every answer under the handler's own headers */
@@ -130,6 +132,7 @@ export function createServer(options: ServerOptions): Server {
     const exchange = openExchange(res, req, {
       clock,
       bodyTimeoutMs: options.bodyTimeoutMs ?? 15_000,
+      answerStallMs: options.answerStallMs ?? 15_000,
       bodyLimitBytes: route?.bodyLimitBytes ?? DEFAULT_BODY_LIMIT,
       streamed: route?.streamed ?? false,
     });
