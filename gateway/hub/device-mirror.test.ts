@@ -46,7 +46,7 @@ describe('the mirror of devices', () => {
     at: 0,
     records,
   });
-  it('names removed devices to whoever knew them, counts them no more, and has none in a snapshot', () => {
+  it('names removed devices to whoever knew them, counts them no more, and has none in a snapshot', async () => {
     const { reader, sink } = scripted<DeviceRecord | RemovedDevice>();
     const mirror = createDeviceMirror(
       {
@@ -69,6 +69,10 @@ describe('the mirror of devices', () => {
     expect(feed.range({ epoch: 'e', seq: 6 }, 0)).toMatchObject({ updates: [{ removed: ['never seen'] }] });
     expect(feed.snapshot()).toMatchObject({ records: [{ id: 'b' }], removed: [] });
     expect(mirror.states()).toEqual(new Map([['ONLINE', 1]]));
+    // queries ask a loaded mirror without a promise for each row
+    expect(mirror.loaded()).toBe(false);
+    await mirror.ready;
+    expect(mirror.loaded()).toBe(true);
     mirror.close();
   });
 });

@@ -21,6 +21,8 @@ import { createRing } from './ring.ts';
  */
 export interface DeviceMirror {
   readonly ready: Promise<void>;
+  /** `ready` has come: what is asked needs no waiting */
+  loaded(): boolean;
   device(id: string): DeviceRecord | undefined;
   states(): ReadonlyMap<DeviceState, number>;
   fleet(): LiveFeed<FleetUpdate>;
@@ -159,7 +161,10 @@ export function createDeviceMirror(deps: DeviceMirrorDeps, tenantId: string): De
   unwatchNodes = nodes.watch(() => {
     if (lookAtNodes()) tell();
   });
-  const ready = Promise.all([subscription.ready, lookAtFigures().catch(() => undefined)]).then(() => undefined);
+  let loaded = false;
+  const ready = Promise.all([subscription.ready, lookAtFigures().catch(() => undefined)]).then(() => {
+    loaded = true;
+  });
 
   const update = (
     kind: FleetUpdate['kind'],
@@ -226,6 +231,7 @@ export function createDeviceMirror(deps: DeviceMirrorDeps, tenantId: string): De
   };
   return {
     ready,
+    loaded: () => loaded,
     device(id) {
       const record = records.get(id);
       return record === undefined ? undefined : effective(record);

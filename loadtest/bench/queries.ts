@@ -2,16 +2,20 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
+import { createLive } from '../../actors/live/index.ts';
+import { connectRedis, redisReady } from '../../ops/connect/index.ts';
 import { systemClock as clock, seededDice } from '../../ops/lifecycle/index.ts';
 import type { RunResult } from '../../ops/report/index.ts';
 import { startStack } from '../../ops/start/index.ts';
+import { createTelemetry } from '../../ops/telemetry/index.ts';
 import { lowestUuidV7 } from '../../schema/domain/index.ts';
 
 /**
  * `npm run bench -- queries [--devices N] [--messages N] [--requests N]`: how long the API takes over a large ledger, by HTTP, one request after the other.
  * Rows are made by SQL, as they would lie after a week: ids rising in time over daily partitions, devices at random; each partition is filled
- * first and indexed afterwards, without a write-ahead log. What it does not measure: many clients at once, a cold cache (the first answers of
- * each kind are shown apart), writes going on beside.
+ * first and indexed afterwards, without a write-ahead log. Each device has a state in the live stream, as its owner would have said it. What it does
+ * not measure: many clients at once, a cold cache (the first answers of each kind are shown apart), writes going on beside, disks that have to be read
+ * (the server keeps what it can in memory and does not wait for the disk).
  */
 const DAY_MS = 86_400_000;
 const DAYS = 7;
@@ -154,6 +158,26 @@ async function fill(url: string, sizes: Sizes, say: (line: string) => void): Pro
   }
 }
 
+/** What owners would have said of their devices. */
+async function fillLive(redisUrl: string, sql: postgres.Sql): Promise<void> {
+  const telemetry = createTelemetry({ service: 'test', instance: 'bench', level: 'error', samplePercent: 0 });
+  const redis = connectRedis(redisUrl, { role: 'mailbox', name: 'bench' });
+  const live = createLive({ redis, clock, telemetry });
+  try {
+    await redisReady(redis);
+    const rows = await sql.unsafe<{ id: string; tenant_id: string; name: string }[]>('select id, tenant_id, name from devices');
+    for (const [at, { id, tenant_id: tenantId, name }] of rows.entries()) {
+      const state = at % 10 === 0 ? 'OFFLINE' : 'ONLINE';
+      live.device(tenantId, { id, name, state, reason: null, node: null, epoch: 1, version: 1, transport: 'simulator', at: clock.wall() });
+      if (at % 5_000 === 4_999) await live.flush();
+    }
+    await live.flush();
+  } finally {
+    await live.close();
+    redis.disconnect();
+  }
+}
+
 interface Times {
   readonly first: number;
   readonly p50: number;
@@ -175,6 +199,7 @@ export async function queries(say: (line: string) => void, parts: readonly strin
   const sql = postgres(stack.databaseUrl, { max: 1, idle_timeout: 0, onnotice: () => {} });
   try {
     await fill(stack.databaseUrl, sizes, say);
+    await fillLive(stack.redisUrl, sql);
     const url = `${stack.gateways[0]?.url}/graphql`;
     const ask = async (query: string): Promise<{ readonly ms: number; readonly data: Record<string, never> }> => {
       const began = clock.monotonic();
@@ -205,11 +230,16 @@ export async function queries(say: (line: string) => void, parts: readonly strin
       fleet: () => '{ fleet { devices connected backlog sentPerMinute failedPerMinute states { state count } } }',
       'fleet history': () => '{ fleet { history(span: DAY) { total { sent processing { p99 } } points { at sent } } } }',
     };
-    const { fleet, messages } = (await ask('{ fleet { devices } messages(first: 1) { edges { node { id } } } }')).data as {
-      readonly fleet?: { readonly devices: number };
+    const { fleet, messages } = (await ask('{ fleet { devices connected } messages(first: 1) { edges { node { id } } } }')).data as {
+      readonly fleet?: { readonly devices: number; readonly connected: number };
       readonly messages?: { readonly edges: readonly unknown[] };
     };
-    if (fleet?.devices !== sizes.devices || messages?.edges.length !== 1) throw new Error('the API does not show what was filled in');
+    if (
+      fleet?.devices !== sizes.devices ||
+      fleet.connected !== sizes.devices - Math.ceil(sizes.devices / 10) ||
+      messages?.edges.length !== 1
+    )
+      throw new Error('the API does not show what was filled in');
     const figures: Record<string, number> = { devices: sizes.devices, messages: sizes.messages, requests: sizes.requests };
     const targets: Record<string, string> = {};
     let ok = true;

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -9,11 +9,12 @@ import { graphql } from './graphql.ts';
 import { http } from './http.ts';
 import { link } from './link.ts';
 import type { FuzzPart } from './part.ts';
+import { growth, sizeOf } from './size.ts';
 import { slow } from './slow.ts';
 
 /**
  * `npm run fuzz -- [part ...] [--inputs N] [--seed S] [--json FILE]`: bad input over the wire against a stack of its own. Every input must get the right
- * answer, and the gateway must live on, answer, and not grow. Prints a table and, last, one JSON line; a fault names the input.
+ * answer, and the gateway must live on, answer, and hold no more memory, sockets and files than before. Prints a table and, last, one JSON line; a fault names the input.
  */
 const PARTS: readonly FuzzPart[] = [http, link, graphql, slow];
 /** the limits of rates have tests of their own: here they would keep inputs from what lies behind them */
@@ -25,8 +26,6 @@ const FREE = {
   SOCKETS_PER_KEY: '0',
   SOCKETS_PER_TENANT: '0',
 };
-/** the gateway's resident memory after the run above that after a tenth of it, MB (guess: young objects and pools settle within it) */
-const GROWTH_MB = 100;
 const SETTLING = 20_000;
 
 const write = (text: string): void => void process.stdout.write(text);
@@ -42,7 +41,6 @@ if (!Number.isSafeInteger(inputs) || inputs < 1 || !Number.isSafeInteger(seed) |
   process.exit(2);
 }
 
-const residentMb = (pid: number): number => Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * 4096e-6;
 const dataDir = mkdtempSync(join(tmpdir(), 'flotilla-fuzz-'));
 const stack = await startStack({ dataDir, nodes: 1, gateways: 1, phones: false, durable: false, env: FREE });
 try {
@@ -54,17 +52,26 @@ try {
   const faults: string[] = [];
   const { pid } = gateway;
   const began = systemClock.monotonic();
-  for (const { name, weight, most = inputs, run } of parts) {
+  const empty = await sizeOf(gateway.url, pid);
+  for (const { name, weight, most = inputs, settling, run } of parts) {
     const share = Math.min(most, Math.ceil((inputs * weight) / total));
-    // a tenth first, and enough of them: what stays in memory after it is what the process needs
-    const first = await run(world, Math.min(share, Math.max(SETTLING, Math.ceil(share / 10))));
-    const before = residentMb(pid);
-    const rest = await run(world, share);
+    const started = systemClock.monotonic();
+    const first = await run(world, Math.min(share, settling ?? Math.max(SETTLING, Math.ceil(share / 10))));
+    const before = await sizeOf(gateway.url, pid, empty);
+    // whoever has no share left has been asked all
+    const rest = first.inputs < share ? await run(world, share - first.inputs) : { inputs: 0, answers: {}, faults: [] };
+    const after = await sizeOf(gateway.url, pid, before);
     figures[`${name}_inputs`] = first.inputs + rest.inputs;
-    for (const [answer, count] of Object.entries(rest.answers)) figures[`${name}_${answer}`] = count;
-    figures[`${name}_growth_mb`] = Math.round(residentMb(pid) - before);
-    if (residentMb(pid) - before > GROWTH_MB) faults.push(`${name}: the gateway grew`);
-    faults.push(...first.faults, ...rest.faults);
+    for (const { answers } of [first, rest])
+      for (const [answer, count] of Object.entries(answers)) {
+        const known = Number(figures[`${name}_${answer}`] ?? 0);
+        figures[`${name}_${answer}`] = / ms$/.test(answer) ? Math.max(known, count) : known + count;
+      }
+    figures[`${name}_per_second`] = Math.round((first.inputs + rest.inputs) / ((systemClock.monotonic() - started) / 1000));
+    figures[`${name}_growth_mb`] = Math.round(after.residentMb - before.residentMb);
+    figures[`${name}_heap_growth_mb`] = Math.round(after.heapMb - before.heapMb);
+    figures[`${name}_handles_more`] = after.handles - before.handles;
+    faults.push(...first.faults, ...rest.faults, ...growth(before, after).map((fault) => `${name}: ${fault}`));
   }
   figures['seconds'] = Math.round((systemClock.monotonic() - began) / 1000);
   const live = await fetch(`${gateway.url}/ready`).then(

@@ -8,6 +8,8 @@ export interface FuzzPart {
   readonly weight: number;
   /** no more than this, however many are asked for: inputs that take time by their nature */
   readonly most?: number;
+  /** so many first: what the gateway holds after them is what it needs, what comes later is growth; default 20,000, or a tenth of all */
+  readonly settling?: number;
   run(world: FuzzWorld, inputs: number): Promise<FuzzReport>;
 }
 export interface FuzzWorld {

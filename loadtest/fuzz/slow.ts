@@ -14,6 +14,9 @@ const SERVED_WITHIN_MS = 30_000;
 const UPGRADE =
   'GET /graphql HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\nsec-websocket-protocol: graphql-transport-ws\r\n\r\n';
 
+/** nine megabytes of GraphiQL, which need no key and do not fit into the kernel's buffers */
+const PAGE = 'GET /graphql HTTP/1.1\r\nhost: x\r\naccept: text/html\r\n\r\n';
+
 /** A masked text frame below 64 KB; the mask is zero. */
 function frame(text: string): Buffer {
   const payload = Buffer.from(text);
@@ -30,6 +33,8 @@ interface Kind {
   readonly reads: boolean;
   /** ended sooner than this it was not slow at all, and nothing was tried */
   readonly leastMs?: number;
+  /** said again and again while it reads nothing; default: line ends */
+  readonly poke?: string;
 }
 export function kindsOf(key: string): readonly Kind[] {
   const head = (length: number): string =>
@@ -40,12 +45,8 @@ export function kindsOf(key: string): readonly Kind[] {
     { name: 'slow headers', first: ['POST /graphql HTTP/1.1\r\nhost: x\r\n'], dribble: 'x-a: b\r\n'.repeat(10_000), reads: true },
     { name: 'slow body', first: [head(5_000)], dribble: ' '.repeat(4_999), reads: true },
     { name: 'no body', first: [head(5_000)], dribble: '', reads: true },
-    {
-      name: 'answer not read',
-      first: [`GET /graphql HTTP/1.1\r\nhost: x\r\naccept: text/html\r\n\r\n`.repeat(3)],
-      dribble: '',
-      reads: false,
-    },
+    { name: 'answer not read', first: [PAGE], dribble: '', reads: false },
+    { name: 'answers not read', first: [PAGE], dribble: '', reads: false, poke: PAGE },
     { name: 'no init', first: [UPGRADE], dribble: '', reads: true },
     {
       name: 'slow init',
@@ -59,7 +60,7 @@ export function kindsOf(key: string): readonly Kind[] {
 }
 
 /** Resolves with how long the gateway let it live; null = longer than it may. */
-function suffer(port: number, { first, dribble, reads }: Kind, open: Set<Socket>): Promise<number | null> {
+function suffer(port: number, { first, dribble, reads, poke: word = '\r\n' }: Kind, open: Set<Socket>): Promise<number | null> {
   return new Promise((resolve) => {
     const began = clock.monotonic();
     const socket = connect(port, '127.0.0.1');
@@ -96,7 +97,7 @@ function suffer(port: number, { first, dribble, reads }: Kind, open: Set<Socket>
     if (!reads) {
       const poke = (): void => {
         if (over) return;
-        socket.write('\r\n');
+        socket.write(word);
         clock.after(1_000, poke);
       };
       clock.after(5_000, poke);
@@ -156,4 +157,4 @@ async function run(
   return { inputs, answers, faults };
 }
 
-export const slow: FuzzPart = { name: 'slow', weight: 1, most: 1_000, run };
+export const slow: FuzzPart = { name: 'slow', weight: 1, most: 1_000, settling: kindsOf('').length, run };

@@ -49,6 +49,7 @@ export const METRICS = {
   'live.recover': { kind: 'counter', help: 'resume requests', labels: ['outcome'] },
   'live.lag': { kind: 'histogram', help: 'writer to gateway', unit: 's' },
   'limit.rejected': { kind: 'counter', help: 'requests refused by a limit', labels: ['limit'] },
+  memory: { kind: 'gauge', help: 'memory of the process: heap in use, external to it, resident', unit: 'By', labels: ['kind'] },
   'loop.lag': { kind: 'gauge', help: 'event loop delay, p99 of the last window', unit: 's' },
 } as const satisfies Record<string, MetricDefinition>;
 export type MetricName = keyof typeof METRICS;

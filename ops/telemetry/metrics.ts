@@ -46,6 +46,12 @@ export function createMetrics(resource: Resource, otlpEndpoint: string | undefin
     result.observe(Math.max(0, delay.percentile(99) / 1e9 - 0.02));
     delay.reset();
   });
+  gauges.get('memory')?.addCallback((result) => {
+    const { heapUsed, external, rss } = process.memoryUsage();
+    result.observe(heapUsed, { kind: 'heap' });
+    result.observe(external, { kind: 'external' });
+    result.observe(rss, { kind: 'resident' });
+  });
   const serializer = new PrometheusSerializer('flotilla', false, undefined, false, true);
   return {
     count: (name, value, labels) => counters.get(name)?.add(value, labels),

@@ -46,6 +46,7 @@ describe('metrics', () => {
     expect(text).toMatch(/flotilla_intents_total\{[^}]*verdict="PASS"[^}]*\} 3/);
     expect(text).toMatch(/flotilla_accept_duration_seconds_bucket\{[^}]*le="0.005"[^}]*\} 1/);
     expect(text).toMatch(/flotilla_sockets\{[^}]*kind="graphql"[^}]*\} 7/);
+    expect(text).toMatch(/flotilla_memory_bytes\{[^}]*kind="heap"[^}]*\} \d{7,}/);
     remove();
     await telemetry.metricsText();
     expect(reads).toBe(1);

@@ -4,7 +4,7 @@ import type { Kit } from '../builder.ts';
 import type { DevicePageQuery, GraphqlContext, Page } from '../context.ts';
 import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { argumentError, argumentId } from '../validate.ts';
-import { calledState } from './type.ts';
+import { calledState, ofLive } from './type.ts';
 
 /** Rows looked at per read when filtering by state, and the most reads one request may cost. */
 const SCAN_CHUNK = 1000;
@@ -17,12 +17,11 @@ interface DeviceFilter {
   readonly transport: TransportKind | null;
 }
 
-async function matches(row: DeviceRow, filter: DeviceFilter, context: GraphqlContext): Promise<boolean> {
+function matches(row: DeviceRow, filter: DeviceFilter, context: GraphqlContext): boolean | Promise<boolean> {
   if (filter.transport !== null && row.transport !== filter.transport) return false;
   if (filter.name !== null && !row.name.toLowerCase().includes(filter.name)) return false;
-  if (filter.states === null) return true;
-  const live = await context.live.device(context.viewer.tenantId, row.id);
-  return filter.states.has(calledState(row, live).state);
+  const { states } = filter;
+  return states === null || ofLive(row, context, (live) => states.has(calledState(row, live).state));
 }
 
 /**
@@ -39,7 +38,8 @@ async function filteredPage(
   for (let read = 0; read < SCAN_READS; read++) {
     const page = await context.ledger.devicePage(context.viewer.tenantId, { after, limit: SCAN_CHUNK });
     for (const row of page.rows) {
-      if (!(await matches(row, filter, context))) continue;
+      const matched = matches(row, filter, context);
+      if (!(matched instanceof Promise ? await matched : matched)) continue;
       if (rows.length === query.limit) return { rows, more: true, resumeAfter: rows.at(-1)?.id ?? after };
       rows.push(row);
     }

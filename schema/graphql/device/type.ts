@@ -4,8 +4,15 @@ import type { Kit } from '../builder.ts';
 import type { GraphqlContext } from '../context.ts';
 import { sendabilityOf } from './sendability.ts';
 
-const liveOf = (device: DeviceRow, context: GraphqlContext): Promise<DeviceRecord | undefined> | DeviceRecord | undefined =>
-  context.live.device(context.viewer.tenantId, device.id);
+/** Of what its owner last said. At once when that is known: a page asks for hundreds of them. */
+export function ofLive<T>(
+  device: DeviceRow,
+  context: GraphqlContext,
+  tell: (live: DeviceRecord | undefined) => T | Promise<T>,
+): T | Promise<T> {
+  const live = context.live.device(context.viewer.tenantId, device.id);
+  return live instanceof Promise ? live.then(tell) : tell(live);
+}
 
 /**
  * What a device is called, from its row and its owner's last word. The row counts where it says more: an owner may not have heard of a pause,
@@ -57,29 +64,29 @@ export function addDeviceType(kit: Kit): void {
       state: t.field({
         type: kit.DeviceState,
         description: 'What its owner last said; UNKNOWN when no owner has.',
-        resolve: async (device, _args, context) => calledState(device, await liveOf(device, context)).state,
+        resolve: (device, _args, context) => ofLive(device, context, (live) => calledState(device, live).state),
       }),
       reason: t.string({
         nullable: true,
         description: 'Machine-readable why for the state.',
-        resolve: async (device, _args, context) => calledState(device, await liveOf(device, context)).reason,
+        resolve: (device, _args, context) => ofLive(device, context, (live) => calledState(device, live).reason),
       }),
       node: t.string({
         nullable: true,
         description: 'The node that owns it now.',
-        resolve: async (device, _args, context) => (await liveOf(device, context))?.node ?? null,
+        resolve: (device, _args, context) => ofLive(device, context, (live) => live?.node ?? null),
       }),
       epoch: t.int({
         description: 'Fencing token: rises with each ownership.',
-        resolve: async (device, _args, context) =>
-          (await liveOf(device, context))?.epoch ?? (await context.loaders.sendability(device.id))?.epoch ?? 0,
+        resolve: (device, _args, context) =>
+          ofLive(device, context, async (live) => live?.epoch ?? (await context.loaders.sendability(device.id))?.epoch ?? 0),
       }),
       sendability: t.field({
         type: 'Sendability',
         description: 'Why it is (not) sending.',
         complexity: 2,
         resolve: async (device, _args, context) => {
-          const [row, live] = await Promise.all([context.loaders.sendability(device.id), liveOf(device, context)]);
+          const [row, live] = await Promise.all([context.loaders.sendability(device.id), ofLive(device, context, (one) => one)]);
           return sendabilityOf(device, row, live, context.now());
         },
       }),
