@@ -50,6 +50,7 @@ export interface HubOptions {
 
 const SUBPROTOCOL = 'graphql-transport-ws';
 const MAX_MESSAGE_BYTES = 128 * 1024;
+const NOTHING = (): void => {};
 
 export function createHub(deps: HubDeps, options: HubOptions): Hub {
   const { engine, clock, telemetry } = deps;
@@ -129,7 +130,10 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
           socket.close(effect.code, effect.reason);
           break;
         case 'authenticate':
-          if (effect.first) connection.cancelInit();
+          if (effect.first) {
+            connection.cancelInit();
+            connection.cancelInit = NOTHING;
+          }
           authenticate(socket, connection, effect).catch((error: unknown) => {
             telemetry.log.error('hub.authenticate', {}, error);
             apply(socket, connection, connection.session.denied(CLOSE.internal, 'Internal server error'));
@@ -246,7 +250,7 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
       tenant: undefined,
       owner: undefined,
       seat: undefined,
-      cancelInit: () => undefined,
+      cancelInit: NOTHING,
     };
     return { accept: true, protocol: spoken ? SUBPROTOCOL : undefined, state };
   };

@@ -5,6 +5,7 @@ import type { OperationRequest } from './port.ts';
  * `graphql-transport-ws` as a machine without I/O: one socket's conversation (graphql-ws, PROTOCOL.md).
  * Owns: where the handshake stands, which ids are in use, the message budget. Does not own: sockets, timers, execution.
  * Called by hub.ts. The effects are in order; after a `close` there are none.
+ * A class, not a closure: there is one for each of tens of thousands of sockets, and its functions would be most of what an idle one keeps.
  * I1 An id is in use from its subscribe until it is finished or completed; a second subscribe with it closes with 4409.
  * I2 Nothing is started before `connection_ack` was sent.
  * I3 A `serial` names one life of an id: what belongs to an earlier life is never sent.
@@ -82,119 +83,132 @@ function operationError(id: string, message: string, code: string): SessionEffec
   return { kind: 'send', text: JSON.stringify({ id, type: 'error', payload: [{ message, extensions: { code } }] }) };
 }
 
-export function createSession(limits: SessionLimits = SESSION_LIMITS): Session {
-  let phase: 'new' | 'checking' | 'open' | 'closed' = 'new';
-  let tokens = limits.messagesBurst;
-  let refilledAt: number | undefined;
-  let serials = 0;
-  const ids = new Map<string, number>();
+function parse(text: string): Fields | undefined {
+  try {
+    const message: unknown = JSON.parse(text);
+    return isFields(message) ? message : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
-  const affordable = (now: number): boolean => {
-    tokens = Math.min(limits.messagesBurst, tokens + ((now - (refilledAt ?? now)) / 1000) * limits.messagesPerSecond);
-    refilledAt = now;
-    if (tokens < 1) return false;
-    tokens -= 1;
+class SocketSession implements Session {
+  private phase: 'new' | 'checking' | 'open' | 'closed' = 'new';
+  private readonly limits: SessionLimits;
+  private tokens: number;
+  /** -1: nothing has come yet */
+  private refilledAt = -1;
+  private serials = 0;
+  private readonly ids = new Map<string, number>();
+
+  constructor(limits: SessionLimits) {
+    this.limits = limits;
+    this.tokens = limits.messagesBurst;
+  }
+  get acknowledged(): boolean {
+    return this.phase === 'open';
+  }
+  receive(text: string, now: number): SessionEffect[] {
+    if (this.phase === 'closed') return [];
+    if (!this.affordable(now)) return this.settle(close(CLOSE.abuse, 'Too many messages'));
+    const message = parse(text);
+    return this.settle(message === undefined ? bad('Invalid message received') : this.dispatch(message));
+  }
+  admitted(): SessionEffect[] {
+    if (this.phase !== 'checking') return [];
+    this.phase = 'open';
+    return [{ kind: 'send', text: '{"type":"connection_ack"}' }];
+  }
+  denied(code: number, reason: string): SessionEffect[] {
+    return this.phase === 'closed' ? [] : this.settle(close(code, reason));
+  }
+  initTimeout(): SessionEffect[] {
+    return this.phase === 'new' ? this.settle(close(CLOSE.initTimeout, 'Connection initialisation timeout')) : [];
+  }
+  live(id: string, serial: number): boolean {
+    return this.ids.get(id) === serial;
+  }
+  finished(id: string, serial: number): void {
+    if (this.ids.get(id) === serial) this.ids.delete(id);
+  }
+  operations(): number {
+    return this.ids.size;
+  }
+  private affordable(now: number): boolean {
+    const { messagesBurst, messagesPerSecond } = this.limits;
+    const passedMs = this.refilledAt < 0 ? 0 : now - this.refilledAt;
+    this.tokens = Math.min(messagesBurst, this.tokens + (passedMs / 1000) * messagesPerSecond);
+    this.refilledAt = now;
+    if (this.tokens < 1) return false;
+    this.tokens -= 1;
     return true;
-  };
-  const idOf = (message: Fields): string | undefined => {
-    const { id } = message;
-    return typeof id === 'string' && id.length > 0 && Buffer.byteLength(id) <= limits.idBytes ? id : undefined;
-  };
-  const onInit = (payload: unknown): SessionEffect[] => {
-    if (phase !== 'new') return close(CLOSE.tooManyInit, 'Too many initialisation requests');
+  }
+  private idOf({ id }: Fields): string | undefined {
+    return typeof id === 'string' && id.length > 0 && Buffer.byteLength(id) <= this.limits.idBytes ? id : undefined;
+  }
+  private dispatch(message: Fields): SessionEffect[] {
+    switch (message['type']) {
+      case 'connection_init':
+        return this.onInit(message['payload']);
+      case 'ping':
+        return this.onPing(message);
+      case 'pong':
+        return optional(message['payload'], isFields) ? [] : bad('"pong" message expects the "payload" property to be an object');
+      case 'subscribe':
+        return this.onSubscribe(message);
+      case 'complete':
+        return this.onComplete(message);
+      default:
+        return bad('Invalid message "type" property');
+    }
+  }
+  private onInit(payload: unknown): SessionEffect[] {
+    if (this.phase !== 'new') return close(CLOSE.tooManyInit, 'Too many initialisation requests');
     if (!optional(payload, isFields)) return bad('"connection_init" message expects the "payload" property to be an object');
-    phase = 'checking';
+    this.phase = 'checking';
     const authorization = textOf(payload, 'authorization', 'Authorization');
     return [{ kind: 'authenticate', authorization, tenant: textOf(payload, 'x-flotilla-tenant', 'tenant'), first: true }];
-  };
-  const onPing = (message: Fields): SessionEffect[] => {
-    const { payload } = message;
+  }
+  private onPing({ payload }: Fields): SessionEffect[] {
     if (!optional(payload, isFields)) return bad('"ping" message expects the "payload" property to be an object');
     const text = JSON.stringify(payload === undefined || payload === null ? { type: 'pong' } : { type: 'pong', payload });
     const authorization = textOf(payload, 'authorization', 'Authorization');
     const pong: SessionEffect = { kind: 'send', text };
-    if (authorization === undefined || phase !== 'open') return [pong];
+    if (authorization === undefined || this.phase !== 'open') return [pong];
     return [pong, { kind: 'authenticate', authorization, tenant: textOf(payload, 'x-flotilla-tenant', 'tenant'), first: false }];
-  };
-  const onSubscribe = (message: Fields): SessionEffect[] => {
-    if (phase !== 'open') return close(CLOSE.unauthorized, 'Unauthorized');
-    const id = idOf(message);
-    if (id === undefined) return bad(`"subscribe" message expects the "id" property to be a string of 1 to ${limits.idBytes} bytes`);
+  }
+  private onSubscribe(message: Fields): SessionEffect[] {
+    const { idBytes, operations } = this.limits;
+    if (this.phase !== 'open') return close(CLOSE.unauthorized, 'Unauthorized');
+    const id = this.idOf(message);
+    if (id === undefined) return bad(`"subscribe" message expects the "id" property to be a string of 1 to ${idBytes} bytes`);
     const request = requestOf(message['payload']);
     if (typeof request === 'string') return bad(request);
-    if (ids.has(id)) return close(CLOSE.duplicate, `Subscriber for ${id} already exists`);
-    if (ids.size >= limits.operations) {
-      return [operationError(id, `more than ${limits.operations} operations on one connection`, 'TOO_MANY_OPERATIONS')];
+    if (this.ids.has(id)) return close(CLOSE.duplicate, `Subscriber for ${id} already exists`);
+    if (this.ids.size >= operations) {
+      return [operationError(id, `more than ${operations} operations on one connection`, 'TOO_MANY_OPERATIONS')];
     }
-    serials += 1;
-    ids.set(id, serials);
-    return [{ kind: 'start', id, serial: serials, request }];
-  };
-  const onComplete = (message: Fields): SessionEffect[] => {
-    const id = idOf(message);
+    this.serials += 1;
+    this.ids.set(id, this.serials);
+    return [{ kind: 'start', id, serial: this.serials, request }];
+  }
+  private onComplete(message: Fields): SessionEffect[] {
+    const id = this.idOf(message);
     if (id === undefined) return bad('"complete" message expects the "id" property to be a string');
-    const serial = ids.get(id);
+    const serial = this.ids.get(id);
     if (serial === undefined) return [];
-    ids.delete(id);
+    this.ids.delete(id);
     return [{ kind: 'stop', id, serial }];
-  };
-  const dispatch = (message: Fields): SessionEffect[] => {
-    switch (message['type']) {
-      case 'connection_init':
-        return onInit(message['payload']);
-      case 'ping':
-        return onPing(message);
-      case 'pong':
-        return optional(message['payload'], isFields) ? [] : bad('"pong" message expects the "payload" property to be an object');
-      case 'subscribe':
-        return onSubscribe(message);
-      case 'complete':
-        return onComplete(message);
-      default:
-        return bad('Invalid message "type" property');
-    }
-  };
-  const parse = (text: string): Fields | undefined => {
-    try {
-      const message: unknown = JSON.parse(text);
-      return isFields(message) ? message : undefined;
-    } catch {
-      return undefined;
-    }
-  };
-  const settle = (effects: SessionEffect[]): SessionEffect[] => {
+  }
+  private settle(effects: SessionEffect[]): SessionEffect[] {
     if (effects.some((effect) => effect.kind === 'close')) {
-      phase = 'closed';
-      ids.clear();
+      this.phase = 'closed';
+      this.ids.clear();
     }
     return effects;
-  };
+  }
+}
 
-  return {
-    get acknowledged() {
-      return phase === 'open';
-    },
-    receive(text, now) {
-      if (phase === 'closed') return [];
-      if (!affordable(now)) return settle(close(CLOSE.abuse, 'Too many messages'));
-      const message = parse(text);
-      return settle(message === undefined ? bad('Invalid message received') : dispatch(message));
-    },
-    admitted() {
-      if (phase !== 'checking') return [];
-      phase = 'open';
-      return [{ kind: 'send', text: '{"type":"connection_ack"}' }];
-    },
-    denied(code, reason) {
-      return phase === 'closed' ? [] : settle(close(code, reason));
-    },
-    initTimeout() {
-      return phase === 'new' ? settle(close(CLOSE.initTimeout, 'Connection initialisation timeout')) : [];
-    },
-    live: (id, serial) => ids.get(id) === serial,
-    finished(id, serial) {
-      if (ids.get(id) === serial) ids.delete(id);
-    },
-    operations: () => ids.size,
-  };
+export function createSession(limits: SessionLimits = SESSION_LIMITS): Session {
+  return new SocketSession(limits);
 }

@@ -131,6 +131,9 @@ describe('sharing', () => {
   });
 });
 
+/** a machine that is busy takes longer to fill a socket than a stalled reader is given */
+const PATIENT = 600_000;
+
 describe('resuming and slow readers', () => {
   it('gives what was missed, a snapshot where that is not kept, and RESYNC_REQUIRED for events', async () => {
     hub = await startTestHub({ keep: 5 });
@@ -168,7 +171,7 @@ describe('resuming and slow readers', () => {
     return { slow, quick };
   };
   it('merges state for a reader that is slow, without a gap, while others get every frame', { timeout: 90_000 }, async () => {
-    hub = await startTestHub({ tickMs: 1, pad: 60_000 });
+    hub = await startTestHub({ tickMs: 1, pad: 60_000, stallMs: PATIENT });
     const { slow, quick } = await stalled('state');
     slow.ws.resume();
     await expect.poll(() => datas(slow, 'state').at(-1)?.value, { timeout: 30_000 }).toBe(400);
@@ -179,7 +182,7 @@ describe('resuming and slow readers', () => {
     expect(datas(slow, 'state').length).toBeLessThan(datas(quick, 'state').length - 50);
   });
   it('goes on with the newest telemetry for a reader that fell out, without an error', { timeout: 90_000 }, async () => {
-    hub = await startTestHub({ tickMs: 1, pad: 30_000, keep: 50 });
+    hub = await startTestHub({ tickMs: 1, pad: 30_000, keep: 50, stallMs: PATIENT });
     const { slow } = await stalled('telemetry');
     slow.ws.resume();
     let next = 400;
@@ -203,7 +206,7 @@ describe('resuming and slow readers', () => {
     expect(datas(socket, 'events').map((tick) => tick.seq)).toEqual(Array.from({ length: 800 }, (_, index) => index + 101));
   });
   it('tells a reader that fell out of the events so, with its last position', { timeout: 90_000 }, async () => {
-    hub = await startTestHub({ tickMs: 1, pad: 60_000, keep: 50 });
+    hub = await startTestHub({ tickMs: 1, pad: 60_000, keep: 50, stallMs: PATIENT });
     const { slow, quick } = await stalled('events');
     expect(datas(quick, 'events').map((tick) => tick.value)).toEqual(Array.from({ length: 400 }, (_, index) => index + 1));
     slow.ws.resume();
