@@ -9,6 +9,7 @@ export type Bench = (say: (line: string) => void, parts: readonly string[]) => P
 
 /** Loaded when asked for: a bench may need what others do not. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  campaign: async () => (await import('./campaign.ts')).campaign,
   fanout: async () => (await import('./fanout/index.ts')).fanout,
   connections: async () => (await import('./fanout/index.ts')).connections,
   resume: async () => (await import('./live/resume.ts')).resume,
