@@ -1,8 +1,11 @@
+import { systemClock } from '../lifecycle/index.ts';
 import { type Api, ask } from './api.ts';
 
 /** Devices made in one request: one alias each, well under the gateway's limit of aliases. */
 const CHUNK = 50;
 const PAGE = 100;
+/** A machine that is busy says UNAVAILABLE: asked again so often, a second apart. */
+const TRIES = 30;
 
 interface Page {
   readonly devices: {
@@ -41,28 +44,42 @@ async function existing(api: Api): Promise<Map<string, string>> {
   return found;
 }
 
+/** Makes these devices. @returns the ids of those that were made, and the refusal of the first one that was not */
+async function make(api: Api, names: readonly string[], pace: string): Promise<{ ids: Map<string, string>; refused: string | null }> {
+  const fields = names.map(
+    (name, index) =>
+      `m${index}: createDevice(input: {name: "${name}", transport: SIMULATOR, ${pace}}) { device { id } errors { code message } }`,
+  );
+  const made = await ask<Created>(api, `mutation Simulate { ${fields.join('\n')} }`);
+  const ids = new Map<string, string>();
+  let refused: string | null = null;
+  for (const [index, name] of names.entries()) {
+    const answer = made[`m${index}`];
+    const id = answer?.device?.id;
+    if (id !== undefined) ids.set(name, id);
+    else refused ??= `${answer?.errors[0]?.code ?? 'no answer'} ${answer?.errors[0]?.message ?? ''}`;
+  }
+  return { ids, refused };
+}
+
 /**
  * Makes sure that the simulated devices sim-0001 … exist, through the API. What is there is used again.
  * @returns their ids, in the order of their names. @throws Error with the API's code when a device cannot be made
  */
 export async function ensureDevices(api: Api, count: number, plan: DevicePlan = {}): Promise<readonly string[]> {
-  const there = await existing(api);
+  let there = await existing(api);
   const names = Array.from({ length: count }, (_, index) => simulatedName(index + 1));
-  const missing = names.filter((name) => !there.has(name));
   const pace = `paceMinMs: ${plan.paceMinMs ?? 2_000}, paceMaxMs: ${plan.paceMaxMs ?? 6_000}`;
-  for (let at = 0; at < missing.length; at += CHUNK) {
-    const chunk = missing.slice(at, at + CHUNK);
-    const fields = chunk.map(
-      (name, index) =>
-        `m${index}: createDevice(input: {name: "${name}", transport: SIMULATOR, ${pace}}) { device { id } errors { code message } }`,
-    );
-    const made = await ask<Created>(api, `mutation Simulate { ${fields.join('\n')} }`);
-    for (const [index, name] of chunk.entries()) {
-      const answer = made[`m${index}`];
-      const id = answer?.device?.id;
-      if (id !== undefined) there.set(name, id);
-      else throw new Error(`device ${name} was not made: ${answer?.errors[0]?.code ?? 'no answer'} ${answer?.errors[0]?.message ?? ''}`);
-    }
+  for (let tries = 0; ; ) {
+    const missing = names.filter((name) => !there.has(name)).slice(0, CHUNK);
+    if (missing.length === 0) return names.map((name) => there.get(name) ?? '');
+    const { ids, refused } = await make(api, missing, pace);
+    for (const [name, id] of ids) there.set(name, id);
+    if (refused === null) continue;
+    tries += 1;
+    if (tries > TRIES || !refused.startsWith('UNAVAILABLE')) throw new Error(`device ${missing[0]} and others were not made: ${refused}`);
+    await systemClock.sleep(1000);
+    // what was refused may have been made all the same
+    there = await existing(api);
   }
-  return names.map((name) => there.get(name) ?? '');
 }
