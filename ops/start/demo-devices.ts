@@ -4,7 +4,8 @@ import { type Api, ask } from './api.ts';
 /** Devices made in one request: one alias each, well under the gateway's limit of aliases. */
 const CHUNK = 50;
 const PAGE = 100;
-/** A machine that is busy says UNAVAILABLE: asked again so often, a second apart. */
+/** What the API says on a busy machine: asked again so often, a second apart. */
+const BUSY = 'UNAVAILABLE';
 const TRIES = 30;
 
 interface Page {
@@ -50,8 +51,14 @@ async function make(api: Api, names: readonly string[], pace: string): Promise<{
     (name, index) =>
       `m${index}: createDevice(input: {name: "${name}", transport: SIMULATOR, ${pace}}) { device { id } errors { code message } }`,
   );
-  const made = await ask<Created>(api, `mutation Simulate { ${fields.join('\n')} }`);
   const ids = new Map<string, string>();
+  let made: Created;
+  try {
+    made = await ask<Created>(api, `mutation Simulate { ${fields.join('\n')} }`);
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith(BUSY)) return { ids, refused: error.message };
+    throw error;
+  }
   let refused: string | null = null;
   for (const [index, name] of names.entries()) {
     const answer = made[`m${index}`];
@@ -77,7 +84,7 @@ export async function ensureDevices(api: Api, count: number, plan: DevicePlan = 
     for (const [name, id] of ids) there.set(name, id);
     if (refused === null) continue;
     tries += 1;
-    if (tries > TRIES || !refused.startsWith('UNAVAILABLE')) throw new Error(`device ${missing[0]} and others were not made: ${refused}`);
+    if (tries > TRIES || !refused.startsWith(BUSY)) throw new Error(`device ${missing[0]} and others were not made: ${refused}`);
     await systemClock.sleep(1000);
     // what was refused may have been made all the same
     there = await existing(api);
