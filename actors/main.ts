@@ -283,7 +283,7 @@ function transportsOf(
         const { createWhatsappTransport } = await import('./transports/whatsapp/index.ts');
         const sessions = createSessionStore({ sealed: deps.sealed, ring: loadKeyRing(config) });
         const { sql, general: redis, subscribe } = deps;
-        return createWhatsappTransport({ sql, redis, subscribe, sessions, clock, dice: systemDice, telemetry, config });
+        return createWhatsappTransport({ sql, redis, fleet: redis, subscribe, sessions, clock, dice: systemDice, telemetry, config });
       },
     },
   };

@@ -6,6 +6,13 @@ create type message_state as enum ('QUEUED', 'SENDING', 'WRITTEN', 'UNKNOWN', 'F
 
 create type transport as enum ('simulator', 'link', 'whatsapp');
 
+create table acquaintances (
+  device_id uuid not null,
+  phone text not null,
+  constraint acquaintances_pkey PRIMARY KEY (device_id, phone),
+  constraint acquaintances_device_id_fkey FOREIGN KEY (device_id) REFERENCES devices(id)
+);
+
 create table api_keys (
   id uuid not null,
   tenant_id uuid,

@@ -11,15 +11,13 @@ import { createLanes } from './lanes.ts';
 import { type DeviceEvent, type DeviceFacts, explain, hindrance, initialFacts, step, type Trouble, type WaitCode } from './machine.ts';
 import type { Actor, ActorOptions, ActorPorts, Leave, Line } from './ports.ts';
 import { recordOf } from './record.ts';
-import { aboutAttempt, outboundOf, resultOf } from './results.ts';
+import { aboutAttempt, HOLDS, outboundOf, resultOf, TAKEN_OUT } from './results.ts';
 
 /** An intent that the ledger refuses for good is asked for again after this. */
 const ASK_AGAIN_MS = 5000;
 const DOUBT_MS = 500;
 /** the ledger says "not yet" by its clock, which may be behind ours: never asked again sooner */
 const LEAST_WAIT_MS = 100;
-const HOLDS = { PACED: 'PACE', CAPPED: 'DAILY_CAP', PROBATION: 'PROBATION' } as const;
-
 /**
  * The one running copy of a device's logic: takes the heads of its lanes, asks the ledger for leave, sends, records what came of it.
  *
@@ -295,6 +293,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
         return false;
       case 'PACED':
       case 'CAPPED':
+      case 'HELD':
       case 'PROBATION':
         hold(clock.monotonic() + waitMs(verdict), HOLDS[verdict.verdict]);
         return true;
@@ -311,11 +310,12 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       case 'ENDED':
         unsent?.delete(head.messageId);
         return drop(head);
+      case 'COLD':
       case 'UNPLANNED':
       case 'SUPPRESSED':
       case 'DEAD': {
         const { tenantId, cause, attempt: attempts } = verdict;
-        const state = verdict.verdict === 'UNPLANNED' ? 'CANCELLED' : verdict.verdict;
+        const state = TAKEN_OUT[verdict.verdict];
         if (state === 'DEAD') telemetry.count('dead_letters', 1, { cause });
         host.news(self.deviceId, tenantId, { messageId: head.messageId, state, cause, attempts });
         return drop(head);

@@ -3,6 +3,11 @@ import type { Decision } from '../retry/index.ts';
 import type { OutboundMessage, SendOutcome } from '../transports/port.ts';
 import type { OwnerRef } from './ports.ts';
 
+/** what a device is said to wait for when the ledger gives no leave yet */
+export const HOLDS = { PACED: 'PACE', CAPPED: 'DAILY_CAP', HELD: 'RATE_LIMITED', PROBATION: 'PROBATION' } as const;
+/** what the ledger made of a message that it took out of its lane */
+export const TAKEN_OUT = { COLD: 'QUEUED', UNPLANNED: 'CANCELLED', SUPPRESSED: 'SUPPRESSED', DEAD: 'DEAD' } as const;
+
 /** A result about one attempt with nothing said yet; `at` is wall ms. */
 export function aboutAttempt(device: OwnerRef, messageId: string, attempt: number, at: number): Omit<ResultItem, 'state'> {
   return { messageId, deviceId: device.deviceId, epoch: device.epoch, attempt, cause: null, error: null, dueAt: null, at };

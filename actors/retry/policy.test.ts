@@ -47,6 +47,7 @@ describe('decide', () => {
     });
     const later = { kind: 'rejected', retry: true, code: 'RATE_LIMITED', detail: '', retryAfterMs: 90_000 } as const;
     expect(decide(later, 1, options, high)).toMatchObject({ afterMs: 90_000, holdMs: 90_000 });
+    expect(decide({ ...later, code: 'WHATSAPP_429' }, 1, options, high)).toMatchObject({ afterMs: 90_000, holdMs: 90_000 });
     expect(decide({ kind: 'rejected', retry: false, code: '463', detail: '' }, 1, options, high)).toMatchObject({
       state: 'QUEUED',
       holdMs: 3_600_000,

@@ -30,7 +30,12 @@ export interface Decision {
 }
 
 /** A provider's "slow down" (429) and "stop writing to strangers" (463) are obeyed by the whole device, at least this long. */
-const HOLD_MS: Readonly<Record<string, number>> = Object.freeze({ RATE_LIMITED: 60_000, '429': 60_000, '463': 3_600_000 });
+const HOLD_MS: Readonly<Record<string, number>> = Object.freeze({
+  RATE_LIMITED: 60_000,
+  '429': 60_000,
+  WHATSAPP_429: 60_000,
+  '463': 3_600_000,
+});
 
 /**
  * The way to the device went away with its socket: that says nothing about the device or its provider. Counted as failures, one dead gateway could
@@ -38,8 +43,8 @@ const HOLD_MS: Readonly<Record<string, number>> = Object.freeze({ RATE_LIMITED: 
  */
 const WAY_LOST: ReadonlySet<string> = new Set(['SOCKET_GONE']);
 
-/** Media that cannot be had say nothing about the device either. */
-const NOT_THE_DEVICE: ReadonlySet<string> = new Set(['MEDIA_PENDING', 'MEDIA_UNREACHABLE']);
+/** Media that cannot be had say nothing about the device either, nor does a pause of new chats that is obeyed. */
+const NOT_THE_DEVICE: ReadonlySet<string> = new Set(['MEDIA_PENDING', 'MEDIA_UNREACHABLE', 'COLD_PAUSED']);
 
 /** the longest wait that a provider's "slow down" is obeyed for without asking again: a day */
 const LONGEST_WAIT_MS = 86_400_000;

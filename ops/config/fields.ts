@@ -149,6 +149,16 @@ export const FIELDS = {
     meaning: 'WhatsApp web version spoken by the whole fleet, a.b.c; unset = the one Baileys ships',
     parse: z.string().regex(/^\d+\.\d+\.\d+$/, 'expected a.b.c'),
   }),
+  WHATSAPP_CONNECTS_NODE: field({
+    meaning: 'WhatsApp devices of one node that connect at once (guess)',
+    parse: whole(1, 1000),
+    fallback: '10',
+  }),
+  WHATSAPP_CONNECTS_FLEET: field({
+    meaning: 'WhatsApp devices of all nodes that connect at once (guess)',
+    parse: whole(1, 10_000),
+    fallback: '40',
+  }),
   MEDIA_PRIVATE_HOSTS: field({
     meaning:
       'host:port of servers in a private network from which media of messages may be fetched, commas between; else only public addresses are',

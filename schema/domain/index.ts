@@ -9,4 +9,5 @@ export * from './live.ts';
 export * from './pairing.ts';
 export * from './partitions.ts';
 export * from './redis-keys.ts';
+export * from './standing.ts';
 export * from './states.ts';

@@ -109,6 +109,16 @@ export const pairingKey = (deviceId: string): string => `${PREFIX}:pairing:${dev
 /** pub/sub channel to all nodes: the id of a device that somebody wants to pair. Lossy: nodes look into the rows too. */
 export const PAIRING_ASKED_CHANNEL = `${PREFIX}:pairing-asked`;
 
+/** Who of the fleet connects to WhatsApp (actors/transports/whatsapp/fleet-gate.lua), in one slot. */
+export const CONNECT_KEYS = Object.freeze({
+  /** ZSET: devices that are connecting */
+  places: `${PREFIX}:{whatsapp}:connecting`,
+  /** ZSET: devices that were refused alike of late */
+  refused: `${PREFIX}:{whatsapp}:refused`,
+  /** hash: the breaker, absent = closed */
+  breaker: `${PREFIX}:{whatsapp}:breaker`,
+});
+
 /** pub/sub channel on which gateways hear that an API key was revoked: its id. */
 export const KEYS_CHANNEL = `${PREFIX}:keys:revoked`;
 

@@ -43,7 +43,14 @@ it('a schedule a moment ago is now, one far ahead is refused', () => {
 });
 
 describe('sendability', () => {
-  const device = { paused: false, quarantined: false, paired: true, transport: 'simulator', dailyCap: 10 } as DeviceRow;
+  const device = {
+    paused: false,
+    quarantined: false,
+    paired: true,
+    transport: 'simulator',
+    dailyCap: 10,
+    settings: {},
+  } as unknown as DeviceRow;
   const row: SendabilityRow = { deviceId: ID, epoch: 1, node: 'n', backlog: 3, nextSendAt: null, sentToday: 0, dayEndsAt: 9000 };
   const live = { state: 'ONLINE' } as DeviceRecord;
   it('a connected device with work may send', () => {
@@ -64,6 +71,12 @@ describe('sendability', () => {
       reasons: ['DAILY_CAP'],
       until: 9000,
     });
+  });
+  it('says what the provider said, as long as it holds: slow down, no new chats', () => {
+    const told = { ...device, settings: { standing: { heldUntil: 500, coldUntil: 800, coldWhy: 'NEW_CHAT_CAP' } } };
+    expect(sendabilityOf(told, row, live, 100)).toMatchObject({ canSend: false, reasons: ['RATE_LIMITED', 'COLD_PAUSED'], until: 500 });
+    expect(sendabilityOf(told, row, live, 600)).toMatchObject({ canSend: true, reasons: ['COLD_PAUSED'], until: 800 });
+    expect(sendabilityOf(told, row, live, 900)).toMatchObject({ canSend: true, reasons: [], until: null });
   });
   it('names every reason, the weightiest first', () => {
     const held = { ...device, paused: true, quarantined: true, paired: false, transport: 'whatsapp' } as DeviceRow;

@@ -10,7 +10,9 @@
 --  N5 an entry whose message got another seq since (redriven) gives no leave: the message keeps the order of its new place;
 --  N6 a message of a flow that does not run now (paused, ended, outside its hours) is taken back here: it ends CANCELLED, and the trigger on the
 --     ledger puts its enrolment back in its place (FLOW_PAUSED) or ends it (FLOW_ENDED); one whose outcome is open goes on to its end. A message of a
---     flow that is DONE was redriven since: it goes as if the flow ran; outside its hours it waits, and the flow runs again.
+--     flow that is DONE was redriven since: it goes as if the flow ran; outside its hours it waits, and the flow runs again;
+--  N7 what the provider said is obeyed (`settings.standing` of the device, wall ms): nothing goes before `heldUntil` (HELD), and before `coldUntil` a
+--     message to somebody who is no acquaintance is set aside (COLD): QUEUED without a seq, due then; no attempt, no pace and no cap is spent on it.
 with item as materialized (
   select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[], $8::bigint[])
     with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, seq, ord)
@@ -46,11 +48,16 @@ with item as materialized (
       when m.attempt - m.budget_from >= i.budget then 'DEAD'
       when m.state = 'QUEUED' and not f.open then 'UNPLANNED'
       when m.due_at > t.at then 'NOT_DUE'
+      when (d.settings -> 'standing' ->> 'heldUntil')::float8 > extract(epoch from t.at) * 1000 then 'HELD'
       when o.day = t.today and o.day_sent >= d.daily_cap then 'CAPPED'
+      when m.state = 'QUEUED' and (d.settings -> 'standing' ->> 'coldUntil')::float8 > extract(epoch from t.at) * 1000
+        and not exists (select from acquaintances a where a.device_id = m.device_id and a.phone = m.recipient) then 'COLD'
       when o.next_send_at > t.at then 'PACED'
       else 'PASS'
     end as verdict,
-    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state
+    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state,
+    to_timestamp((d.settings -> 'standing' ->> 'heldUntil')::float8 / 1000) as held_until,
+    to_timestamp((d.settings -> 'standing' ->> 'coldUntil')::float8 / 1000) as cold_until
   from item i
   cross join clock t
   left join owner o on o.device_id = i.device_id
@@ -77,16 +84,19 @@ with item as materialized (
   where o.device_id = any($1::uuid[]) and o.device_id = v.device_id and v.verdict in ('PASS', 'SUPPRESSED', 'DEAD', 'UNPLANNED')
 ), moved as (
   update messages m
-  set state = case v.verdict when 'PASS' then 'SENDING'::message_state when 'DEAD' then 'DEAD' when 'UNPLANNED' then 'CANCELLED' else 'SUPPRESSED' end,
+  set state = case v.verdict when 'PASS' then 'SENDING'::message_state when 'COLD' then 'QUEUED' when 'DEAD' then 'DEAD' when 'UNPLANNED' then 'CANCELLED'
+      else 'SUPPRESSED' end,
+    seq = case when v.verdict = 'COLD' then null else m.seq end,
+    due_at = case when v.verdict = 'COLD' then v.cold_until else m.due_at end,
     attempt = m.attempt + case when v.verdict = 'PASS' then 1 else 0 end,
     epoch = v.item_epoch,
     node = v.node,
     intent_at = case when v.verdict = 'PASS' then v.at else m.intent_at end,
-    ended_at = case when v.verdict = 'PASS' then null else v.at end,
-    cause = case v.verdict when 'PASS' then null when 'DEAD' then 'RETRY_BUDGET' when 'SUPPRESSED' then 'RECIPIENT_SUPPRESSED'
+    ended_at = case when v.verdict in ('PASS', 'COLD') then null else v.at end,
+    cause = case v.verdict when 'PASS' then null when 'COLD' then 'COLD_PAUSED' when 'DEAD' then 'RETRY_BUDGET' when 'SUPPRESSED' then 'RECIPIENT_SUPPRESSED'
       else case when v.flow_state in ('RUNNING', 'PAUSED', 'DONE') then 'FLOW_PAUSED' else 'FLOW_ENDED' end end
   from verdict v
-  where m.id = any($4::uuid[]) and m.id = v.message_id and v.verdict in ('PASS', 'SUPPRESSED', 'DEAD', 'UNPLANNED')
+  where m.id = any($4::uuid[]) and m.id = v.message_id and v.verdict in ('PASS', 'COLD', 'SUPPRESSED', 'DEAD', 'UNPLANNED')
   returning m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.recipient, m.recipient_lid, m.body, m.content, m.traceparent,
     m.created_at, m.cause, m.last_error
 ), buried as (
@@ -103,6 +113,7 @@ select
     when 'PACED' then v.next_send_at
     when 'CAPPED' then (v.today + 1)::timestamp at time zone 'UTC'
     when 'NOT_DUE' then v.due_at
+    when 'HELD' then v.held_until
     when 'UNKNOWN_OUTCOME' then coalesce(v.intent_at, v.at)
   end) * 1000)::bigint as moment,
   floor(extract(epoch from v.at) * 1000)::bigint as said_at,

@@ -72,6 +72,7 @@ function verdictOf(row: Row): IntentVerdict {
     case 'PACED':
     case 'CAPPED':
     case 'NOT_DUE':
+    case 'HELD':
       assert(moment !== null, 'intent: a wait has an end');
       return { verdict, until: moment, now };
     case 'UNKNOWN_OUTCOME':
@@ -80,10 +81,11 @@ function verdictOf(row: Row): IntentVerdict {
       return { verdict, since: moment, now, attempt: row.attempt, state: row.was };
     case 'ENDED':
       return { verdict, state: row.was };
+    case 'COLD':
     case 'SUPPRESSED':
     case 'DEAD':
     case 'UNPLANNED':
-      assert(row.cause !== null, 'intent: an end has a cause');
+      assert(row.cause !== null, 'intent: an end or a setting aside has a cause');
       return { verdict, tenantId: row.tenant_id, attempt: row.attempt, cause: row.cause };
     default:
       return { verdict };

@@ -91,6 +91,36 @@ describe('intent', () => {
     expect(verdicts[4]?.verdict === 'PACED' && verdicts[4].until - now()).toBeGreaterThan(20_000);
   });
 
+  it('obeys the provider: nothing before heldUntil; before coldUntil only to acquaintances, the rest is set aside and comes again (N7)', async () => {
+    const [device = ''] = await world.devices(1, { dailyCap: 2 });
+    const epoch = await world.own(device);
+    const standing = (value: object) =>
+      world.sql.unsafe('update devices set settings = $2::text::jsonb where id = $1', [device, JSON.stringify({ standing: value })]);
+    const row = async (id: string) =>
+      (await world.sql.unsafe('select state, seq, attempt, cause, due_at > now() as later from messages where id = $1', [id]))[0];
+    const cold = await world.send(device, { recipient: '+4915120000011' });
+    const warm = await world.send(device, { recipient: '+4915120000012' });
+    await world.sql.unsafe('insert into acquaintances (device_id, phone) values ($1, $2)', [device, '+4915120000012']);
+    const ask = async (id: string, pace = 0) => (await intent(world.sql, [world.intentItem(device, epoch, id, { paceMs: pace })]))[0];
+
+    const heldUntil = now() + 60_000;
+    await standing({ heldUntil });
+    expect(await ask(cold)).toMatchObject({ verdict: 'HELD', until: heldUntil });
+    await standing({ coldUntil: now() + 60_000, heldUntil: now() - 1000 });
+    expect(await ask(cold)).toMatchObject({ verdict: 'COLD', cause: 'COLD_PAUSED', attempt: 0 });
+    expect(await row(cold)).toEqual({ state: 'QUEUED', seq: null, attempt: 0, cause: 'COLD_PAUSED', later: true });
+    expect([await world.backlog(device), await world.open(device)]).toEqual([2, 2]);
+    // it waits for no pace, and its old place gives no leave any more
+    expect(await ask(cold)).toMatchObject({ verdict: 'ENDED', state: 'QUEUED' });
+    expect(await ask(warm)).toMatchObject({ verdict: 'PASS' });
+
+    await standing({ coldUntil: now() - 1000 });
+    await world.sql.unsafe('update messages set due_at = now() where id = $1', [cold]);
+    expect((await promoteDue(world.sql, 100)).map(({ messageId }) => messageId)).toContain(cold);
+    // the setting aside counted for no cap: this is the second of two
+    expect(await ask(cold)).toMatchObject({ verdict: 'PASS', message: { attempt: 1 } });
+  });
+
   it('ends a message to a suppressed phone or LID in the statement that would have sent it', async () => {
     const byPhone = await ready({ recipient: '+4915120000001' });
     const byLid = await ready({ recipient: '+4915120000002' });

@@ -87,7 +87,7 @@ export type IntentVerdict =
   | { readonly verdict: 'PASS'; readonly message: IntentMessage }
   | { readonly verdict: 'FENCED' }
   /** `now`: what the ledger's clock said; a wait is `until - now`, whatever the caller's own wall clock says */
-  | { readonly verdict: 'PACED' | 'CAPPED' | 'NOT_DUE'; readonly until: number; readonly now: number }
+  | { readonly verdict: 'PACED' | 'CAPPED' | 'NOT_DUE' | 'HELD'; readonly until: number; readonly now: number }
   | { readonly verdict: 'PAUSED' | 'QUARANTINED' | 'DELETED' }
   /** the outcome of `attempt` is not known yet and may not be repeated; `state` is SENDING, WRITTEN or UNKNOWN */
   | {
@@ -99,6 +99,8 @@ export type IntentVerdict =
     }
   /** nothing to do: drop the mailbox entry. `state` is what the ledger says, null when there is no such row */
   | { readonly verdict: 'ENDED'; readonly state: MessageState | null }
+  /** it starts a new chat and the provider wants none now: the statement has taken it out of its lane, and it is due again when the pause ends */
+  | { readonly verdict: 'COLD'; readonly tenantId: string; readonly attempt: number; readonly cause: string }
   /** the statement has ended it; UNPLANNED: CANCELLED, because its flow does not run now (FLOW_PAUSED: it is planned anew later; FLOW_ENDED) */
   | {
       readonly verdict: 'SUPPRESSED' | 'DEAD' | 'UNPLANNED';

@@ -3,7 +3,7 @@
 -- by `settings.unlinkedAt` to let the device go.
 with unlinked as (
   update devices d
-  set paired = d.transport = 'simulator', link_token_hash = null, settings = d.settings || jsonb_build_object('unlinkedAt', $3::float8::bigint),
+  set paired = d.transport = 'simulator', link_token_hash = null, settings = (d.settings - 'standing') || jsonb_build_object('unlinkedAt', $3::float8::bigint),
     changed_at = clock_timestamp()
   where d.id = $2::uuid and d.tenant_id = $1::uuid and d.deleted_at is null
   returning d.*

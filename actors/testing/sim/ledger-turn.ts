@@ -124,6 +124,9 @@ export function intentModel(tables: Tables, items: readonly IntentItem[], now: n
         return { verdict, state: was };
       case 'UNPLANNED':
         throw new Error('simulated worlds have no flows');
+      case 'HELD':
+      case 'COLD':
+        throw new Error('the provider of simulated worlds restricts nobody');
       default:
         return { verdict };
     }

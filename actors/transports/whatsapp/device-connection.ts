@@ -3,18 +3,18 @@ import type { Log } from '../../../ops/telemetry/index.ts';
 import { FlotillaError, type PairingRequest, whatsappIdOf } from '../../../schema/domain/index.ts';
 import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
 import type { Connection, LinkState, TransportDevice, TransportEvents } from '../port.ts';
-import type { ConnectSlots } from './connect-slots.ts';
+import { type AccountTiming, createAccount } from './account.ts';
+import type { ConnectTurns, EndTurn } from './connect-turn.ts';
 import type { Contents } from './contents.ts';
 import { type DisconnectRow, disconnectFor } from './disconnects.ts';
-import type { FleetBreaker } from './fleet-breaker.ts';
 import { createInbox } from './inbox.ts';
 import { phoneOf } from './jid.ts';
 import type { Line, LineEvents, LineFactory, LineOptions } from './line-port.ts';
 import type { PairingDesk } from './pairing-desk.ts';
 import type { Quarantine } from './quarantine.ts';
-import { createReachOutGuard } from './reach-out.ts';
 import { createRedial, type Timing } from './redial.ts';
 import { createSends } from './sends.ts';
+import type { Standing } from './standing.ts';
 import type { WireIds } from './wire-ids.ts';
 
 /**
@@ -37,20 +37,18 @@ export interface ConnectionDeps {
   readonly sessions: SessionStore;
   readonly wireIds: WireIds;
   readonly desk: PairingDesk;
-  readonly slots: ConnectSlots;
-  readonly breaker: FleetBreaker;
+  readonly turns: ConnectTurns;
+  readonly standing: Standing;
   readonly quarantine: Quarantine;
   readonly contents: Contents;
   /** was the device unlinked at that time and not paired since? Runs `erase` if so, once per unlinking */
   seeToUnlinking(deviceId: string, unlinkedAt: number, erase: () => Promise<void>): Promise<boolean>;
-  /** do the device and this number know each other? */
-  isWarm(deviceId: string, to: string): Promise<boolean>;
   readonly library: () => Promise<LineFactory>;
   /** what every socket of the node has in common */
   readonly line: Pick<LineOptions, 'server' | 'version' | 'keyWriteTries' | 'retryCounts' | 'recipientDevices' | 'qrLifeMs'>;
   /** QR codes shown before a pairing is over */
   readonly mostCodes: number;
-  readonly timing: Timing;
+  readonly timing: Timing & AccountTiming;
 }
 
 /** as long as the server keeps a pairing open: the first QR code's 60 s and five of 20 s */
@@ -74,7 +72,7 @@ export function createDeviceConnection(
   let session: DeviceSession | undefined;
   let creds: Record<string, unknown> = {};
   let unwatch = (): void => {};
-  let releaseSlot = (): void => {};
+  let endTurn: EndTurn = () => {};
   let ended: Promise<void> | undefined;
 
   const say = (state: LinkState, reason: string | null): void => {
@@ -118,14 +116,18 @@ export function createDeviceConnection(
       run('whatsapp.connection', begin);
     });
   };
-  const reachOut = createReachOutGuard({
-    clock,
-    log,
-    fallbackMs: deps.timing.reachOutMs,
-    ask: () => line?.askReachOut() ?? Promise.reject(new Error('not connected')),
-    isWarm: (to) => deps.isWarm(device.id, to),
-    changed: (locked) => online && say('ONLINE', locked ? 'REACHOUT_LOCKED' : null),
-  });
+  const account = createAccount(
+    {
+      clock,
+      dice: deps.dice,
+      log,
+      standing: deps.standing,
+      timing: deps.timing,
+      line: () => line,
+      changed: () => online && say('ONLINE', account.reason),
+    },
+    device,
+  );
 
   const begin = async (): Promise<void> => {
     session = await deps.sessions.open(device.id, device.epoch);
@@ -171,11 +173,16 @@ export function createDeviceConnection(
     say(state, reason);
     const library = await deps.library();
     const abandoned = (): boolean => over || mine !== generation;
-    if (!(await deps.breaker.pass(abandoned))) return;
-    const release = await deps.slots.take();
+    let held = false;
+    const turn = await deps.turns.take(device.id, abandoned, (code) => {
+      held = true;
+      if (!abandoned()) say(state === 'PAIRING' ? state : 'OFFLINE', disconnectFor(code, true).reason);
+    });
     const current = session;
-    if (over || mine !== generation || current === undefined) return release();
-    releaseSlot = release;
+    if (turn === null) return;
+    if (abandoned() || current === undefined) return turn(null);
+    if (held) say(state, reason);
+    endTurn = turn;
     try {
       line = library.openLine(
         {
@@ -185,35 +192,35 @@ export function createDeviceConnection(
           log,
           findSent: (wireId) => deps.wireIds.find(device.id, wireId),
         },
-        listener(mine, release),
+        listener(mine, turn),
       );
     } catch (error) {
-      release();
+      turn(null);
       throw error;
     }
   };
 
-  const listener = (mine: number, release: () => void): LineEvents => {
+  const listener = (mine: number, turn: EndTurn): LineEvents => {
     const present = (): boolean => !over && mine === generation;
     return {
       opened(jid) {
-        release();
+        turn('opened');
         if (!present()) return;
         // a login that no phone has accepted: not what WhatsApp's servers do
         if (!linked) return refuse('PAIRING_FAILED');
         online = true;
         redial.opened();
-        deps.breaker.cameThrough();
         log.info('whatsapp.online', { device: device.id });
-        say('ONLINE', reachOut.locked ? 'REACHOUT_LOCKED' : null);
+        say('ONLINE', account.reason);
+        account.opened();
         desk.opened(device.id, jid);
       },
       closed(code) {
-        release();
+        turn(code);
         if (present()) run('whatsapp.closed', () => closed(code));
       },
       qr(text, lifeMs) {
-        release();
+        turn(null);
         if (present()) showCode(text, lifeMs);
       },
       linked(jid) {
@@ -234,9 +241,11 @@ export function createDeviceConnection(
       credsChanged() {
         if (present() && linked) session?.saveCreds(creds);
       },
-      reachOut: (standing) => present() && reachOut.told(standing),
+      reachOut: (standing) => present() && account.told(standing),
+      newChats: (chats) => present() && account.counted(chats),
       acknowledged(wireId, error) {
-        if (present() && error === '463') reachOut.refused();
+        const to = sends.recipientOf(wireId);
+        if (present() && error !== null && to !== undefined) refusedBy(error, to);
         if (!present() || sends.acknowledged(wireId, error)) return;
         if (error === null) void prove(wireId, 'SENT');
       },
@@ -244,11 +253,18 @@ export function createDeviceConnection(
         if (present()) void prove(wireId, state);
       },
       inbound(message) {
-        if (present()) inbox.add(message);
+        if (!present()) return;
+        account.heard(message.from);
+        inbox.add(message);
       },
     };
   };
 
+  const refusedBy = (error: string, to: string): void => {
+    account.refused(error, to);
+    // most likely another list of the recipient's devices: asked for again before the one retry
+    if (error === '479') deps.line.recipientDevices.del(to.replace(/^\+/, ''));
+  };
   /** an ack or receipt of a message no attempt waits for: proof of an earlier one */
   const prove = async (wireId: string, state: 'SENT' | 'DELIVERED' | 'READ'): Promise<void> => {
     try {
@@ -294,7 +310,7 @@ export function createDeviceConnection(
   const closed = async (code: number | null): Promise<void> => {
     const row = disconnectFor(code, linked, codes > 0);
     drop();
-    if (code !== null) deps.breaker.refused(device.id, code);
+    if (code === 429) account.slowedDown();
     log.info('whatsapp.closed', { device: device.id, code, reason: row.reason });
     if (linked) await session?.flush();
     if (over) return;
@@ -329,7 +345,8 @@ export function createDeviceConnection(
   const drop = (): void => {
     online = false;
     line = undefined;
-    releaseSlot();
+    endTurn(null);
+    account.closed();
     redial.closed();
     sends.lost();
   };
@@ -347,7 +364,7 @@ export function createDeviceConnection(
     over = true;
     signal.removeEventListener('abort', close);
     redial.stop();
-    reachOut.stop();
+    account.stop();
     unwatch();
     await hangUp();
     if (linked) {
@@ -366,7 +383,7 @@ export function createDeviceConnection(
     async send(message, timeoutMs) {
       if (over || !online || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
       if (!device.canAct()) return { kind: 'not-sent', code: 'FENCED' };
-      const refusal = reachOut.locked ? await reachOut.refusal(message.to).catch(() => null) : null;
+      const refusal = await account.refusal(message.to);
       if (refusal !== null) return refusal;
       if (over || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
       const { id, body, content } = message;

@@ -1,10 +1,13 @@
 import type { Log } from '../../../ops/telemetry/index.ts';
-import type { MessageContent } from '../../../schema/domain/index.ts';
+import type { MessageContent, NewChats } from '../../../schema/domain/index.ts';
 import type { DeviceSession } from '../../sessions/index.ts';
 import type { BoundedMap } from './bounded-map.ts';
 import type { ReachOut } from './reach-out.ts';
 import type { ServerSettings } from './server-address.ts';
 import type { SentMessage } from './wire-ids.ts';
+
+/** New chats as WhatsApp counts them. */
+export type Counted = Omit<NewChats, 'at'>;
 
 /** One socket to WhatsApp: what device-connection.ts needs of Baileys, and all it knows of it. line.ts is the real one. */
 export interface Line {
@@ -21,6 +24,8 @@ export interface Line {
   requestCode(phone: string): Promise<string>;
   /** may the account start new chats? Asks WhatsApp. @throws when it does not say */
   askReachOut(): Promise<ReachOut>;
+  /** how many new chats are left? Asks WhatsApp; null = it did not say */
+  askNewChats(): Promise<Counted | null>;
 }
 
 export interface LineAnswer {
@@ -79,6 +84,8 @@ export interface LineEvents {
   passkeyDemanded(): void;
   /** WhatsApp said whether the account may start new chats */
   reachOut(standing: ReachOut): void;
+  /** WhatsApp said by itself how many new chats are left */
+  newChats(chats: Counted): void;
   /** `creds` changed; it has been changed in place */
   credsChanged(): void;
   /** the server's answer to a message; `error` null = taken */

@@ -11,6 +11,7 @@ import {
   jidDecode,
   jidNormalizedUser,
   makeWASocket,
+  type NewChatMessageCapInfo,
   normalizeMessageContent,
   proto,
   type SignalDataSet,
@@ -22,7 +23,7 @@ import {
 } from '@whiskeysockets/baileys';
 import type { DeviceSession } from '../../sessions/index.ts';
 import { compose, jidOf, mediaAgent } from './compose.ts';
-import type { InboundText, Line, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
+import type { Counted, InboundText, Line, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
 import { quietLogger } from './quiet-logger.ts';
 import type { ReachOut } from './reach-out.ts';
 import { serverAddress } from './server-address.ts';
@@ -86,6 +87,7 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
       await sock.end(undefined);
     },
     askReachOut: async () => reachOutOf(await sock.fetchAccountReachoutTimelock()),
+    askNewChats: async () => newChatsOf(await sock.fetchNewChatMessageCap()),
     requestCode: (phone) => sock.requestPairingCode(phone.replace(/^\+/, '')),
   };
 };
@@ -135,6 +137,10 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions): void 
       events.closed(typeof code === 'number' ? code : null);
     }
   });
+  sock.ev.on('message-capping.update', (info) => {
+    const chats = newChatsOf(info);
+    if (chats !== null) events.newChats(chats);
+  });
   sock.ev.on('creds.update', () => events.credsChanged());
   // Baileys reads acks for errors only and tells nobody about the good ones
   sock.ws.on('CB:ack,class:message', (node: { attrs: Record<string, string | undefined> }) => {
@@ -155,6 +161,18 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions): void 
 
 function reachOutOf(lock: { readonly isActive?: boolean; readonly timeEnforcementEnds?: Date | undefined }): ReachOut {
   return { locked: lock.isActive === true, until: lock.timeEnforcementEnds?.getTime() ?? null };
+}
+
+/** Null when nothing in it can be used: a query whose time is up answers undefined. */
+function newChatsOf(info: NewChatMessageCapInfo | null | undefined): Counted | null {
+  const count = (value: unknown): number | null => (value == null || !Number.isFinite(Number(value)) ? null : Number(value));
+  const used = count(info?.used_quota);
+  const total = count(info?.total_quota);
+  const ends = count(info?.cycle_end_timestamp);
+  const status = info?.capping_status;
+  if (used === null && total === null && status === undefined) return null;
+  const capped = status === undefined ? total !== null && total > 0 && used !== null && used >= total : String(status) === 'CAPPED';
+  return { used, total, endsAt: ends === null || ends === 0 ? null : ends * 1000, capped };
 }
 
 const ownJid = (options: LineOptions): string => (options.creds as { me?: { id?: string } }).me?.id ?? '';

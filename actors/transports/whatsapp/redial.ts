@@ -10,8 +10,6 @@ export interface Timing {
   readonly conflictMs: number;
   readonly conflictWindowMs: number;
   readonly conflictPauseMs: number;
-  /** how long no new chats are started after a 463 when WhatsApp cannot be asked */
-  readonly reachOutMs: number;
   /** a socket that does not close within this is left to the system */
   readonly endMs: number;
 }

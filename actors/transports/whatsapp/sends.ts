@@ -17,6 +17,8 @@ export interface Sends {
   send(line: Line, message: OutboundMessage, timeoutMs: number, wire?: Uint8Array): Promise<SendOutcome>;
   /** true when an attempt waited for it */
   acknowledged(wireId: string, error: string | null): boolean;
+  /** whom the attempt that waits for this id is for (E.164) */
+  recipientOf(wireId: string): string | undefined;
   /** settles everything: the socket is gone */
   lost(): void;
   readonly waiting: number;
@@ -24,6 +26,7 @@ export interface Sends {
 
 interface Waiting {
   readonly attempt: number;
+  readonly to: string;
   settle(outcome: SendOutcome): void;
   /** bytes may have left (S2) */
   left: boolean;
@@ -47,6 +50,7 @@ export function createSends(deps: {
       );
       const entry: Waiting = {
         attempt: message.attempt,
+        to: message.to,
         left: false,
         settle(outcome) {
           if (settled) return;
@@ -91,6 +95,7 @@ export function createSends(deps: {
       entry.settle(error === null ? { kind: 'sent', at: deps.clock.wall() } : rejectionFor(error, entry.attempt));
       return true;
     },
+    recipientOf: (wireId) => waiting.get(wireId)?.to,
     lost() {
       for (const entry of [...waiting.values()]) {
         entry.settle(entry.left ? { kind: 'unknown', code: 'CONNECTION_LOST' } : { kind: 'not-sent', code: 'OFFLINE' });

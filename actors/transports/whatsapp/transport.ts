@@ -3,11 +3,13 @@ import { type Clock, type Dice, readAsset } from '../../../ops/lifecycle/index.t
 import type { Telemetry } from '../../../ops/telemetry/index.ts';
 import type { SessionStore } from '../../sessions/index.ts';
 import type { Connection, Transport } from '../port.ts';
+import type { AccountTiming } from './account.ts';
 import { createBoundedMap } from './bounded-map.ts';
 import { createConnectSlots } from './connect-slots.ts';
+import { createConnectTurns } from './connect-turn.ts';
 import { createContents } from './contents.ts';
 import { createDeviceConnection } from './device-connection.ts';
-import { createFleetBreaker, type FleetBreakerOptions } from './fleet-breaker.ts';
+import { createMemoryGate, createRedisGate, type FleetGateOptions } from './fleet-gate.ts';
 import { loadLibrary } from './library.ts';
 import type { LineFactory } from './line-port.ts';
 import { createMediaDesk } from './media-desk.ts';
@@ -15,12 +17,15 @@ import { createPairingDesk } from './pairing-desk.ts';
 import { createQuarantine } from './quarantine.ts';
 import type { Timing } from './redial.ts';
 import type { ServerSettings } from './server-address.ts';
+import { createStanding } from './standing.ts';
 import { createWireIds } from './wire-ids.ts';
 
 export interface WhatsappTransportDeps {
   readonly sql: Sql;
   /** role `general`: QR codes and bells are published with it */
   readonly redis: Pick<Redis, 'publish' | 'set'>;
+  /** role `general`: the fleet's say before a connect; without it the node goes by itself */
+  readonly fleet?: Redis;
   /** the node's subscriptions: a request to pair is heard at once; without them it is found within a second */
   readonly subscribe?: (channel: string, handler: (text: string) => void) => Promise<void>;
   readonly sessions: SessionStore;
@@ -31,16 +36,16 @@ export interface WhatsappTransportDeps {
     readonly WHATSAPP_VERSION?: string | undefined;
     readonly LEASE_TTL_MS: number;
     readonly MEDIA_PRIVATE_HOSTS?: readonly string[];
+    readonly WHATSAPP_CONNECTS_NODE?: number;
+    readonly WHATSAPP_CONNECTS_FLEET?: number;
   };
   /** for tests; default: Baileys, loaded when the first device needs it */
   readonly library?: () => Promise<LineFactory>;
 }
 
 export interface WhatsappTransportOptions {
-  readonly timing?: Partial<Timing>;
-  /** sockets of this node that may be connecting at once; default 10 (guess) */
-  readonly connectsAtOnce?: number;
-  readonly breaker?: Partial<FleetBreakerOptions>;
+  readonly timing?: Partial<Timing & AccountTiming>;
+  readonly gate?: Partial<FleetGateOptions>;
   /** QR codes shown before a pairing has expired; default 6, as many as WhatsApp offers */
   readonly mostCodes?: number;
   /** for tests: the life of every QR code */
@@ -50,10 +55,9 @@ export interface WhatsappTransportOptions {
 const MINUTE = 60_000;
 const unlinkedNow = readAsset(import.meta.url, './unlinked-now.sql');
 const markErased = readAsset(import.meta.url, './mark-erased.sql');
-const isWarm = readAsset(import.meta.url, './is-warm.sql');
 /** guess: five devices refused alike within a minute are no accident */
-const BREAKER: FleetBreakerOptions = { devices: 5, windowMs: MINUTE, probeMs: MINUTE / 2 };
-const TIMING: Timing = {
+const GATE: FleetGateOptions = { places: 40, placeLifeMs: MINUTE, devices: 5, windowMs: MINUTE, probeMs: MINUTE / 2 };
+const TIMING: Timing & AccountTiming = {
   backoffBaseMs: 2000,
   backoffCapMs: MINUTE,
   stableMs: 2 * MINUTE,
@@ -61,6 +65,7 @@ const TIMING: Timing = {
   conflictWindowMs: 30_000,
   conflictPauseMs: 30_000,
   reachOutMs: 15 * MINUTE,
+  newChatsMs: MINUTE / 12,
   endMs: 2000,
 };
 
@@ -75,6 +80,13 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
   const desk = createPairingDesk({ sql: deps.sql, redis: deps.redis, subscribe: deps.subscribe, clock, log });
   const quarantine = createQuarantine({ sql: deps.sql, redis: deps.redis, clock, log });
   const connections = new Set<Connection>();
+  const gateOptions = {
+    ...GATE,
+    ...(config.WHATSAPP_CONNECTS_FLEET === undefined ? {} : { places: config.WHATSAPP_CONNECTS_FLEET }),
+    ...options.gate,
+  };
+  const gate =
+    deps.fleet === undefined ? createMemoryGate(clock, log, gateOptions) : createRedisGate({ redis: deps.fleet, clock, log }, gateOptions);
   let library: Promise<LineFactory> | undefined;
   const shared = {
     clock,
@@ -83,8 +95,8 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
     sessions,
     desk,
     wireIds: createWireIds(deps.sql),
-    slots: createConnectSlots(options.connectsAtOnce ?? 10),
-    breaker: createFleetBreaker(clock, log, { ...BREAKER, ...options.breaker }),
+    turns: createConnectTurns({ clock, slots: createConnectSlots(config.WHATSAPP_CONNECTS_NODE ?? 10), gate }),
+    standing: createStanding(deps),
     quarantine,
     contents: createContents({ sql: deps.sql, desk: createMediaDesk(clock, { allowed: config.MEDIA_PRIVATE_HOSTS ?? [] }), log }),
     seeToUnlinking: async (deviceId: string, unlinkedAt: number, erase: () => Promise<void>) => {
@@ -94,7 +106,6 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
       await deps.sql.unsafe(markErased, [deviceId, unlinkedAt], { prepare: true });
       return true;
     },
-    isWarm: async (deviceId: string, to: string) => (await deps.sql.unsafe(isWarm, [deviceId, to], { prepare: true })).length > 0,
     library: () => {
       library ??= deps.library?.() ?? loadLibrary(log);
       return library;

@@ -16,6 +16,7 @@ const TIMING = {
   conflictWindowMs: 5000,
   conflictPauseMs: 300,
   reachOutMs: 60_000,
+  newChatsMs: 60_000,
   endMs: 100,
 };
 const JID = '14155550111:7@s.whatsapp.net';
@@ -30,6 +31,8 @@ interface World {
   /** numbers that know the devices */
   readonly warm: Set<string>;
   readonly quarantined: Set<string>;
+  /** what was written down of the account */
+  readonly kept: (readonly unknown[])[];
 }
 function createWorld(onOpen: (line: FakeLine) => void = () => {}): World {
   const library = createFakeLibrary(onOpen);
@@ -38,8 +41,12 @@ function createWorld(onOpen: (line: FakeLine) => void = () => {}): World {
   const requests = new Set<string>();
   const warm = new Set<string>();
   const quarantined = new Set<string>();
+  const kept: (readonly unknown[])[] = [];
   const sql = {
-    unsafe: async (text: string, [ids, to]: unknown[]) => {
+    unsafe: async (text: string, [ids, to, ...more]: unknown[]) => {
+      if (text.includes("'coldUntil', $3")) kept.push(['paused', ...more]);
+      if (text.includes("- 'coldUntil'")) kept.push(['resumed']);
+      if (text.includes('$3::text::jsonb')) kept.push(['held', (JSON.parse(String(more[0])) as { heldUntil?: number }).heldUntil]);
       if (text.includes('as warm')) return warm.has(String(to)) ? [{ warm: 1 }] : [];
       if (text.includes('set quarantined')) quarantined.add(String(ids));
       if (text.includes('not quarantined')) return (ids as string[]).filter((id) => !quarantined.has(id)).map((id) => ({ id }));
@@ -63,9 +70,9 @@ function createWorld(onOpen: (line: FakeLine) => void = () => {}): World {
       config: { WHATSAPP_URL: 'ws://127.0.0.1:9', WHATSAPP_FORBID_REAL: true, LEASE_TTL_MS: 6000 },
       library: async () => library,
     },
-    { timing: TIMING, breaker: { devices: 3, probeMs: 100 } },
+    { timing: TIMING, gate: { devices: 3, probeMs: 100 } },
   );
-  return { transport, library, store, published, requests, warm, quarantined };
+  return { transport, library, store, published, requests, warm, quarantined, kept };
 }
 
 const outbound = (): OutboundMessage => ({ id: uuidV7(systemClock.wall()), attempt: 1, to: '+14155550100', body: 'hello' });
@@ -94,6 +101,14 @@ function connect(world: World, given: Partial<TransportDevice> = {}) {
     );
   };
   return { id, device, states, receipts, open };
+}
+/** while WhatsApp is being asked what a 463 means, strangers wait */
+async function sendOnceAsked(connection: Connection, to = '+14155550100') {
+  for (;;) {
+    const outcome = await connection.send({ ...outbound(), to }, 5000);
+    if (outcome.kind !== 'rejected' || outcome.code !== 'COLD_PAUSED') return outcome;
+    await systemClock.sleep(2);
+  }
 }
 const opens = (line: FakeLine): void => line.events.opened(JID);
 
@@ -259,7 +274,7 @@ describe('463', () => {
     expect(await connection.send(outbound(), 5000)).toMatchObject({ kind: 'rejected', retry: false, code: 'WHATSAPP_463' });
     await until('the lock', () => states.at(-1) === 'ONLINE REACHOUT_LOCKED');
     line.answer = answer;
-    expect(await connection.send(outbound(), 5000)).toMatchObject({ kind: 'rejected', retry: false, code: 'WHATSAPP_463' });
+    expect(await connection.send(outbound(), 5000)).toMatchObject({ kind: 'rejected', retry: true, code: 'COLD_PAUSED' });
     expect(line.sent).toHaveLength(1);
     world.warm.add('+14155550100');
     expect((await connection.send(outbound(), 5000)).kind).toBe('sent');
@@ -279,8 +294,71 @@ describe('463', () => {
     line.answer = ({ wireId }) => line.events.acknowledged(wireId, '463');
     expect((await connection.send(outbound(), 5000)).kind).toBe('rejected');
     line.answer = answer;
-    expect((await connection.send(outbound(), 5000)).kind).toBe('sent');
+    expect((await sendOnceAsked(connection)).kind).toBe('sent');
     expect(states.at(-1)).toBe('ONLINE');
+  });
+});
+
+describe('an account that is told to slow down', () => {
+  const connected = async (settings: TransportDevice['settings'] = {}) => {
+    const world = createWorld(opens);
+    const { states, open } = connect(world, { settings });
+    const connection = open(true);
+    await until('ONLINE', () => states.some((state) => state.startsWith('ONLINE')));
+    return { ...world, states, connection, line: world.library.latest() };
+  };
+
+  it('two strangers refused within an hour pause new chats, although WhatsApp names no lock (R3)', async () => {
+    const { states, connection, line } = await connected();
+    line.answer = ({ wireId }) => line.events.acknowledged(wireId, '463');
+    expect(await connection.send(outbound(), 5000)).toMatchObject({ code: 'WHATSAPP_463' });
+    expect(await sendOnceAsked(connection, '+14155550177')).toMatchObject({ code: 'WHATSAPP_463' });
+    await until('the pause', () => states.at(-1) === 'ONLINE REACHOUT_LOCKED');
+    expect(await connection.send({ ...outbound(), to: '+14155550178' }, 5000)).toMatchObject({ code: 'COLD_PAUSED' });
+    expect(line.sent).toHaveLength(2);
+  });
+
+  it('a next owner goes on with the pause and ends it at its end (R2, R4)', async () => {
+    const coldUntil = systemClock.wall() + 1500;
+    const { states, connection, line, kept } = await connected({ standing: { coldUntil, coldWhy: 'NEW_CHAT_CAP' } });
+    expect(states.at(-1)).toBe('ONLINE NEW_CHAT_CAP');
+    expect(await connection.send(outbound(), 5000)).toMatchObject({ code: 'COLD_PAUSED' });
+    expect(line.sent).toEqual([]);
+    await until('the end', () => states.at(-1) === 'ONLINE');
+    expect(kept.at(-1)).toEqual(['resumed']);
+    expect((await connection.send(outbound(), 5000)).kind).toBe('sent');
+  });
+
+  it('a cap that is reached pauses new chats until the cycle ends, or WhatsApp says that there are some again', async () => {
+    const { states, line, kept } = await connected();
+    const endsAt = systemClock.wall() + 600_000;
+    line.events.newChats({ used: 1000, total: 1000, endsAt, capped: true });
+    await until('the pause', () => states.at(-1) === 'ONLINE NEW_CHAT_CAP');
+    expect(kept.filter(([what]) => what === 'paused')).toEqual([['paused', endsAt, 'NEW_CHAT_CAP']]);
+    // a word about the other reason does not end it
+    line.events.reachOut({ locked: false, until: null });
+    expect(states.at(-1)).toBe('ONLINE NEW_CHAT_CAP');
+    line.events.newChats({ used: 0, total: 1000, endsAt: null, capped: false });
+    await until('the end', () => states.at(-1) === 'ONLINE');
+  });
+
+  it('429 of a message or of the connection holds everything for a quarter of an hour, written down', async () => {
+    const { connection, line, kept } = await connected();
+    line.answer = ({ wireId }) => line.events.acknowledged(wireId, '429');
+    const before = systemClock.wall();
+    expect(await connection.send(outbound(), 5000)).toMatchObject({ code: 'WHATSAPP_429', retryAfterMs: 900_000 });
+    line.events.closed(429);
+    await until('both', () => kept.length === 2);
+    for (const [what, until] of kept) expect([what, Number(until) >= before + 899_000]).toEqual(['held', true]);
+  });
+
+  it('479: the list of the recipient’s devices is asked for again', async () => {
+    const { connection, line } = await connected();
+    const { recipientDevices } = line.options;
+    recipientDevices.set('14155550100', ['old']);
+    line.answer = ({ wireId }) => line.events.acknowledged(wireId, '479');
+    expect(await connection.send(outbound(), 5000)).toMatchObject({ code: 'WHATSAPP_479', retry: true });
+    expect(recipientDevices.get('14155550100')).toBeUndefined();
   });
 });
 
@@ -431,7 +509,7 @@ const startPeer = async (): Promise<TransportPeer> => {
     arrived.push(wireId);
     const fault = next.shift();
     const { events } = world.library.latest();
-    if (fault === 'refuse') events.acknowledged(wireId, '463');
+    if (fault === 'refuse') events.acknowledged(wireId, '400');
     if (fault !== undefined) return;
     events.acknowledged(wireId, null);
     events.receipt(wireId, 'DELIVERED');

@@ -163,9 +163,47 @@ describe('what the server may say', () => {
     expect(await watched.connection.send(outbound('hi', stranger), 30_000)).toMatchObject({ kind: 'rejected', code: 'WHATSAPP_463' });
     await until('the lock', () => watched.states.at(-1) === 'ONLINE REACHOUT_LOCKED');
     wire.server.manners.answer = () => ({ kind: 'ok' });
-    expect(await watched.connection.send(outbound('hi', stranger), 30_000)).toMatchObject({ kind: 'rejected', code: 'WHATSAPP_463' });
+    expect(await watched.connection.send(outbound('hi', stranger), 30_000)).toMatchObject({ kind: 'rejected', code: 'COLD_PAUSED' });
     expect(wire.server.account(stranger).arrived).toEqual([]);
     expect((await watched.connection.send(outbound('hi'), 30_000)).kind).toBe('sent');
+    const { sql } = wire.database;
+    const standing = async () => (await sql`select settings -> 'standing' as s from devices where id = ${id}`)[0]?.['s'] as object;
+    const second = Math.floor(wire.server.standing.lockedUntil / 1000) * 1000;
+    await until('the ledger knows', async () => 'coldUntil' in ((await standing()) ?? {}));
+    expect(await standing()).toMatchObject({ coldUntil: second, coldWhy: 'REACHOUT_LOCKED' });
+    expect(await sql`select phone from acquaintances where device_id = ${id}`).toEqual([{ phone: FRIEND }]);
+    // somebody who writes meanwhile is written to; what the ledger set aside is due when WhatsApp lifts it
+    await wire.server.say(stranger, PHONE, 'hello?');
+    await until('an acquaintance', async () => (await sql`select 1 from acquaintances where device_id = ${id}`).length === 2);
+    expect((await watched.connection.send(outbound('hi', stranger), 30_000)).kind).toBe('sent');
+    const aside = outbound();
+    await sql`insert into messages (id, tenant_id, device_id, lane, recipient, body, state, due_at, cause) values
+      (${aside.id}, ${tenantId}, ${id}, 'high', '+491700000009', 'hi', 'QUEUED', now() + interval '1 hour', 'COLD_PAUSED')`;
+    wire.server.standing.lockedUntil = 0;
+    for (const companion of wire.server.online()) wire.server.tellStanding(companion);
+    await until('lifted', () => watched.states.at(-1) === 'ONLINE');
+    await until('due', async () => (await sql`select 1 from messages where id = ${aside.id} and due_at <= now()`).length === 1);
+    expect(await sql`select 1 from acquaintances where device_id = ${id}`).toHaveLength(0);
+  });
+
+  it('new chats are counted by WhatsApp and paused when they are used up, until its cycle ends', async () => {
+    const { sql } = wire.database;
+    await wire.transport.close();
+    wire.transport = wire.newTransport({ timing: { newChatsMs: 1 } });
+    wire.server.standing.newChatsUsed = 7;
+    const watched = await wire.paired();
+    const { id } = watched.device;
+    const standing = async () =>
+      (await sql`select settings -> 'standing' as s from devices where id = ${id}`)[0]?.['s'] as { newChats?: object };
+    await until('the count', async () => (await standing())?.newChats !== undefined);
+    expect((await standing()).newChats).toMatchObject({ used: 7, total: 1000, capped: false });
+    wire.server.standing.newChatsUsed = 1000;
+    wire.server.standing.newChatsEnd = Math.floor(systemClock.wall() / 1000 + 600) * 1000;
+    for (const companion of wire.server.online()) wire.server.tellStanding(companion);
+    await until('the pause', () => watched.states.at(-1) === 'ONLINE NEW_CHAT_CAP');
+    await until('the ledger knows', async () => 'coldUntil' in (await standing()));
+    expect(await standing()).toMatchObject({ coldUntil: wire.server.standing.newChatsEnd, coldWhy: 'NEW_CHAT_CAP' });
+    expect(await watched.connection.send(outbound('hi', '+491700000008'), 30_000)).toMatchObject({ code: 'COLD_PAUSED' });
   });
 
   it('a session that cannot be read puts the device into quarantine; restored and released it is back', async () => {

@@ -75,7 +75,9 @@ export function useWire(mediaHosts: readonly string[] = []): Wire {
     newStore,
     newTransport(options = {}, sessions = newStore()) {
       const redis = {
-        publish: async (_channel: unknown, text: unknown) => published.push((JSON.parse(String(text)) as { event: never }).event),
+        // doorbells are no pairing events
+        publish: async (_channel: unknown, text: unknown) =>
+          String(text).startsWith('{') ? published.push((JSON.parse(String(text)) as { event: never }).event) : 0,
         set: async () => 'OK',
       };
       return createWhatsappTransport(

@@ -1,4 +1,4 @@
-import { CONNECTED_STATES, type DeviceRecord } from '../../domain/index.ts';
+import { CONNECTED_STATES, type DeviceRecord, standingOf } from '../../domain/index.ts';
 import type { DeviceRow } from '../../sql/types.ts';
 import type { SendabilityShape } from '../builder.ts';
 import type { SendabilityRow } from '../context.ts';
@@ -16,14 +16,19 @@ export const SENDABILITY_REASONS = [
   'CONNECTING',
   'CIRCUIT_OPEN',
   'PROBATION',
+  'RATE_LIMITED',
   'DAILY_CAP',
+  'COLD_PAUSED',
   'PACE',
   'EMPTY_QUEUE',
 ] as const;
 export type SendabilityReason = (typeof SENDABILITY_REASONS)[number];
 
-/** These do not stop a device: PACE passes by itself, and an empty queue only means that there is nothing to do. */
-const HARMLESS: ReadonlySet<SendabilityReason> = new Set<SendabilityReason>(['PACE', 'EMPTY_QUEUE']);
+/**
+ * These do not stop a device: PACE passes by itself, an empty queue only means that there is nothing to do, and while new chats are paused those who know
+ * the device are written to.
+ */
+const HARMLESS: ReadonlySet<SendabilityReason> = new Set<SendabilityReason>(['COLD_PAUSED', 'PACE', 'EMPTY_QUEUE']);
 
 /** Why a device is (not) sending, from what the ledger knows and what its owner last said. Pure. */
 export function sendabilityOf(
@@ -39,6 +44,11 @@ export function sendabilityOf(
   if (device.transport === 'whatsapp' && !device.paired) found.add('NOT_PAIRED');
   const fromState = reasonOfState(live);
   if (fromState !== null) found.add(fromState);
+  const { heldUntil, coldUntil } = standingOf(device.settings);
+  const held = heldUntil !== null && heldUntil > now;
+  if (held) found.add('RATE_LIMITED');
+  const cold = coldUntil !== null && coldUntil > now;
+  if (cold) found.add('COLD_PAUSED');
   const capped = device.dailyCap !== null && row !== null && row.sentToday >= device.dailyCap;
   if (capped) found.add('DAILY_CAP');
   const nextSendAt = row?.nextSendAt ?? null;
@@ -49,7 +59,7 @@ export function sendabilityOf(
   return {
     canSend: reasons.every((reason) => HARMLESS.has(reason)),
     reasons,
-    until: capped && row !== null ? row.dayEndsAt : paced ? nextSendAt : null,
+    until: held ? heldUntil : capped && row !== null ? row.dayEndsAt : cold ? coldUntil : paced ? nextSendAt : null,
     backlog: row === null ? 0 : Math.max(0, row.backlog),
     nextSendAt,
   };

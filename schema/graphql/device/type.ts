@@ -1,4 +1,4 @@
-import type { DeviceRecord } from '../../domain/index.ts';
+import { type DeviceRecord, standingOf } from '../../domain/index.ts';
 import type { DeviceRow } from '../../sql/types.ts';
 import type { Kit } from '../builder.ts';
 import type { GraphqlContext } from '../context.ts';
@@ -30,6 +30,28 @@ export function calledState(
   return { state: live.state, reason: live.reason };
 }
 
+interface NewChatsShape {
+  readonly paused: boolean;
+  readonly reason: string | null;
+  readonly until: number | null;
+  readonly used: number | null;
+  readonly total: number | null;
+  readonly countedAt: number | null;
+}
+
+function newChatsOf(device: DeviceRow, now: number): NewChatsShape {
+  const { coldUntil, coldWhy, newChats } = standingOf(device.settings);
+  const paused = coldUntil !== null && coldUntil > now;
+  return {
+    paused,
+    reason: paused ? coldWhy : null,
+    until: paused ? coldUntil : null,
+    used: newChats?.used ?? null,
+    total: newChats?.total ?? null,
+    countedAt: newChats?.at ?? null,
+  };
+}
+
 export function addDeviceType(kit: Kit): void {
   const { builder } = kit;
   builder.objectType('Sendability', {
@@ -38,12 +60,30 @@ export function addDeviceType(kit: Kit): void {
       canSend: t.exposeBoolean('canSend', { description: 'A message queued now goes out as soon as the pace allows.' }),
       reasons: t.stringList({
         description:
-          'Most important first: DELETED, QUARANTINED, PAUSED, NOT_PAIRED, LOGGED_OUT, NO_OWNER, MOVING, OFFLINE, CONNECTING, CIRCUIT_OPEN, PROBATION, DAILY_CAP; PACE and EMPTY_QUEUE do not stop it.',
+          'Most important first: DELETED, QUARANTINED, PAUSED, NOT_PAIRED, LOGGED_OUT, NO_OWNER, MOVING, OFFLINE, CONNECTING, CIRCUIT_OPEN, PROBATION, RATE_LIMITED, DAILY_CAP; COLD_PAUSED (people who do not know the device wait), PACE and EMPTY_QUEUE do not stop it.',
         resolve: (sendability) => [...sendability.reasons],
       }),
-      until: t.expose('until', { type: 'DateTime', nullable: true, description: 'When the cap or the pace lets go, if that is known.' }),
+      until: t.expose('until', {
+        type: 'DateTime',
+        nullable: true,
+        description: 'When the first of RATE_LIMITED, DAILY_CAP, COLD_PAUSED, PACE lets go, if that is known.',
+      }),
       backlog: t.exposeInt('backlog', { description: 'Messages accepted and not yet ended.' }),
       nextSendAt: t.expose('nextSendAt', { type: 'DateTime', nullable: true, description: 'The pace allows the next send from here on.' }),
+    }),
+  });
+  const NewChats = builder.objectRef<NewChatsShape>('NewChats').implement({
+    description: 'What WhatsApp says about a device that writes to people who do not know it.',
+    fields: (t) => ({
+      paused: t.exposeBoolean('paused', {
+        description:
+          'Such messages wait (QUEUED, cause COLD_PAUSED); to people who wrote to the device, or got a message from it, it sends as before.',
+      }),
+      reason: t.exposeString('reason', { nullable: true, description: 'REACHOUT_LOCKED (463) or NEW_CHAT_CAP, while paused.' }),
+      until: t.expose('until', { type: 'DateTime', nullable: true, description: 'The pause ends then, or earlier when WhatsApp says so.' }),
+      used: t.exposeInt('used', { nullable: true, description: 'New chats of the present cycle, as WhatsApp counted them last.' }),
+      total: t.exposeInt('total', { nullable: true, description: 'How many it allows in a cycle.' }),
+      countedAt: t.expose('countedAt', { type: 'DateTime', nullable: true, description: 'When it said so.' }),
     }),
   });
   builder.node('Device', {
@@ -60,6 +100,11 @@ export function addDeviceType(kit: Kit): void {
       paceMinMs: t.exposeInt('paceMinMs', { description: 'Shortest wait between two sends, ms.' }),
       paceMaxMs: t.exposeInt('paceMaxMs', { description: 'Longest wait between two sends, ms.' }),
       dailyCap: t.exposeInt('dailyCap', { nullable: true, description: 'Most sends a day (UTC); null = no cap.' }),
+      newChats: t.field({
+        type: NewChats,
+        description: 'May it write to people who do not know it?',
+        resolve: (device, _args, context) => newChatsOf(device, context.now()),
+      }),
       createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
       state: t.field({
         type: kit.DeviceState,

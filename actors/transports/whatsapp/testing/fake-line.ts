@@ -1,4 +1,4 @@
-import type { Line, LineEvents, LineFactory, LineMessage, LineOptions } from '../line-port.ts';
+import type { Counted, Line, LineEvents, LineFactory, LineMessage, LineOptions } from '../line-port.ts';
 import type { ReachOut } from '../reach-out.ts';
 
 /** A socket played by a test: what it was told stands in `sent`, and the test says what happens next. */
@@ -16,6 +16,7 @@ export interface FakeLine {
   failAfterWrite: boolean;
   /** what WhatsApp says when asked about new chats */
   reachOut: () => Promise<ReachOut>;
+  newChats: () => Promise<Counted | null>;
 }
 
 export interface FakeLibrary extends LineFactory {
@@ -45,6 +46,7 @@ export function createFakeLibrary(onOpen: (line: FakeLine) => void = () => {}): 
         answer: ({ wireId }) => events.acknowledged(wireId, null),
         failAfterWrite: false,
         reachOut: async () => ({ locked: false, until: null }),
+        newChats: async () => null,
       };
       lines.push(line);
       queueMicrotask(() => onOpen(line));
@@ -65,6 +67,7 @@ export function createFakeLibrary(onOpen: (line: FakeLine) => void = () => {}): 
         },
         compose: async ({ body }) => Buffer.from(body),
         askReachOut: () => line.reachOut(),
+        askNewChats: () => line.newChats(),
         requestCode: async () => 'ABCD1234',
       };
     },

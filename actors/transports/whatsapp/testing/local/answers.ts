@@ -17,6 +17,8 @@ export interface Standing {
   lockedUntil: number;
   newChatsUsed: number;
   newChatsTotal: number;
+  /** wall ms of the end of the cycle; 0 = not said */
+  newChatsEnd: number;
 }
 
 export interface AnswerDeps {
@@ -115,6 +117,29 @@ function usyncAnswer(deps: AnswerDeps, usync: BinaryNode | undefined): BinaryNod
   return node('usync', { ...usync?.attrs, last: 'true', index: '0' }, [node('list', {}, users)]);
 }
 
+/** the same as notifications: name of the operation, data */
+export function standingNews(standing: Standing): readonly (readonly [string, object])[] {
+  const locked = standing.lockedUntil > Date.now();
+  return [
+    [
+      'NotificationUserReachoutTimelockUpdate',
+      {
+        xwa2_notify_account_reachout_timelock: {
+          is_active: locked,
+          ...(locked ? { time_enforcement_ends: String(Math.floor(standing.lockedUntil / 1000)) } : {}),
+        },
+      },
+    ],
+    ['MessageCappingInfoNotification', { xwa2_notify_new_chat_messages_capping_info_update: cappingInfo(standing) }],
+  ];
+}
+
+const cappingInfo = ({ newChatsTotal, newChatsUsed, newChatsEnd }: Standing): object => ({
+  total_quota: newChatsTotal,
+  used_quota: newChatsUsed,
+  ...(newChatsEnd === 0 ? {} : { cycle_end_timestamp: String(Math.floor(newChatsEnd / 1000)) }),
+});
+
 function mexAnswer(standing: Standing, query: BinaryNode | undefined): BinaryNode[] {
   const data: Record<string, unknown> = {};
   if (query?.attrs['query_id'] === QueryIds.REACHOUT_TIMELOCK) {
@@ -125,7 +150,7 @@ function mexAnswer(standing: Standing, query: BinaryNode | undefined): BinaryNod
     };
   }
   if (query?.attrs['query_id'] === QueryIds.MESSAGE_CAPPING_INFO) {
-    data[XWAPaths.xwa2_message_capping_info] = { total_quota: standing.newChatsTotal, used_quota: standing.newChatsUsed };
+    data[XWAPaths.xwa2_message_capping_info] = cappingInfo(standing);
   }
   return [node('result', {}, Buffer.from(JSON.stringify({ data })))];
 }

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { type BinaryNode, getBinaryNodeChild, getBinaryNodeChildren, jidDecode, type proto } from '@whiskeysockets/baileys';
 import { WebSocketServer } from 'ws';
 import { type Account, addCompanion, bundleOf, type Companion, createAccount, push, seconds, sendTo, welcome } from './account.ts';
-import { answerTo, type Standing } from './answers.ts';
+import { answerTo, type Standing, standingNews } from './answers.ts';
 import { createDelivery, type Manners } from './delivery.ts';
 import { createLinker, type Linking, streamError } from './linker.ts';
 import { createMediaServer, type MediaServer } from './media.ts';
@@ -40,6 +40,8 @@ export interface WhatsappServer {
   streamError(companion: Companion, code: number): void;
   /** cuts the wire of a device */
   cut(companion: Companion): void;
+  /** tells a device, unasked, how its account stands (`standing`) */
+  tellStanding(companion: Companion): void;
   /** removes the device from its account, as a person does on the phone */
   unlink(companion: Companion): void;
   /** devices logged in right now */
@@ -51,7 +53,7 @@ const REFS = 6;
 export async function startServer(port = 0): Promise<WhatsappServer> {
   const accounts = new Map<string, Account>();
   const lids = new Map<string, Account>();
-  const standing: Standing = { lockedUntil: 0, newChatsUsed: 0, newChatsTotal: 1000 };
+  const standing: Standing = { lockedUntil: 0, newChatsUsed: 0, newChatsTotal: 1000, newChatsEnd: 0 };
   const manners: Manners = { refusals: [], absent: new Set(), answer: () => ({ kind: 'ok' }), refs: REFS };
   const seen: WhatsappServer['seen'] = { connects: 0, logins: 0, connecting: 0, mostConnecting: 0 };
   const media = createMediaServer();
@@ -179,6 +181,16 @@ export async function startServer(port = 0): Promise<WhatsappServer> {
       (companion.link as ServerSocket | undefined)?.cut();
     },
     unlink,
+    tellStanding(companion) {
+      for (const [op, data] of standingNews(standing)) {
+        const update: BinaryNode = { tag: 'update', attrs: { op_name: op }, content: Buffer.from(JSON.stringify({ data })) };
+        push(companion, {
+          tag: 'notification',
+          attrs: { from: 's.whatsapp.net', type: 'mex', id: `MEX${++peers}`, t: seconds() },
+          content: [update],
+        });
+      }
+    },
     online: () => [...accounts.values()].flatMap((one) => [...one.companions.values()].filter(({ link }) => link !== undefined)),
     async close() {
       for (const client of sockets.clients) client.terminate();
