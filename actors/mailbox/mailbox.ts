@@ -61,6 +61,8 @@ export interface LaneRefill {
   readonly complete: boolean;
   /** clear the lane and start it after this seq; undefined = go on */
   readonly start: number | undefined;
+  /** the last seq of that look: the rows were read behind it. A lane that ends before it (Redis was rolled back meanwhile) takes none of them. */
+  readonly after: number;
   /** rising seq */
   readonly rows: readonly RefillRow[];
 }
@@ -312,7 +314,7 @@ function rowsOf(order: RefillOrder): number {
 function pushOrder(args: (string | number)[], order: RefillOrder): void {
   args.push(order.deviceId, order.epoch, order.lanes.length);
   for (const lane of order.lanes) {
-    args.push(lane.lane, lane.marks, lane.complete ? 1 : 0, lane.start ?? '', lane.rows.length);
+    args.push(lane.lane, lane.marks, lane.complete ? 1 : 0, lane.start ?? '', lane.start ?? lane.after, lane.rows.length);
     for (const row of lane.rows) args.push(row.seq, row.messageId, row.traceparent ?? '');
   }
 }

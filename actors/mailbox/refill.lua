@@ -2,7 +2,8 @@
 -- KEYS  1 the partition's generation  2 its ready set
 -- ARGV  1 the generation the caller believes in  2 window; then per device: device, epoch, count of lanes; per lane: lane number, count of
 --       `behind` marks seen before the ledger was read, 1 when the rows are all there is, '' or the seq after which the lane is started anew
---       (what it held is cleared), count of rows, the rows (seq, message id, traceparent) in rising seq
+--       (what it held is cleared), the seq after which the rows were read, count of rows, the rows (seq, message id, traceparent) in rising seq
+-- I1 Nothing is put into a lane that ends before the rows begin: Redis was rolled back since the look, and what lies between is not among them.
 -- Answer {'LOST'}, or {'OK', one word per device: OK | MORE (some did not fit or came later) | BARE (never started) | FENCED | LOST}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return { 'LOST' } end
 local base = string.sub(KEYS[1], 1, -11)
@@ -20,7 +21,7 @@ end
 
 -- fills one lane from ARGV[i]; true when nothing is known to be left behind
 local function fill(prefix, i)
-  local lane, marks, complete, start, rows = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == '1', ARGV[i + 3], tonumber(ARGV[i + 4])
+  local lane, marks, complete, start, rows = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == '1', ARGV[i + 3], tonumber(ARGV[i + 5])
   local lastKey, stream = prefix .. ':last', prefix .. ':mb:' .. lane
   if start ~= '' then
     redis.call('DEL', stream)
@@ -28,8 +29,9 @@ local function fill(prefix, i)
   end
   local last = tonumber(redis.call('HGET', lastKey, lane) or '0')
   local length = redis.call('XLEN', stream)
-  local fits, before = true, last
-  for r = i + 5, i + 4 + rows * 3, 3 do
+  local fits, before = last >= tonumber(ARGV[i + 4]), last
+  if not fits then rows = 0 end
+  for r = i + 6, i + 5 + rows * 3, 3 do
     local seq = tonumber(ARGV[r])
     if seq > last then
       if length >= window then
@@ -60,7 +62,7 @@ while i <= #ARGV do
   local whole = true
   for _ = 1, lanes do
     if word == nil and not fill(prefix, i) then whole = false end
-    i = i + 5 + ARGV[i + 4] * 3
+    i = i + 6 + ARGV[i + 5] * 3
   end
   if word == nil then
     word = whole and 'OK' or 'MORE'

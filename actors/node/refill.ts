@@ -148,7 +148,8 @@ export function createRefiller(deps: RefillerDeps, options: { readonly window: n
         ...plan.asked.device,
         lanes: plan.lanes.map(({ lane, start: from }): LaneRefill => {
           const found = rows.get(`${plan.asked.device.deviceId}${lane}`) ?? [];
-          return { lane, marks: plan.look.lanes[lane]?.marks ?? 0, complete: found.length < options.window, start: from, rows: found };
+          const { marks = 0, last: after = 0 } = plan.look.lanes[lane] ?? {};
+          return { lane, marks, complete: found.length < options.window, start: from, after, rows: found };
         }),
       }),
     );

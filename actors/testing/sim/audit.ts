@@ -33,7 +33,7 @@ export function createAudit(violation: (invariant: string, what: string) => void
       const parts = Number(args[i + 2]);
       i += 3;
       if (kind === 'peek') i += parts * 2;
-      else for (let lane = 0; lane < parts; lane++) i += 5 + Number(args[i + 4]) * 3;
+      else for (let lane = 0; lane < parts; lane++) i += 6 + Number(args[i + 5]) * 3;
     }
     return list;
   };

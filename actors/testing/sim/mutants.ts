@@ -159,7 +159,7 @@ export const MUTANTS: readonly Mutant[] = [
     'start: has === undefined ? 0 : has.nextSeq - 1',
     'I3',
   ),
-  mutant('a refill skips its first entry', 'actors/mailbox/refill.lua', /if seq > last then/, 'if seq > last + 1 or r > i + 5 then', 'I3'),
+  mutant('a refill skips its first entry', 'actors/mailbox/refill.lua', /if seq > last then/, 'if seq > last + 1 or r > i + 6 then', 'I3'),
   mutant('a peek clears a lane with one entry left', 'actors/mailbox/peek.lua', /if length > 0 then/, 'if length > 1 then', 'I3'),
   mutant('the generation is not looked at', 'actors/mailbox/peek.lua', /^if redis\.call\('GET', KEYS\[1\]\) ~= ARGV\[1\].*$/m, '', 'I2'),
   mutant(

@@ -64,7 +64,7 @@ function makeSteps(dice: Dice): () => Command {
         const rows = Array.from({ length: below(4) }, (_, index) => [from + 1 + index * (1 + below(2)), ids(), '']);
         rows.sort((a, b) => Number(a[0]) - Number(b[0]));
         const rising = rows.filter((row, index) => index === 0 || row[0] !== rows[index - 1]?.[0]);
-        args.push(one, below(3), below(2), start ? from : '', rising.length, ...rising.flat());
+        args.push(one, below(3), below(2), start ? from : '', from, rising.length, ...rising.flat());
       }
     }
     return script('mailbox/refill', [GENERATION, READY], args);
