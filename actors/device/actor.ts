@@ -18,6 +18,7 @@ const ASK_AGAIN_MS = 5000;
 const DOUBT_MS = 500;
 /** the ledger says "not yet" by its clock, which may be behind ours: never asked again sooner */
 const LEAST_WAIT_MS = 100;
+
 /**
  * The one running copy of a device's logic: takes the heads of its lanes, asks the ledger for leave, sends, records what came of it.
  *
