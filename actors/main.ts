@@ -3,8 +3,9 @@ import { connectPostgres, connectRedis, type Redis, type RedisRole, redisReady, 
 import { createLifetime, endOnSignals, systemClock, systemDice } from '../ops/lifecycle/index.ts';
 import { createTelemetry, type Telemetry } from '../ops/telemetry/index.ts';
 import { FlotillaError } from '../schema/domain/index.ts';
-import { ledgerNow, redriveChunk } from '../schema/sql/index.ts';
+import { ledgerNow, noteDeviceStates, redriveChunk, webhookDeviceTenants } from '../schema/sql/index.ts';
 import { startCampaigns } from './campaigns/index.ts';
+import { createDeviceNews } from './device-news/index.ts';
 import { createOwnership, createOwnershipLedger } from './lease/index.ts';
 import { createLive } from './live/index.ts';
 import { createControlLane, createEnqueuer } from './mailbox/index.ts';
@@ -85,6 +86,14 @@ async function main(): Promise<void> {
   const bus = await createNodeBus({ publisher: general, subscriptions, log }, config.NODE_ID);
   const live = createLive({ redis: mailbox, clock, telemetry }, { tickMs: config.LIVE_TICK_MS });
   lifetime.add('live', () => live.close());
+  const news = createDeviceNews({
+    tenants: () => webhookDeviceTenants(sql),
+    write: (notes) => noteDeviceStates(sql, notes),
+    clock,
+    telemetry,
+  });
+  news.start();
+  lifetime.add('device news', () => news.close());
   const enqueuer = createEnqueuer({ redis: mailbox, telemetry }, { window: config.MAILBOX_WINDOW });
   const enqueue = (entries: Parameters<typeof enqueuer.enqueue>[0]): Promise<void> => enqueuer.enqueue(entries);
   const ways = transportsOf(config, {
@@ -104,9 +113,14 @@ async function main(): Promise<void> {
         retentionDays: config.LEDGER_RETENTION_DAYS,
         keysDays: config.IDEMPOTENCY_RETENTION_DAYS,
         inboundDays: config.INBOUND_RETENTION_DAYS,
+        webhookDays: config.WEBHOOK_RETENTION_DAYS,
       }),
       live: {
         ...live,
+        device(tenantId, record) {
+          live.device(tenantId, record);
+          news.note(tenantId, record);
+        },
         messages(tenantId, events) {
           live.messages(tenantId, events);
           campaigns.events(events);

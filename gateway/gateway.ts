@@ -42,6 +42,7 @@ import { createPages } from './pages.ts';
 import { PAIRING_SCRIPT_PATH, pairingPage, pairingScript } from './pairing-page.ts';
 import { createServer, type HttpHandler, type Server } from './server/index.ts';
 import { createGuard, createSystemRoutes, createUpkeep, isAway } from './system/index.ts';
+import { openWebhooks } from './webhooks/index.ts';
 
 /**
  * One gateway, wired: the only place where ports meet what implements them.
@@ -120,6 +121,7 @@ function openApi(
     clock,
     telemetry,
     forgetKey: (keyId) => revocations.announce(keyId),
+    webhooks: openWebhooks({ sql, config, clock, dice: deps.dice, telemetry, lifetime }),
   });
   const trusted = config.TRUSTED_DOCUMENTS_FILE === undefined ? [] : readTrustedDocuments(config.TRUSTED_DOCUMENTS_FILE);
   const documents = createDocuments({ mode: config.DOCUMENTS, trusted });

@@ -436,6 +436,48 @@ create table traffic_history (
 ) with (fillfactor=60, autovacuum_vacuum_scale_factor=0.05);
 CREATE INDEX traffic_history_old ON public.traffic_history USING btree (grain, start);
 
+create table webhook_deliveries (
+  no bigint generated always as identity not null,
+  webhook_id uuid not null,
+  tenant_id uuid not null,
+  lane smallint not null,
+  type text not null,
+  message_id uuid,
+  device_id uuid,
+  inbound_id text,
+  flow_no integer,
+  detail jsonb not null default '{}'::jsonb,
+  at timestamp with time zone not null,
+  state text not null default 'PENDING'::text,
+  tries smallint not null default 0,
+  status smallint,
+  error text,
+  ended_at timestamp with time zone,
+  constraint webhook_deliveries_pkey PRIMARY KEY (no),
+  constraint webhook_deliveries_state_check CHECK ((state = ANY (ARRAY['PENDING'::text, 'DELIVERED'::text, 'DEAD'::text])))
+) with (fillfactor=80, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
+CREATE INDEX webhook_deliveries_pending ON public.webhook_deliveries USING btree (webhook_id, lane, no) WHERE (state = 'PENDING'::text);
+CREATE INDEX webhook_deliveries_webhook ON public.webhook_deliveries USING btree (webhook_id, no);
+
+create table webhook_devices (
+  device_id uuid not null,
+  tenant_id uuid not null,
+  epoch bigint not null,
+  version bigint not null,
+  state text not null,
+  constraint webhook_devices_pkey PRIMARY KEY (device_id)
+) with (fillfactor=70);
+
+create table webhook_lanes (
+  webhook_id uuid not null,
+  lane smallint not null,
+  next_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  claim uuid,
+  failures integer not null default 0,
+  constraint webhook_lanes_pkey PRIMARY KEY (webhook_id, lane),
+  constraint webhook_lanes_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES webhooks(id)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
+
 create table webhooks (
   id uuid not null,
   tenant_id uuid not null,
@@ -445,6 +487,17 @@ create table webhooks (
   disabled_at timestamp with time zone,
   disabled_reason text,
   created_at timestamp with time zone not null default now(),
+  batch smallint not null default 1,
+  secret_before bytea,
+  secret_before_until timestamp with time zone,
+  failing_since timestamp with time zone,
+  failures integer not null default 0,
+  last_error text,
+  succeeded_at timestamp with time zone,
+  deleted_at timestamp with time zone,
   constraint webhooks_pkey PRIMARY KEY (id),
-  constraint webhooks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id)
+  constraint webhooks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint webhooks_batch_check CHECK (((batch >= 1) AND (batch <= 100)))
 );
+CREATE INDEX webhooks_on ON public.webhooks USING btree (tenant_id) WHERE ((disabled_at IS NULL) AND (deleted_at IS NULL));
+CREATE INDEX webhooks_tenant ON public.webhooks USING btree (tenant_id, id) WHERE (deleted_at IS NULL);

@@ -27,6 +27,7 @@ const DAY_MS = 86_400_000;
 const PURGE = { chunk: 5000, chunks: 1000 } as const;
 /** reports of imported files, redrives */
 const REPORTS_DAYS = 90;
+const WEBHOOK_DAYS = 7;
 const PURGE_REST_MS = 50;
 
 /** How many days things are kept. */
@@ -39,6 +40,8 @@ export interface Keeping {
   readonly keysDays: number;
   /** inbound messages */
   readonly inboundDays: number;
+  /** what was told to webhooks */
+  readonly webhookDays?: number;
 }
 
 /** The statements of schema/sql on one pool. */
@@ -75,6 +78,7 @@ export function ledgerStatements(sql: Sql, clock: Clock, options: Keeping): Stat
           keysBeforeMs: clock.wall() - options.keysDays * DAY_MS,
           inboundBeforeMs: clock.wall() - options.inboundDays * DAY_MS,
           importsBeforeMs: clock.wall() - REPORTS_DAYS * DAY_MS,
+          webhooksBeforeMs: clock.wall() - (options.webhookDays ?? WEBHOOK_DAYS) * DAY_MS,
           redrivesBeforeMs: clock.wall() - REPORTS_DAYS * DAY_MS,
           pause: () => clock.sleep(PURGE_REST_MS),
         });

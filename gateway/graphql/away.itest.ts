@@ -11,7 +11,7 @@ import { createServer as createGateway } from '../server/index.ts';
 import { createExecutor } from './executor.ts';
 import { createGraphqlHttp } from './http.ts';
 import { createServices } from './services.ts';
-import { DEVICE, testExecutor, testRequest, testTelemetry, testViewer } from './testing.ts';
+import { DEVICE, noWebhooks, testExecutor, testRequest, testTelemetry, testViewer } from './testing.ts';
 
 const KEY = 'Bearer test-key-0123456789';
 const telemetry = testTelemetry();
@@ -58,6 +58,7 @@ function apiOn(sql: Sql) {
     clock: systemClock,
     telemetry,
     forgetKey: () => {},
+    webhooks: noWebhooks,
   });
   return createGraphqlHttp({
     executor: createExecutor({ schema: buildSchema(), services, clock: systemClock, telemetry }),

@@ -189,6 +189,17 @@ beforeAll(async () => {
       `insert into dead_letters (message_id, tenant_id, device_id, state, cause, attempts) select id, tenant_id, device_id, 'DEAD', 'TEST', 1 from messages where tenant_id = $1`,
       [viewer.tenantId],
     );
+    const webhook = uuidV7(systemClock.wall());
+    await sql.unsafe(`insert into webhooks (id, tenant_id, url, events, secret) values ($1, $2, $3, '{message.sent}', 'sealed')`, [
+      webhook,
+      viewer.tenantId,
+      `http://example.com/${words.text}`,
+    ]);
+    await sql.unsafe(
+      `insert into webhook_deliveries (webhook_id, tenant_id, lane, type, message_id, at, state)
+       select $1, tenant_id, 0, 'message.sent', id, now(), 'DEAD' from messages where tenant_id = $2`,
+      [webhook, viewer.tenantId],
+    );
     await sql.unsafe(`insert into lead_imports (id, tenant_id, format, error) values ($1, $2, 'CSV', $3)`, [
       uuidV7(systemClock.wall()),
       viewer.tenantId,

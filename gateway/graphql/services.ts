@@ -53,6 +53,8 @@ export interface ServicesDeps {
   readonly telemetry: Telemetry;
   /** a key was revoked here: gateway/auth drops it from its cache */
   readonly forgetKey: (keyId: string) => void;
+  /** gateway/webhooks */
+  readonly webhooks: (guard: Guard) => GraphqlServices['webhooks'];
 }
 
 interface Context extends ServicesDeps {
@@ -376,6 +378,7 @@ export function createServices(deps: ServicesDeps): GraphqlServices {
     nodes: nodeCommands(context),
     messages: messageCommands(context),
     redrives: createRedrivePort(context),
+    webhooks: deps.webhooks(context.guard),
     flows: createFlowPort(context),
     access: accessCommands(context),
     accessReads: accessReads(context),

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { type Clock, systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../ops/testing/index.ts';
 import type { MessageEventRecord } from '../../schema/domain/index.ts';
@@ -6,6 +7,7 @@ import { accept as commit, audit as writeAudit } from '../../schema/sql/index.ts
 import { type Accept, createAccept } from '../accept/index.ts';
 import { createAuthenticator, DEFAULT_TENANT, ensureAccess, newSecret, sqlLookups } from '../auth/index.ts';
 import type { HttpHandler } from '../server/index.ts';
+import { createPost, createSecrets, createWebhookPort } from '../webhooks/index.ts';
 import { createAudit } from './audit.ts';
 import { createExecutor, type Executor } from './executor.ts';
 import { createGraphqlHttp } from './http.ts';
@@ -24,6 +26,8 @@ export interface ApiStack {
   readonly enqueued: string[];
   /** sockets of link devices that were told to close */
   readonly closed: readonly string[];
+  /** `host:port` of receivers of webhooks that may be asked though they are private: for the test to fill */
+  readonly hosts: string[];
   /** log lines */
   readonly lines: readonly string[];
   /** statements of `accept` so far */
@@ -88,6 +92,9 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
   const no = (): never => {
     throw new Error('no live streams in this test');
   };
+  const hosts: string[] = [];
+  const secrets = createSecrets({ SESSION_KEYS: `t:${randomBytes(32).toString('base64')}`, DATA_DIR: '' });
+  const post = createPost(clock, { allowed: hosts, timeoutMs: PATIENCE_MS });
   const audit = createAudit({ write: (entries) => writeAudit(sql, entries), clock, telemetry }, { flushMs: 10 });
   const services = createServices({
     sql,
@@ -102,6 +109,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     clock,
     telemetry,
     forgetKey: (keyId) => auth.forget(keyId),
+    webhooks: (guard) => createWebhookPort({ sql, guard, clock, secrets, post, allowed: hosts }),
   });
   const executor = createExecutor({ schema: buildSchema(), services, clock, telemetry });
   const handler = createGraphqlHttp({ executor, auth, clock, telemetry, waitMs: PATIENCE_MS });
@@ -115,6 +123,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     events,
     enqueued,
     closed,
+    hosts,
     lines,
     statements: () => statements,
     async ask(query, options = {}) {

@@ -42,6 +42,18 @@ export function testDevice(overrides: Partial<DeviceRow> = {}): DeviceRow {
   };
 }
 
+/** A tenant without webhooks. */
+export const noWebhooks = (): GraphqlServices['webhooks'] => ({
+  urlFault: () => null,
+  list: async () => [],
+  create: async () => 'TOO_MANY',
+  update: async () => null,
+  remove: async () => false,
+  test: async () => null,
+  deliveries: async () => ({ rows: [], more: false }),
+  replay: async () => 0,
+});
+
 /** Services of one tenant with one device. `accept` decides what sending answers. */
 export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome>): GraphqlServices {
   const no = (): never => {
@@ -92,6 +104,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
     },
     messages: { cancel: async () => null, redrive: async () => [], suppress: async () => ({ added: true }), unsuppress: async () => 0 },
     redrives: { groups: no, count: no, start: no, cancel: async () => false, page: async () => ({ rows: [], more: false }) },
+    webhooks: noWebhooks(),
     access: { createTenant: no, setDefaultRegion: async () => false, createApiKey: no, revokeApiKey: async () => false },
     accessReads: { tenant: async () => tenant, tenantPage: no, apiKeyPage: no, auditPage: no },
     live: {

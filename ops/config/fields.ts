@@ -165,6 +165,23 @@ export const FIELDS = {
     parse: list,
     fallback: '',
   }),
+  WEBHOOK_PRIVATE_HOSTS: field({
+    meaning: 'host:port of receivers of webhooks in a private network, commas between; else only public addresses are asked',
+    parse: list,
+    fallback: '',
+  }),
+  WEBHOOK_DISABLE_HOURS: field({
+    meaning: 'a webhook whose requests have failed for so long is switched off',
+    parse: whole(1, 8760),
+    fallback: '24',
+    unit: 'h',
+  }),
+  WEBHOOK_RETENTION_DAYS: field({
+    meaning: 'events told to webhooks, and those that could not be told, are forgotten after this',
+    parse: whole(1, 365),
+    fallback: '7',
+    unit: 'days',
+  }),
   WHATSAPP_FORBID_REAL: field({ meaning: "true = refuse to reach WhatsApp's own servers (tests)", parse: flag, fallback: 'false' }),
   ALLOWED_ORIGINS: field({
     meaning: 'Origins of pages that may use the API and open WebSockets, commas between; empty = only the gateway’s own',

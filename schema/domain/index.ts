@@ -11,3 +11,4 @@ export * from './partitions.ts';
 export * from './redis-keys.ts';
 export * from './standing.ts';
 export * from './states.ts';
+export * from './webhooks.ts';

@@ -30,6 +30,7 @@ import type {
   TenantRow,
 } from '../sql/index.ts';
 import type { LiveStreams } from './live/port.ts';
+import type { WebhookPort } from './webhook/port.ts';
 
 export type {
   ApiKeyEntry,
@@ -298,6 +299,7 @@ export interface GraphqlServices {
   readonly nodes: NodeCommands;
   readonly messages: MessageCommands;
   readonly redrives: RedrivePort;
+  readonly webhooks: WebhookPort;
   readonly flows: FlowPort;
   readonly access: AccessCommands;
   readonly accessReads: AccessReads;

@@ -5,3 +5,4 @@ export { owed, resyncRequired } from './live/source.ts';
 export { createLoaders } from './loaders.ts';
 export { problem, Refusal, type UserErrorShape } from './problems.ts';
 export { buildSchema } from './schema.ts';
+export type { WebhookPort, WebhookTest } from './webhook/port.ts';

@@ -12,6 +12,7 @@ import { addPairing } from './pairing/index.ts';
 import { addTenant } from './tenant/index.ts';
 import { addUserError } from './user-error.ts';
 import { addViewer } from './viewer/index.ts';
+import { addWebhook } from './webhook/index.ts';
 
 /** Builds the whole schema. Pure: no connections, no state; call it once per process. */
 export function buildSchema(): GraphQLSchema {
@@ -31,6 +32,7 @@ export function buildSchema(): GraphQLSchema {
     addFleet,
     addLive,
     addPairing,
+    addWebhook,
   ])
     add(kit);
   return kit.builder.toSchema();

@@ -22,3 +22,4 @@ export * from './sendability.ts';
 export type { SqlRunner } from './statement.ts';
 export * from './tenants.ts';
 export type * from './types.ts';
+export * from './webhooks.ts';

@@ -9,6 +9,7 @@ const KEYS = readAsset(import.meta.url, './purge-keys.sql');
 const INBOUND = readAsset(import.meta.url, './purge-inbound.sql');
 const LEAD_IMPORTS = readAsset(import.meta.url, './purge-lead-imports.sql');
 const REDRIVES = readAsset(import.meta.url, './purge-redrives.sql');
+const WEBHOOKS = readAsset(import.meta.url, './purge-webhooks.sql');
 const DEAD_LETTERS = readAsset(import.meta.url, './purge-dead-letters.sql');
 
 export interface PurgeOptions {
@@ -20,6 +21,8 @@ export interface PurgeOptions {
   readonly importsBeforeMs?: number;
   /** redrives that ended before this are forgotten, wall ms; nothing when left out */
   readonly redrivesBeforeMs?: number;
+  /** what was told to webhooks before this is forgotten, wall ms; nothing when left out */
+  readonly webhooksBeforeMs?: number;
   /** rows of one statement */
   readonly chunk: number;
   /** statements of one call for each kind: what is left waits for the next call */
@@ -32,6 +35,7 @@ export interface Purged {
   readonly inbound: number;
   readonly imports: number;
   readonly redrives: number;
+  readonly webhooks: number;
   readonly deadLetters: number;
 }
 
@@ -53,6 +57,7 @@ export async function purge(sql: SqlRunner, options: PurgeOptions): Promise<Purg
     inbound: await all(INBOUND, options.inboundBeforeMs),
     imports: options.importsBeforeMs === undefined ? 0 : await all(LEAD_IMPORTS, options.importsBeforeMs),
     redrives: options.redrivesBeforeMs === undefined ? 0 : await all(REDRIVES, options.redrivesBeforeMs),
+    webhooks: options.webhooksBeforeMs === undefined ? 0 : await all(WEBHOOKS, options.webhooksBeforeMs),
     deadLetters: oldest === undefined ? 0 : await all(DEAD_LETTERS, lowestUuidV7(oldest.startMs)),
   };
 }

@@ -1,19 +1,15 @@
-import { lookup as systemLookup } from 'node:dns';
+import type { lookup as systemLookup } from 'node:dns';
 import { createWriteStream } from 'node:fs';
-import { type ClientRequest, get as httpGet, type IncomingMessage } from 'node:http';
-import { get as httpsGet } from 'node:https';
-import type { LookupFunction } from 'node:net';
-import { isIP } from 'node:net';
+import type { IncomingMessage } from 'node:http';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { AddressRefused, publicUrl, requestPublic, ServerSilent } from '../../../ops/connect/index.ts';
 import { MEDIA_LIMITS, type MediaKind } from '../../../schema/domain/index.ts';
-import { isPublicAddress } from './public-address.ts';
 
 /**
  * Fetches media from an address that somebody gave us, into a file.
  *
- * M1. No connection is made to an address that is not public: literal addresses are checked before each hop, names when they are resolved, and the
- *     socket goes to the very address that was checked, so a name that answers differently the second time gains nothing.
+ * M1. No connection is made to an address that is not public (ops/connect/public-request.ts).
  * M2. Redirects are followed `MOST_HOPS` times, each under M1.
  * M3. Nothing is buffered; the file never passes the kind's limit, whatever the server says about its length.
  * M4. The type is what the server says and, for pictures and sounds, what the first bytes are.
@@ -71,61 +67,32 @@ export async function fetchMedia(address: string, kind: MediaKind, file: string,
 }
 
 function parse(text: string, base?: URL): URL {
-  let url: URL;
   try {
-    url = new URL(text, base);
-  } catch {
-    throw new MediaProblem('MEDIA_REFUSED', 'it is no URL');
+    return publicUrl(text, base);
+  } catch (error) {
+    if (error instanceof AddressRefused) throw new MediaProblem('MEDIA_REFUSED', error.message);
+    throw error;
   }
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new MediaProblem('MEDIA_REFUSED', `${url.protocol} is not taken`);
-  if (url.username !== '' || url.password !== '') throw new MediaProblem('MEDIA_REFUSED', 'it holds a user name');
-  return url;
 }
 
 /** M1 */
-function request(url: URL, options: FetchOptions): Promise<IncomingMessage> {
-  const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
-  const exempt = options.allowed.includes(`${url.hostname}:${port}`);
-  const literal = isIP(url.hostname.replace(/^\[|\]$/g, '')) !== 0;
-  if (!exempt && literal && !isPublicAddress(url.hostname)) return Promise.reject(refusedAddress());
-  const resolve = options.lookup ?? systemLookup;
-  const checked: LookupFunction = (hostname, how, done) => {
-    resolve(hostname, { ...how, all: true }, (error, found) => {
-      if (error !== null) return done(error, '', 0);
-      const addresses = found as { address: string; family: number }[];
-      // one address inside is enough to refuse: a name that stands for both is no accident
-      const [first] = addresses;
-      if (first === undefined || (!exempt && !addresses.every(({ address }) => isPublicAddress(address))))
-        return done(refusedAddress(), '', 0);
-      if (how.all === true) return done(null, addresses);
-      done(null, first.address, first.family);
+async function request(url: URL, options: FetchOptions): Promise<IncomingMessage> {
+  const { allowed, signal, idleMs, lookup } = options;
+  try {
+    return await requestPublic(url, {
+      method: 'GET',
+      headers: { accept: '*/*', 'user-agent': 'flotilla' },
+      allowed,
+      signal,
+      idleMs,
+      ...(lookup === undefined ? {} : { lookup }),
     });
-  };
-  const get = url.protocol === 'https:' ? httpsGet : httpGet;
-  return new Promise((answered, failed) => {
-    // no agent: a kept socket would have been checked for another request
-    const asked: ClientRequest = get(
-      url,
-      {
-        agent: false,
-        lookup: checked,
-        signal: options.signal,
-        timeout: options.idleMs,
-        headers: { accept: '*/*', 'user-agent': 'flotilla' },
-      },
-      answered,
-    );
-    asked.on('timeout', () => asked.destroy(new MediaProblem('MEDIA_UNREACHABLE', 'the server says nothing')));
-    asked.on('error', (error) =>
-      failed(
-        error instanceof MediaProblem ? error : new MediaProblem('MEDIA_UNREACHABLE', `it cannot be fetched: ${error.message}`, error),
-      ),
-    );
-  });
+  } catch (error) {
+    if (error instanceof AddressRefused) throw new MediaProblem('MEDIA_REFUSED', error.message);
+    if (error instanceof ServerSilent) throw new MediaProblem('MEDIA_UNREACHABLE', error.message);
+    throw new MediaProblem('MEDIA_UNREACHABLE', `it cannot be fetched: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
 }
-
-const refusedAddress = (): MediaProblem =>
-  new MediaProblem('MEDIA_REFUSED', 'its address is not one of the public internet: no request is made to it');
 
 async function store(response: IncomingMessage, kind: MediaKind, file: string, signal: AbortSignal): Promise<FetchedMedia> {
   const limit = MEDIA_LIMITS[kind].bytes;

@@ -1,0 +1,1 @@
+export { createDeviceNews, type DeviceNews, type DeviceNewsDeps, toldState } from './device-news.ts';
