@@ -164,6 +164,18 @@ create table idempotency_keys (
 );
 CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (created_at);
 
+create table identities (
+  tenant_id uuid not null,
+  phone text not null,
+  lid text,
+  registered boolean,
+  checked_at timestamp with time zone,
+  learnt_at timestamp with time zone not null default now(),
+  constraint identities_pkey PRIMARY KEY (tenant_id, phone),
+  constraint identities_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id)
+);
+CREATE INDEX identities_lid ON public.identities USING btree (tenant_id, lid) WHERE (lid IS NOT NULL);
+
 create table inbound_messages (
   device_id uuid not null,
   id text not null,

@@ -15,6 +15,8 @@ export interface Connections {
    * Rejects when the transport could not be made or refused the device.
    */
   open(owned: OwnedDevice, row: DeviceRow, events: TransportEvents): Promise<Line | undefined>;
+  /** the row's settings have changed */
+  update(row: DeviceRow): void;
   /** transports of this kind may not repeat an attempt whose outcome is not known; false while the kind is not loaded */
   cautious(kind: TransportKind): boolean;
   close(): Promise<void>;
@@ -23,6 +25,8 @@ export interface Connections {
 export function createConnections(deps: { readonly loaders: TransportLoaders; readonly log: Log; readonly node: string }): Connections {
   const loaded = new Map<TransportKind, Promise<Transport>>();
   const cautious = new Set<TransportKind>();
+  /** what transports were told of their devices; of simulated and link devices they ask nothing later */
+  const told = new Map<string, { settings: DeviceRow['settings'] }>();
   const transport = (kind: TransportKind): Promise<Transport> | undefined => {
     const known = loaded.get(kind);
     if (known !== undefined) return known;
@@ -48,24 +52,29 @@ export function createConnections(deps: { readonly loaders: TransportLoaders; re
       });
       if (!way.resendsUnknown) cautious.add(row.transport);
       if (owned.signal.aborted) return undefined;
-      const connection = way.connect(
-        {
-          id: row.id,
-          tenantId: row.tenantId,
-          epoch: owned.epoch,
-          node: deps.node,
-          phone: row.phone,
-          settings: row.settings,
-          canAct: owned.canAct,
-        },
-        events,
-        owned.signal,
-      );
+      const device = {
+        id: row.id,
+        tenantId: row.tenantId,
+        epoch: owned.epoch,
+        node: deps.node,
+        phone: row.phone,
+        settings: row.settings,
+        canAct: owned.canAct,
+      };
+      if (row.transport === 'whatsapp') {
+        told.set(row.id, device);
+        owned.signal.addEventListener('abort', () => told.get(row.id) === device && told.delete(row.id), { once: true });
+      }
+      const connection = way.connect(device, events, owned.signal);
       return {
         kind: way.kind,
         resendsUnknown: way.resendsUnknown,
         send: (message, timeoutMs) => connection.send(message, timeoutMs),
       };
+    },
+    update(row) {
+      const device = told.get(row.id);
+      if (device !== undefined) device.settings = row.settings;
     },
     cautious: (kind) => cautious.has(kind),
     async close() {

@@ -185,6 +185,7 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     const otherSession = ['unlinkedAt', 'restoredAt'].some((name) => row.settings[name] !== slot.row.settings[name]);
     slot.row = row;
     slot.actor.update(row);
+    connections.update(row);
     if (row.deleted) void ownership?.release([row.id], 'DELETED');
     // its session is gone, or another one was put in place: whoever takes it next begins with what is there
     else if (otherSession) void ownership?.release([row.id], 'RELEASED');

@@ -44,7 +44,13 @@ const HOLD_MS: Readonly<Record<string, number>> = Object.freeze({
 const WAY_LOST: ReadonlySet<string> = new Set(['SOCKET_GONE']);
 
 /** Media that cannot be had say nothing about the device either, nor does a pause of new chats that is obeyed. */
-const NOT_THE_DEVICE: ReadonlySet<string> = new Set(['MEDIA_PENDING', 'MEDIA_UNREACHABLE', 'COLD_PAUSED']);
+const NOT_THE_DEVICE: ReadonlySet<string> = new Set([
+  'MEDIA_PENDING',
+  'MEDIA_UNREACHABLE',
+  'COLD_PAUSED',
+  'NUMBER_CHECK_LIMIT',
+  'NUMBER_CHECK_FAILED',
+]);
 
 /** the longest wait that a provider's "slow down" is obeyed for without asking again: a day */
 const LONGEST_WAIT_MS = 86_400_000;

@@ -9,6 +9,7 @@ export interface TransportDevice {
   readonly node: string;
   /** E.164, when known */
   readonly phone: string | null;
+  /** as the row has them now: it changes while the device is connected */
   readonly settings: Readonly<Record<string, unknown>>;
   /** synchronous: may this owner still cause effects? Checked in the same tick as the write, nothing awaited between. */
   canAct(): boolean;

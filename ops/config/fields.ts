@@ -159,6 +159,16 @@ export const FIELDS = {
     parse: whole(1, 10_000),
     fallback: '40',
   }),
+  WHATSAPP_CHECK_NUMBERS: field({
+    meaning: 'true = ask WhatsApp whether a recipient is there before the first message; a device may say otherwise (checkNumbers)',
+    parse: flag,
+    fallback: 'false',
+  }),
+  WHATSAPP_CHECKS_PER_HOUR: field({
+    meaning: 'recipients that a device may ask WhatsApp about in an hour (guess)',
+    parse: whole(1, 100_000),
+    fallback: '120',
+  }),
   MEDIA_PRIVATE_HOSTS: field({
     meaning:
       'host:port of servers in a private network from which media of messages may be fetched, commas between; else only public addresses are',

@@ -140,6 +140,8 @@ export interface DevicePatch {
   readonly paceMaxMs?: number;
   /** null takes the cap away */
   readonly dailyCap?: number | null;
+  /** merged into those it has */
+  readonly settings?: { readonly checkNumbers?: boolean };
 }
 /** Commands on devices. Null = no such device in this tenant. Owners are told by a doorbell. */
 export interface DeviceCommands {

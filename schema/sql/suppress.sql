@@ -1,8 +1,21 @@
--- Writes down who is not to be messaged again: one row per phone number and one per LID. $1 id  $2 tenant  $3 phone  $4 lid  $5 reason  $6 source
+-- Writes down who is not to be messaged again: one row per phone number and one per LID; the other identity of the same person, where it is known, too.
+-- $1 id  $2 tenant  $3 phone  $4 lid  $5 reason  $6 source
 -- Result: the rows that are new.
+with given as (
+  select i.id, i.tenant_id, i.phone, i.lid, i.reason, i.source
+  from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[]) as i (id, tenant_id, phone, lid, reason, source)
+), other as (
+  select gen_random_uuid() as id, g.tenant_id, null as phone, n.lid, g.reason, g.source
+  from given g join identities n on n.tenant_id = g.tenant_id and n.phone = g.phone and n.lid is not null
+  union all
+  select gen_random_uuid(), g.tenant_id, n.phone, null, g.reason, g.source
+  from given g join identities n on n.tenant_id = g.tenant_id and n.lid = g.lid
+), wanted as (
+  select * from given union all select * from other
+)
 insert into suppressions as s (id, tenant_id, phone, lid, reason, source)
-select i.id, i.tenant_id, i.phone, i.lid, i.reason, i.source
-from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[]) as i (id, tenant_id, phone, lid, reason, source)
-order by i.tenant_id, i.phone, i.lid
+select w.id, w.tenant_id, w.phone, w.lid, w.reason, w.source
+from wanted w
+order by w.tenant_id, w.phone, w.lid
 on conflict do nothing
 returning s.id

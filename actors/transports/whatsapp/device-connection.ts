@@ -1,15 +1,18 @@
 import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
 import type { Log } from '../../../ops/telemetry/index.ts';
-import { FlotillaError, type PairingRequest, whatsappIdOf } from '../../../schema/domain/index.ts';
+import { FlotillaError, type PairingRequest } from '../../../schema/domain/index.ts';
 import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
 import type { Connection, LinkState, TransportDevice, TransportEvents } from '../port.ts';
 import { type AccountTiming, createAccount } from './account.ts';
 import type { ConnectTurns, EndTurn } from './connect-turn.ts';
 import type { Contents } from './contents.ts';
 import { type DisconnectRow, disconnectFor } from './disconnects.ts';
+import type { Identities } from './identities.ts';
 import { createInbox } from './inbox.ts';
 import { phoneOf } from './jid.ts';
-import type { Line, LineEvents, LineFactory, LineOptions } from './line-port.ts';
+import type { InboundText, Line, LineEvents, LineFactory, LineOptions } from './line-port.ts';
+import { createNumberCheck, type NumberCheckOptions } from './number-check.ts';
+import { createOutgoing } from './outgoing.ts';
 import type { PairingDesk } from './pairing-desk.ts';
 import type { Quarantine } from './quarantine.ts';
 import { createRedial, type Timing } from './redial.ts';
@@ -41,8 +44,10 @@ export interface ConnectionDeps {
   readonly standing: Standing;
   readonly quarantine: Quarantine;
   readonly contents: Contents;
-  /** was the device unlinked at that time and not paired since? Runs `erase` if so, once per unlinking */
-  seeToUnlinking(deviceId: string, unlinkedAt: number, erase: () => Promise<void>): Promise<boolean>;
+  readonly identities: Identities;
+  readonly numbers: NumberCheckOptions;
+  /** erases a session that was unlinked through the API; true when there was one */
+  eraseUnlinked(device: TransportDevice, opened: DeviceSession): Promise<boolean>;
   readonly library: () => Promise<LineFactory>;
   /** what every socket of the node has in common */
   readonly line: Pick<LineOptions, 'server' | 'version' | 'keyWriteTries' | 'retryCounts' | 'recipientDevices' | 'qrLifeMs'>;
@@ -83,7 +88,7 @@ export function createDeviceConnection(
     canAct: () => !over && device.canAct(),
     written: (messageId) => !over && events.receipt({ messageId, state: 'WRITTEN', at: clock.wall() }),
   });
-  const inbox = createInbox({ clock, log, store: (message) => events.inbound(message), isOver: () => over });
+  const inbox = createInbox({ clock, log, store: (message) => heard(message), isOver: () => over });
 
   const redial = createRedial(clock, deps.dice, deps.timing);
   const run = (where: string, task: () => Promise<void>): void => void task().catch((error: unknown) => fail(where, error));
@@ -129,10 +134,21 @@ export function createDeviceConnection(
     device,
   );
 
+  const heard = async (message: InboundText): Promise<void> => {
+    // a number that WhatsApp did not say may have been learnt before
+    const { from, fromLid } = message;
+    const known = from === fromLid ? await deps.identities.phoneOf(device.tenantId, from) : null;
+    account.heard(known ?? from);
+    await events.inbound(known === null ? message : { ...message, from: known });
+  };
+  const lineNow = (): Line | undefined => (over || !online ? undefined : line);
+  const numbers = createNumberCheck(deps, device, deps.numbers);
+  const outgoing = createOutgoing({ ...deps, account, numbers, sends }, device);
+
   const begin = async (): Promise<void> => {
     session = await deps.sessions.open(device.id, device.epoch);
     if (over) return;
-    const erased = await eraseUnlinked(session);
+    const erased = await deps.eraseUnlinked(device, session);
     if (over) return;
     if (erased || session.creds === null) idle('UNPAIRED', null);
     else {
@@ -140,12 +156,6 @@ export function createDeviceConnection(
       linked = true;
       await dial('CONNECTING', null);
     }
-  };
-  /** who unlinks a device through the API cannot reach every store: the next owner erases what is left there */
-  const eraseUnlinked = async (opened: DeviceSession): Promise<boolean> => {
-    const { unlinkedAt, erasedAt, restoredAt } = device.settings;
-    if (typeof unlinkedAt !== 'number' || unlinkedAt === erasedAt || Number(restoredAt ?? 0) > unlinkedAt) return false;
-    return deps.seeToUnlinking(device.id, unlinkedAt, () => opened.erase());
   };
   const resume = (): Promise<void> => (linked ? reconnect() : begin());
 
@@ -252,10 +262,9 @@ export function createDeviceConnection(
       receipt(wireId, state) {
         if (present()) void prove(wireId, state);
       },
+      identity: (phone, lid) => present() && deps.identities.learn(device.tenantId, phone, lid),
       inbound(message) {
-        if (!present()) return;
-        account.heard(message.from);
-        inbox.add(message);
+        if (present()) inbox.add(message);
       },
     };
   };
@@ -380,20 +389,7 @@ export function createDeviceConnection(
   if (signal.aborted) void close();
   else run('whatsapp.connection', begin);
   return {
-    async send(message, timeoutMs) {
-      if (over || !online || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
-      if (!device.canAct()) return { kind: 'not-sent', code: 'FENCED' };
-      const refusal = await account.refusal(message.to);
-      if (refusal !== null) return refusal;
-      if (over || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
-      const { id, body, content } = message;
-      const prepared = content == null ? null : await deps.contents.prepare(device.id, line, { ...message, content });
-      if (prepared?.kind === 'rejected') return prepared;
-      if (over || line === undefined) return { kind: 'not-sent', code: 'OFFLINE' };
-      const wire = prepared?.wire;
-      deps.wireIds.remember(device.id, whatsappIdOf(id), { id, body, ...(wire === undefined ? {} : { wire }) });
-      return sends.send(line, message, timeoutMs, wire);
-    },
+    send: (message, timeoutMs) => outgoing.send(lineNow, message, timeoutMs),
     close,
   };
 }

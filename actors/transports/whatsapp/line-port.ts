@@ -26,6 +26,8 @@ export interface Line {
   askReachOut(): Promise<ReachOut>;
   /** how many new chats are left? Asks WhatsApp; null = it did not say */
   askNewChats(): Promise<Counted | null>;
+  /** is this number (E.164) on WhatsApp? Asks WhatsApp; null = it did not say */
+  isOnWhatsApp(phone: string): Promise<boolean | null>;
 }
 
 export interface LineAnswer {
@@ -91,6 +93,8 @@ export interface LineEvents {
   /** the server's answer to a message; `error` null = taken */
   acknowledged(wireId: string, error: string | null): void;
   receipt(wireId: string, state: 'SENT' | 'DELIVERED' | 'READ'): void;
+  /** the number (E.164) and the LID (JID without a device) are the same person's */
+  identity(phone: string, lid: string): void;
   inbound(message: InboundText): void;
 }
 

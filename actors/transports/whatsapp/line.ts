@@ -80,7 +80,12 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
   });
   listen(sock, events, options);
   return {
-    send: (message, gate, leaving) => sending.run({ gate, leaving, looks: 0 }, () => write(sock, message)),
+    send: async (message, gate, leaving) => {
+      const answer = await sending.run({ gate, leaving, looks: 0 }, () => write(sock, message));
+      // Baileys has asked for the recipient's LID by now and answers from memory
+      if (answer.written) void tellIdentity(sock, jidOf(message.to), events);
+      return answer;
+    },
     compose: (message) => compose(sock, message, options.log),
     end: async () => {
       sock.ev.removeAllListeners('connection.update');
@@ -88,11 +93,27 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
     },
     askReachOut: async () => reachOutOf(await sock.fetchAccountReachoutTimelock()),
     askNewChats: async () => newChatsOf(await sock.fetchNewChatMessageCap()),
+    isOnWhatsApp: async (phone) => (await sock.onWhatsApp(phone))?.some(({ exists }) => exists === true) ?? null,
     requestCode: (phone) => sock.requestPairingCode(phone.replace(/^\+/, '')),
   };
 };
 
 export const freshCreds: LineFactory['freshCreds'] = () => initAuthCreds() as unknown as Record<string, unknown>;
+
+async function tellIdentity(sock: WASocket, jid: string, events: LineEvents): Promise<void> {
+  try {
+    pairOf(jid, await sock.signalRepository.lidMapping.getLIDForPN(jid), events);
+  } catch {
+    // the socket went: it is told by the next message
+  }
+}
+
+/** tells what belongs together: a JID with a number and one with a LID, in any form */
+function pairOf(pn: string | null | undefined, lid: string | null | undefined, events: LineEvents): void {
+  const number = pn == null || isPnUser(pn) !== true ? undefined : jidDecode(pn)?.user;
+  const other = lid == null || isLidUser(lid) !== true ? undefined : jidNormalizedUser(lid);
+  if (number !== undefined && other !== undefined) events.identity(`+${number}`, other);
+}
 
 async function write(sock: WASocket, message: LineMessage): ReturnType<Line['send']> {
   try {
@@ -154,7 +175,15 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions): void 
       if (key.fromMe === true && key.id != null && state !== null) events.receipt(key.id, state);
     }
   });
+  sock.ev.on('lid-mapping.update', ({ pn, lid }) => pairOf(pn, lid, events));
+  sock.ev.on('messaging-history.set', ({ lidPnMappings }) => {
+    for (const { pn, lid } of lidPnMappings ?? []) pairOf(pn, lid, events);
+  });
   sock.ev.on('messages.upsert', ({ messages }) => {
+    for (const { key } of messages) {
+      pairOf(key.remoteJid, key.remoteJidAlt, events);
+      pairOf(key.remoteJidAlt, key.remoteJid, events);
+    }
     for (const message of messages) void readText(sock, message).then((text) => text !== null && events.inbound(text));
   });
 }

@@ -1,8 +1,8 @@
 import type { Redis, Sql } from '../../../ops/connect/index.ts';
-import { type Clock, type Dice, readAsset } from '../../../ops/lifecycle/index.ts';
+import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../../ops/telemetry/index.ts';
-import type { SessionStore } from '../../sessions/index.ts';
-import type { Connection, Transport } from '../port.ts';
+import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
+import type { Connection, Transport, TransportDevice } from '../port.ts';
 import type { AccountTiming } from './account.ts';
 import { createBoundedMap } from './bounded-map.ts';
 import { createConnectSlots } from './connect-slots.ts';
@@ -10,14 +10,17 @@ import { createConnectTurns } from './connect-turn.ts';
 import { createContents } from './contents.ts';
 import { createDeviceConnection } from './device-connection.ts';
 import { createMemoryGate, createRedisGate, type FleetGateOptions } from './fleet-gate.ts';
+import { createIdentities } from './identities.ts';
 import { loadLibrary } from './library.ts';
 import type { LineFactory } from './line-port.ts';
 import { createMediaDesk } from './media-desk.ts';
+import type { NumberCheckOptions } from './number-check.ts';
 import { createPairingDesk } from './pairing-desk.ts';
 import { createQuarantine } from './quarantine.ts';
 import type { Timing } from './redial.ts';
 import type { ServerSettings } from './server-address.ts';
 import { createStanding } from './standing.ts';
+import { eraseUnlinked } from './unlinked.ts';
 import { createWireIds } from './wire-ids.ts';
 
 export interface WhatsappTransportDeps {
@@ -38,6 +41,8 @@ export interface WhatsappTransportDeps {
     readonly MEDIA_PRIVATE_HOSTS?: readonly string[];
     readonly WHATSAPP_CONNECTS_NODE?: number;
     readonly WHATSAPP_CONNECTS_FLEET?: number;
+    readonly WHATSAPP_CHECK_NUMBERS?: boolean;
+    readonly WHATSAPP_CHECKS_PER_HOUR?: number;
   };
   /** for tests; default: Baileys, loaded when the first device needs it */
   readonly library?: () => Promise<LineFactory>;
@@ -53,10 +58,10 @@ export interface WhatsappTransportOptions {
 }
 
 const MINUTE = 60_000;
-const unlinkedNow = readAsset(import.meta.url, './unlinked-now.sql');
-const markErased = readAsset(import.meta.url, './mark-erased.sql');
 /** guess: five devices refused alike within a minute are no accident */
 const GATE: FleetGateOptions = { places: 40, placeLifeMs: MINUTE, devices: 5, windowMs: MINUTE, probeMs: MINUTE / 2 };
+/** guess */
+const NUMBERS: NumberCheckOptions = { byDefault: false, perHour: 120, presentMs: 30 * 1440 * MINUTE, absentMs: 1440 * MINUTE };
 const TIMING: Timing & AccountTiming = {
   backoffBaseMs: 2000,
   backoffCapMs: MINUTE,
@@ -87,6 +92,7 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
   };
   const gate =
     deps.fleet === undefined ? createMemoryGate(clock, log, gateOptions) : createRedisGate({ redis: deps.fleet, clock, log }, gateOptions);
+  const identities = createIdentities({ sql: deps.sql, clock, log });
   let library: Promise<LineFactory> | undefined;
   const shared = {
     clock,
@@ -99,13 +105,9 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
     standing: createStanding(deps),
     quarantine,
     contents: createContents({ sql: deps.sql, desk: createMediaDesk(clock, { allowed: config.MEDIA_PRIVATE_HOSTS ?? [] }), log }),
-    seeToUnlinking: async (deviceId: string, unlinkedAt: number, erase: () => Promise<void>) => {
-      const rows = await deps.sql.unsafe(unlinkedNow, [deviceId, unlinkedAt], { prepare: true });
-      if (rows.length === 0) return false;
-      await erase();
-      await deps.sql.unsafe(markErased, [deviceId, unlinkedAt], { prepare: true });
-      return true;
-    },
+    identities,
+    numbers: { ...NUMBERS, byDefault: config.WHATSAPP_CHECK_NUMBERS ?? false, perHour: config.WHATSAPP_CHECKS_PER_HOUR ?? NUMBERS.perHour },
+    eraseUnlinked: (device: TransportDevice, opened: DeviceSession) => eraseUnlinked(deps.sql, device, opened),
     library: () => {
       library ??= deps.library?.() ?? loadLibrary(log);
       return library;
@@ -137,6 +139,7 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
       desk.close();
       quarantine.close();
       await Promise.all([...connections].map((connection) => connection.close()));
+      await identities.settled();
     },
   };
 }

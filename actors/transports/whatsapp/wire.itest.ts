@@ -206,6 +206,27 @@ describe('what the server may say', () => {
     expect(await watched.connection.send(outbound('hi', '+491700000008'), 30_000)).toMatchObject({ code: 'COLD_PAUSED' });
   });
 
+  it('a recipient who is not on WhatsApp: FAILED with a cause of its own, asked once; those who are get LIDs that are kept', async () => {
+    const { sql } = wire.database;
+    const device = await wire.newDevice({ settings: { checkNumbers: true } });
+    const watched = wire.connect(device);
+    await wire.askToPair(device);
+    await until('a QR code', () => wire.qrs().length > 0);
+    await wire.server.scan(PHONE, wire.qrs().at(-1) ?? '');
+    await wire.online(watched);
+    const nobody = '+491700000077';
+    wire.server.manners.absent.add(nobody);
+    const refused = { kind: 'rejected', retry: false, code: 'NOT_ON_WHATSAPP' };
+    expect(await watched.connection.send(outbound('hi', nobody), 30_000)).toMatchObject(refused);
+    wire.server.manners.absent.delete(nobody);
+    expect(await watched.connection.send(outbound('hi', nobody), 30_000)).toMatchObject(refused);
+    expect(wire.server.account(nobody).arrived).toEqual([]);
+    expect((await watched.connection.send(outbound(), 30_000)).kind).toBe('sent');
+    const kept = () => sql`select lid, registered from identities where tenant_id = ${device.tenantId} and phone = ${FRIEND}`;
+    await until('the LID', async () => (await kept())[0]?.['lid'] != null);
+    expect(await kept()).toEqual([{ lid: wire.server.account(FRIEND).lid, registered: true }]);
+  });
+
   it('a session that cannot be read puts the device into quarantine; restored and released it is back', async () => {
     const { sql } = wire.database;
     const first = await wire.paired();

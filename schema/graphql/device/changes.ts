@@ -10,12 +10,13 @@ interface UpdateInput {
   readonly paceMaxMs?: number | null | undefined;
   readonly dailyCap?: number | null | undefined;
   readonly noDailyCap?: boolean | null | undefined;
+  readonly checkNumbers?: boolean | null | undefined;
 }
 
 /** What is to be changed, checked. Whether both ends of the pace fit together is for the ledger to say: one of them may stay as it is. */
 function patchOf(input: UpdateInput): DevicePatch {
   const checks = createChecks();
-  const { name, paceMinMs, paceMaxMs, dailyCap, noDailyCap } = input;
+  const { name, paceMinMs, paceMaxMs, dailyCap, noDailyCap, checkNumbers } = input;
   const patch: { -readonly [K in keyof DevicePatch]: DevicePatch[K] } = {};
   if (name !== null && name !== undefined) patch.name = checks.name(['input', 'name'], name);
   if (paceMinMs !== null && paceMinMs !== undefined) patch.paceMinMs = checks.whole(['input', 'paceMinMs'], paceMinMs, 0, PACE_LIMIT_MS);
@@ -25,6 +26,7 @@ function patchOf(input: UpdateInput): DevicePatch {
     if (patch.dailyCap !== undefined) checks.add(problem('INVALID_INPUT', ['input', 'noDailyCap'], 'expected a cap or none, not both'));
     patch.dailyCap = null;
   }
+  if (checkNumbers !== null && checkNumbers !== undefined) patch.settings = { checkNumbers };
   if (Object.keys(patch).length === 0) checks.add(problem('INVALID_INPUT', ['input'], 'expected at least one thing to change'));
   checks.done();
   return patch;
@@ -42,6 +44,10 @@ export function addDeviceChanges(kit: Kit, DevicePayload: DevicePayloadRef): voi
       paceMaxMs: t.int({ required: false, description: 'longest wait between two sends, ms' }),
       dailyCap: t.int({ required: false, description: 'most sends a day (UTC)' }),
       noDailyCap: t.boolean({ required: false, description: 'true takes the cap away' }),
+      checkNumbers: t.boolean({
+        required: false,
+        description: 'WhatsApp is asked whether a recipient is there before the first message; who is not ends FAILED (NOT_ON_WHATSAPP)',
+      }),
     }),
   });
   const one = (name: string, does: string) =>

@@ -100,6 +100,11 @@ export function addDeviceType(kit: Kit): void {
       paceMinMs: t.exposeInt('paceMinMs', { description: 'Shortest wait between two sends, ms.' }),
       paceMaxMs: t.exposeInt('paceMaxMs', { description: 'Longest wait between two sends, ms.' }),
       dailyCap: t.exposeInt('dailyCap', { nullable: true, description: 'Most sends a day (UTC); null = no cap.' }),
+      checkNumbers: t.boolean({
+        nullable: true,
+        description: 'WhatsApp is asked whether a recipient is there before the first message; null = as the installation says.',
+        resolve: ({ settings }) => (typeof settings['checkNumbers'] === 'boolean' ? settings['checkNumbers'] : null),
+      }),
       newChats: t.field({
         type: NewChats,
         description: 'May it write to people who do not know it?',

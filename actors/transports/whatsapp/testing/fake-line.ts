@@ -17,6 +17,7 @@ export interface FakeLine {
   /** what WhatsApp says when asked about new chats */
   reachOut: () => Promise<ReachOut>;
   newChats: () => Promise<Counted | null>;
+  onWhatsApp: (phone: string) => Promise<boolean | null>;
 }
 
 export interface FakeLibrary extends LineFactory {
@@ -47,6 +48,7 @@ export function createFakeLibrary(onOpen: (line: FakeLine) => void = () => {}): 
         failAfterWrite: false,
         reachOut: async () => ({ locked: false, until: null }),
         newChats: async () => null,
+        onWhatsApp: async () => true,
       };
       lines.push(line);
       queueMicrotask(() => onOpen(line));
@@ -68,6 +70,7 @@ export function createFakeLibrary(onOpen: (line: FakeLine) => void = () => {}): 
         compose: async ({ body }) => Buffer.from(body),
         askReachOut: () => line.reachOut(),
         askNewChats: () => line.newChats(),
+        isOnWhatsApp: (phone) => line.onWhatsApp(phone),
         requestCode: async () => 'ABCD1234',
       };
     },

@@ -1,0 +1,25 @@
+-- Pairs of phone number and LID that devices have learnt. In: $1 tenants  $2 phones (E.164)  $3 LIDs; a pair stands once. Out: the pairs that are new, {phone}.
+-- Guarantee: whoever said stop under one of the two is suppressed under the other from the same commit on; leads get the LID they lack.
+with learnt as materialized (
+  insert into identities as i (tenant_id, phone, lid)
+  select p.tenant_id, p.phone, p.lid
+  from unnest($1::uuid[], $2::text[], $3::text[]) as p (tenant_id, phone, lid)
+  where exists (select from tenants t where t.id = p.tenant_id)
+  order by p.tenant_id, p.phone
+  on conflict (tenant_id, phone) do update set lid = excluded.lid, learnt_at = now() where i.lid is distinct from excluded.lid
+  returning i.tenant_id, i.phone, i.lid
+), stopped as (
+  insert into suppressions (id, tenant_id, phone, lid, reason, source)
+  select gen_random_uuid(), l.tenant_id, l.phone, null, s.reason, s.source
+  from learnt l join suppressions s on s.tenant_id = l.tenant_id and s.lid = l.lid
+  union all
+  select gen_random_uuid(), l.tenant_id, null, l.lid, s.reason, s.source
+  from learnt l join suppressions s on s.tenant_id = l.tenant_id and s.phone = l.phone
+  on conflict do nothing
+), named as (
+  update leads d set lid = l.lid, changed_at = now()
+  from learnt l
+  where d.tenant_id = l.tenant_id and d.phone = l.phone and d.lid is null
+    and not exists (select from leads x where x.tenant_id = l.tenant_id and x.lid = l.lid)
+)
+select phone from learnt
