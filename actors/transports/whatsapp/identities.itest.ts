@@ -57,6 +57,16 @@ describe('people with a number and a LID', () => {
     expect(await suppressed()).toEqual([PHONE, LID]);
   });
 
+  it('a stop and a pair that are written at the same time find each other (I2)', async () => {
+    for (let round = 0; round < 40; round++) {
+      const phone = `+4917011${String(round).padStart(5, '0')}`;
+      const lid = `8800${round}00@lid`;
+      identities.learn(tenant, phone, lid);
+      await Promise.all([identities.settled(), stop(round % 2 === 0 ? phone : null, round % 2 === 0 ? null : lid)]);
+      expect(await suppressed()).toEqual(expect.arrayContaining([phone, lid]));
+    }
+  });
+
   it('a lead gets the LID it lacks', async () => {
     const id = uuidV7(systemClock.wall());
     await database.sql`insert into leads (id, tenant_id, phone) values (${id}, ${tenant}, ${PHONE})`;

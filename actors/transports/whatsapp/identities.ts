@@ -10,7 +10,8 @@ import { createBoundedMap } from './bounded-map.ts';
  * device-connection.ts and number-check.ts.
  *
  * I1. A pair is written once; when it could not be written, whoever tells it next has it written.
- * I2. Who said stop under one of the two is suppressed under the other from the commit of the pair on (learn-identities.sql).
+ * I2. Who said stop under one of the two is suppressed under the other: before the pair was learnt (learn-identities.sql), after it (suppress.sql), and at the same
+ *     time: whoever writes something new looks a second time after its commit, so one of the two sees the other.
  */
 export interface Identities {
   /** nothing is awaited */
@@ -58,7 +59,9 @@ export function createIdentities(deps: { readonly sql: Sql; readonly clock: Cloc
       const pairs = batch.map(([, pair]) => pair);
       try {
         const parameters = [pairs.map((pair) => pair.tenantId), pairs.map((pair) => pair.phone), pairs.map((pair) => pair.lid)];
-        await sql.unsafe(learnPairs, parameters, { prepare: true });
+        const made = await sql.unsafe(learnPairs, parameters, { prepare: true });
+        // I2
+        if (made.length > 0) await sql.unsafe(learnPairs, parameters, { prepare: true });
       } catch (error) {
         // I1
         for (const [key] of batch) written.del(key);

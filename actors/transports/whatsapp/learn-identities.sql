@@ -1,20 +1,22 @@
 -- Pairs of phone number and LID that devices have learnt. In: $1 tenants  $2 phones (E.164)  $3 LIDs; a pair stands once. Out: the pairs that are new, {phone}.
--- Guarantee: whoever said stop under one of the two is suppressed under the other from the same commit on; leads get the LID they lack.
-with learnt as materialized (
-  insert into identities as i (tenant_id, phone, lid)
+-- Guarantee: whoever said stop under one of the two before this statement began is suppressed under the other from its commit on, also when the pair was known;
+-- leads get the LID they lack.
+with pair as materialized (
   select p.tenant_id, p.phone, p.lid
   from unnest($1::uuid[], $2::text[], $3::text[]) as p (tenant_id, phone, lid)
   where exists (select from tenants t where t.id = p.tenant_id)
-  order by p.tenant_id, p.phone
+), learnt as materialized (
+  insert into identities as i (tenant_id, phone, lid)
+  select p.tenant_id, p.phone, p.lid from pair p order by p.tenant_id, p.phone
   on conflict (tenant_id, phone) do update set lid = excluded.lid, learnt_at = now() where i.lid is distinct from excluded.lid
   returning i.tenant_id, i.phone, i.lid
 ), stopped as (
   insert into suppressions (id, tenant_id, phone, lid, reason, source)
-  select gen_random_uuid(), l.tenant_id, l.phone, null, s.reason, s.source
-  from learnt l join suppressions s on s.tenant_id = l.tenant_id and s.lid = l.lid
+  select gen_random_uuid(), p.tenant_id, p.phone, null, s.reason, s.source
+  from pair p join suppressions s on s.tenant_id = p.tenant_id and s.lid = p.lid
   union all
-  select gen_random_uuid(), l.tenant_id, null, l.lid, s.reason, s.source
-  from learnt l join suppressions s on s.tenant_id = l.tenant_id and s.phone = l.phone
+  select gen_random_uuid(), p.tenant_id, null, p.lid, s.reason, s.source
+  from pair p join suppressions s on s.tenant_id = p.tenant_id and s.phone = p.phone
   on conflict do nothing
 ), named as (
   update leads d set lid = l.lid, changed_at = now()
