@@ -1,11 +1,17 @@
 import { connect } from 'node:net';
 import type { Clock } from '../../../ops/lifecycle/index.ts';
-import { addressOf, createLineSplitter, type FromPhones } from '../../transports/simulator/index.ts';
+import { addressOf, createLineSplitter, type FromPhones, type ToPhones } from '../../transports/simulator/index.ts';
 
 /** A worker's way to the simulated phones: as our own transport speaks to them, without its leases and epochs, which the peers do not have. */
 export interface PhoneLine {
   /** resolves when the phone has acknowledged. @throws Error when it refused or did not answer in time */
-  send(message: { readonly device: string; readonly id: string; readonly attempt: number; readonly to: string }): Promise<void>;
+  send(message: {
+    readonly device: string;
+    readonly id: string;
+    readonly attempt: number;
+    readonly to: string;
+    readonly body?: string;
+  }): Promise<void>;
   close(): void;
 }
 
@@ -21,6 +27,17 @@ export async function dialPhones(clock: Clock, url: string, worker: string): Pro
   socket.setEncoding('utf8');
   const opened = new Set<string>();
   const waiting = new Map<string, (outcome: Error | undefined) => void>();
+  let lines = '';
+  // one write for all frames of a tick, as our own transport does it
+  const write = (frame: ToPhones): void => {
+    if (lines === '') {
+      process.nextTick(() => {
+        socket.write(lines);
+        lines = '';
+      });
+    }
+    lines += `${JSON.stringify(frame)}\n`;
+  };
   const settle = (key: string, outcome: Error | undefined): void => {
     waiting.get(key)?.(outcome);
     waiting.delete(key);
@@ -39,10 +56,10 @@ export async function dialPhones(clock: Clock, url: string, worker: string): Pro
     for (const key of [...waiting.keys()]) settle(key, new Error('the phones are gone'));
   });
   return {
-    send({ device, id, attempt, to }) {
+    send({ device, id, attempt, to, body = 'simulated message' }) {
       if (!opened.has(device)) {
         opened.add(device);
-        socket.write(`${JSON.stringify({ k: 'open', d: device, e: 1, n: worker })}\n`);
+        write({ k: 'open', d: device, e: 1, n: worker });
       }
       return new Promise((resolve, reject) => {
         const cancel = clock.after(TIMEOUT_MS, () => settle(id, new Error('no acknowledgement')));
@@ -51,7 +68,7 @@ export async function dialPhones(clock: Clock, url: string, worker: string): Pro
           if (error === undefined) resolve();
           else reject(error);
         });
-        socket.write(`${JSON.stringify({ k: 'send', d: device, e: 1, i: id, w: id, a: attempt, to, b: 'simulated message' })}\n`);
+        write({ k: 'send', d: device, e: 1, i: id, w: id, a: attempt, to, b: body });
       });
     },
     close: () => socket.destroy(),
