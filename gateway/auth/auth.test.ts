@@ -99,6 +99,10 @@ describe('keys', () => {
     expect(await ask(auth, newSecret())).toMatchObject({ status: 429, retryAfterMs: 1000 });
     expect(lookups).toBe(before);
     expect(await ask(auth)).toMatchObject({ keyId: 'k' });
+    now += 1001;
+    await ask(auth, newSecret());
+    expect(await ask(auth, newSecret())).toMatchObject({ status: 429 });
+    expect(await ask(auth)).toMatchObject({ keyId: 'k' });
     now += 1000;
     expect(await ask(auth, newSecret())).toMatchObject({ status: 401 });
   });

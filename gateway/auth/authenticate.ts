@@ -131,6 +131,11 @@ function createCache<T>(clock: Clock, { cacheMs, staleMs, freshWaitMs, maxCached
       const hit = cache.get(key);
       return hit !== undefined && clock.monotonic() - hit.at < cacheMs ? hit : undefined;
     },
+    /** found not long ago, whether it has to be looked up again or not */
+    knownGood(key: string): boolean {
+      const hit = cache.get(key);
+      return hit !== undefined && hit.value !== null && clock.monotonic() - hit.at < staleMs;
+    },
     async get(key: string, read: () => Promise<T | null>): Promise<T | null> {
       const hit = this.fresh(key);
       if (hit !== undefined) return hit.value;
@@ -190,8 +195,8 @@ export function createAuthenticator(deps: AuthDeps, options: AuthOptions): Authe
       if (secret === null) return UNAUTHENTICATED;
       const hash = hashOf(secret);
       const cacheKey = hash.toString('base64');
-      const known = keys.fresh(cacheKey);
-      if ((known === undefined || known.value === null) && !failures.allowed(remote)) {
+      // a neighbour's wrong keys do not shut out those whose key was good a moment ago
+      if (!keys.knownGood(cacheKey) && !failures.allowed(remote)) {
         telemetry.count('limit.rejected', 1, { limit: 'auth_rate' });
         return {
           code: 'RATE_LIMITED',

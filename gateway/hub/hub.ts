@@ -51,6 +51,8 @@ export interface HubOptions {
 const SUBPROTOCOL = 'graphql-transport-ws';
 const MAX_MESSAGE_BYTES = 128 * 1024;
 const NOTHING = (): void => {};
+/** a timer that comes so much later than asked for shows that the loop was held up */
+const STOOD_STILL_MS = 250;
 
 export function createHub(deps: HubDeps, options: HubOptions): Hub {
   const { engine, clock, telemetry } = deps;
@@ -225,6 +227,18 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
     later();
     return () => cancel();
   };
+  /** A gateway that stood still has not read yet what came in time: it reads first and judges then. */
+  const awaitInit = (socket: Socket, connection: Connection, waitMs: number): void => {
+    const due = clock.monotonic() + waitMs;
+    connection.cancelInit = clock.after(
+      waitMs,
+      () => {
+        if (clock.monotonic() - due > STOOD_STILL_MS) awaitInit(socket, connection, STOOD_STILL_MS);
+        else apply(socket, connection, connection.session.initTimeout());
+      },
+      { background: true },
+    );
+  };
   let closed = false;
   const loops = [
     every(options.recheckMs ?? 1_000, 'hub.recheck', () => recheck()),
@@ -266,11 +280,7 @@ export function createHub(deps: HubDeps, options: HubOptions): Hub {
           return;
         }
         connections.set(connection, socket);
-        connection.cancelInit = clock.after(
-          options.initTimeoutMs ?? 3_000,
-          () => apply(socket, connection, connection.session.initTimeout()),
-          { background: true },
-        );
+        awaitInit(socket, connection, options.initTimeoutMs ?? 3_000);
       },
       message(socket, connection, data, binary) {
         const { session } = connection;

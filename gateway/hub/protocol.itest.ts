@@ -116,6 +116,13 @@ describe('keeps the socket and', () => {
     socket.send({ type: 'pong' });
     expect([await socket.next(), await socket.next()]).toEqual([{ type: 'pong' }, { type: 'pong', payload: { a: [1] } }]);
   });
+  it('lets in who said all in time while the gateway stood still', async () => {
+    const socket = await open({ key: null });
+    socket.send({ type: 'connection_init', payload: { authorization: 'good' } });
+    const until = performance.now() + 800;
+    while (performance.now() < until);
+    expect(await Promise.race([socket.next(), socket.closed])).toEqual({ type: 'connection_ack' });
+  });
   it('tells in a heartbeat where each operation stands', async () => {
     await hub.lifetime.end();
     hub = await startTestHub({ heartbeatMs: 150 });

@@ -38,10 +38,10 @@ async function read(url: string, pid: number): Promise<Size> {
 }
 
 /**
- * The least of several readings, because what is not collected yet is not held. With `rest`: waits until no more sockets, operations and handles are open
- * than then (give or take a few connections to servers), or a minute.
+ * The least of several readings, because what is not collected yet is not held. With `rest`: waits until nothing has grown since then, or a minute: a
+ * process that rests collects what it dropped.
  */
-export async function sizeOf(url: string, pid: number, rest?: Pick<Size, 'handles'>): Promise<Size> {
+export async function sizeOf(url: string, pid: number, rest?: Size): Promise<Size> {
   const until = clock.monotonic() + REST_MS;
   for (;;) {
     const all: Size[] = [];
@@ -57,8 +57,7 @@ export async function sizeOf(url: string, pid: number, rest?: Pick<Size, 'handle
       sockets: least('sockets'),
       operations: least('operations'),
     };
-    const atRest = size.sockets === 0 && size.operations === 0 && size.handles <= (rest?.handles ?? 0) + SPARE_HANDLES;
-    if (rest === undefined || atRest || clock.monotonic() > until) return size;
+    if (rest === undefined || growth(rest, size).length === 0 || clock.monotonic() > until) return size;
   }
 }
 
