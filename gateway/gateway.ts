@@ -38,6 +38,7 @@ import {
 import { createEngine, createHub, createStreams } from './hub/index.ts';
 import { addLeadRoutes } from './leads/index.ts';
 import { asyncapiDocument, createLink, createLinkCloser, type Link } from './link/index.ts';
+import { addMediaRoutes } from './media/index.ts';
 import { createPages } from './pages.ts';
 import { PAIRING_SCRIPT_PATH, pairingPage, pairingScript } from './pairing-page.ts';
 import { createServer, type HttpHandler, type Server } from './server/index.ts';
@@ -251,16 +252,10 @@ export async function startGateway(
     eventStream: hub.eventStream,
   });
   server.http('ANY', '/graphql', graphql, { bodyLimitBytes: HTTP_BODY_BYTES });
-  addLeadRoutes(server, {
-    sql: clients.sql,
-    guard: createGuard(clock, 'the ledger'),
-    auth,
-    rates,
-    audit,
-    clock,
-    telemetry,
-    allowedOrigins: config.ALLOWED_ORIGINS,
-  });
+  const guard = createGuard(clock, 'the ledger');
+  const plain = { sql: clients.sql, guard, auth, rates, audit, clock, telemetry, allowedOrigins: config.ALLOWED_ORIGINS };
+  addLeadRoutes(server, plain);
+  addMediaRoutes(server, { ...plain, config });
   server.websocket('/link', link.behaviour);
   server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));
   server.http('GET', '/live', () => ({ status: 200, headers: json, body: '{"live":true}' }));

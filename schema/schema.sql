@@ -184,9 +184,12 @@ create table inbound_messages (
   sender_lid text,
   body text not null,
   received_at timestamp with time zone not null default now(),
+  media jsonb,
   constraint inbound_messages_pkey PRIMARY KEY (device_id, id)
 );
+CREATE INDEX inbound_messages_device ON public.inbound_messages USING btree (device_id, received_at DESC, id);
 CREATE INDEX inbound_messages_received ON public.inbound_messages USING btree (received_at);
+CREATE INDEX inbound_messages_tenant ON public.inbound_messages USING btree (tenant_id, received_at DESC, device_id, id);
 
 create table lane_counters (
   device_id uuid not null,

@@ -39,6 +39,7 @@ export function createInbound(deps: {
       senderLid: message.fromLid,
       body: message.body,
       receivedAt: message.at,
+      media: message.media ?? null,
     });
     telemetry.count('inbound', 1, { transport: device.transport });
   };

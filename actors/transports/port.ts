@@ -1,4 +1,4 @@
-import type { MessageContent, TransportKind } from '../../schema/domain/index.ts';
+import type { MessageContent, ReceivedMedia, TransportKind } from '../../schema/domain/index.ts';
 
 /** What a transport needs to know about the device it speaks for. */
 export interface TransportDevice {
@@ -34,6 +34,7 @@ export interface TransportEvents {
     readonly fromLid: string | null;
     readonly body: string;
     readonly at: number;
+    readonly media?: ReceivedMedia | null;
   }): Promise<void>;
 }
 

@@ -200,6 +200,11 @@ beforeAll(async () => {
        select $1, tenant_id, 0, 'message.sent', id, now(), 'DEAD' from messages where tenant_id = $2`,
       [webhook, viewer.tenantId],
     );
+    await sql.unsafe(
+      `insert into inbound_messages (device_id, id, tenant_id, sender, body, media)
+       select id, 'in', tenant_id, $2, $3, '{"kind":"image","type":"image/jpeg","path":"/v/x","key":"a"}' from devices where tenant_id = $1`,
+      [viewer.tenantId, words.phone, words.text],
+    );
     await sql.unsafe(`insert into lead_imports (id, tenant_id, format, error) values ($1, $2, 'CSV', $3)`, [
       uuidV7(systemClock.wall()),
       viewer.tenantId,

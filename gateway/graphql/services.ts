@@ -89,6 +89,8 @@ function ledgerReads({ sql, guard }: Context): LedgerReads {
         });
         return pageOf(rows, limit);
       }),
+    receivedPage: (tenantId, query) =>
+      guard(async () => pageOf(await ledger.receivedPage(sql, tenantId, { ...query, limit: query.limit + 1 }), query.limit)),
     deadLetterPage: (tenantId, { filter, after, limit }) =>
       guard(async () => pageOf(await ledger.deadLettersPage(sql, tenantId, filter, after, limit + 1), limit)),
   };

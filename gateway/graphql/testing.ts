@@ -68,6 +68,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       devicePage: async () => ({ rows: [testDevice()], more: false }),
       messagePage: async () => ({ rows: [], more: false }),
       deadLetterPage: async () => ({ rows: [], more: false }),
+      receivedPage: async () => ({ rows: [], more: false }),
     },
     fleet: {
       totals: async () => ({ devices: 1, backlog: 0, sentPerMinute: 0, failedPerMinute: 0 }),

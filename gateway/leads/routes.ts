@@ -1,12 +1,9 @@
 import type { Sql } from '../../ops/connect/index.ts';
-import type { Clock } from '../../ops/lifecycle/index.ts';
-import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { isUuid, leadFault, uuidV7 } from '../../schema/domain/index.ts';
-import { type AuditPort, allows, type Viewer } from '../../schema/graphql/index.ts';
+import type { AuditPort, Viewer } from '../../schema/graphql/index.ts';
 import { beginLeadImport, leadImportFaults, leadImportsPage, leadsPage, loadTenants } from '../../schema/sql/index.ts';
-import { type Authenticator, isAuthFailure, originAllowed, type Rates } from '../auth/index.ts';
 import { type HttpAnswer, HttpError, type HttpHandler, type HttpRequest, type Server } from '../server/index.ts';
-import { DEPENDENCY_WAIT_MS, type Guard } from '../system/index.ts';
+import { createHttpViewer, type Guard, type HttpViewerDeps } from '../system/index.ts';
 import { cellOf, exportLeads } from './export.ts';
 import { runImport } from './import.ts';
 import { createPhoneReader } from './phone.ts';
@@ -16,15 +13,10 @@ import { importRequestOf } from './request.ts';
  * Files of leads over HTTP: upload, report, export. Owns the number of imports under way here; everything else is in the ledger.
  * Scope OPERATOR for all of it: these are people. Every answer but a file is JSON.
  */
-export interface LeadRoutesDeps {
+export interface LeadRoutesDeps extends HttpViewerDeps {
   readonly sql: Sql;
   readonly guard: Guard;
-  readonly auth: Authenticator;
-  readonly rates?: Rates;
   readonly audit: AuditPort;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-  readonly allowedOrigins?: readonly string[];
 }
 
 export const LEADS_PATH = '/api/leads';
@@ -52,29 +44,11 @@ const file = (type: string, name: string, body: AsyncIterable<string>, signal: A
 });
 
 export function addLeadRoutes(server: Pick<Server, 'http'>, deps: LeadRoutesDeps): void {
-  const { sql, guard, auth, clock, telemetry } = deps;
+  const { sql, guard, clock, telemetry } = deps;
+  const asks = createHttpViewer(deps);
   let running = 0;
 
-  const viewerOf = async (request: HttpRequest): Promise<Viewer> => {
-    const { origin } = request.headers;
-    if (!originAllowed({ origin, headers: request.headers }, deps.allowedOrigins ?? []))
-      throw new HttpError(403, 'pages of this Origin may not use the API: see ALLOWED_ORIGINS');
-    const viewer = await auth.authenticate({
-      authorization: request.headers['authorization'],
-      tenant: request.headers['x-flotilla-tenant'],
-      remote: request.remote,
-      deadline: clock.monotonic() + DEPENDENCY_WAIT_MS,
-    });
-    if (isAuthFailure(viewer))
-      throw new HttpError(viewer.status, viewer.message, viewer.status === 401 ? { 'www-authenticate': 'Bearer' } : {});
-    if (!allows(viewer, 'operator')) throw new HttpError(403, 'expected a key with the scope OPERATOR');
-    const refused = deps.rates?.take({ key: viewer.keyId, tenant: viewer.tenantId, address: request.remote }) ?? null;
-    if (refused !== null) {
-      telemetry.count('limit.rejected', 1, { limit: refused.limit });
-      throw new HttpError(429, 'too many requests', { 'retry-after': String(Math.ceil(refused.retryAfterMs / 1000)) });
-    }
-    return viewer;
-  };
+  const viewerOf = (request: HttpRequest): Promise<Viewer> => asks(request, 'operator');
 
   const upload: HttpHandler = async (request) => {
     const viewer = await viewerOf(request);

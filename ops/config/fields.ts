@@ -145,6 +145,16 @@ export const FIELDS = {
     meaning: "WebSocket address of WhatsApp's servers or of a local stand-in; unset = WhatsApp's own",
     parse: url(['ws', 'wss']),
   }),
+  WHATSAPP_MEDIA_URL: field({
+    meaning: "address of the server from which received media are fetched, or of a local stand-in; unset = WhatsApp's own",
+    parse: url(['http', 'https']),
+  }),
+  MEDIA_DOWNLOAD_BYTES: field({
+    meaning: 'longest received file that the API hands out',
+    parse: whole(1024, 2_147_483_647),
+    fallback: '104857600',
+    unit: 'bytes',
+  }),
   WHATSAPP_VERSION: field({
     meaning: 'WhatsApp web version spoken by the whole fleet, a.b.c; unset = the one Baileys ships',
     parse: z.string().regex(/^\d+\.\d+\.\d+$/, 'expected a.b.c'),

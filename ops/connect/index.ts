@@ -1,6 +1,6 @@
 export type { ConnectLog } from './log.ts';
 export { connectPostgres, type PostgresOptions, type Sql } from './postgres.ts';
-export { isPublicAddress } from './public-address.ts';
+export { isLoopback, isPublicAddress } from './public-address.ts';
 export { AddressRefused, checkLiteral, type PublicRequest, publicUrl, requestPublic, ServerSilent } from './public-request.ts';
 export { connectRedis, type Redis, type RedisClientOptions, type RedisRole, redisReady } from './redis.ts';
 export { type Place, placeOf } from './running.ts';

@@ -1,5 +1,8 @@
 import { BlockList, isIP } from 'node:net';
 
+/** Is this host (as URLs write it) this machine? */
+export const isLoopback = (hostname: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname);
+
 /**
  * Addresses that a URL given by somebody may not lead to: everything but the public internet. Source: IANA special-purpose address registries
  * (RFC 6890 and its updates), with the ranges that carry an IPv4 address inside an IPv6 one (RFC 4291, 6052, 3056, 4380).

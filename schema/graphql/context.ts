@@ -23,6 +23,8 @@ import type {
   NewFlow,
   NewRedrive,
   NodeRow,
+  ReceivedKey,
+  ReceivedRow,
   RedriveCount,
   RedriveOrder,
   RedriveRow,
@@ -41,6 +43,8 @@ export type {
   HistoryGrain,
   HistoryPoint,
   NodeRow,
+  ReceivedKey,
+  ReceivedRow,
   SendabilityRow,
   TenantRow,
 };
@@ -94,6 +98,12 @@ export interface DeadLetterPageQuery {
   readonly limit: number;
 }
 
+export interface ReceivedPageQuery {
+  readonly deviceId: string | null;
+  readonly after: ReceivedKey | null;
+  readonly limit: number;
+}
+
 /** Reads of the ledger; every one is confined to a tenant. Order of rows by ids is not promised. */
 export interface LedgerReads {
   /** deleted ones too: whoever must not see them leaves them out */
@@ -103,6 +113,7 @@ export interface LedgerReads {
   devicePage(tenantId: string, query: DevicePageQuery): Promise<Page<DeviceRow>>;
   messagePage(tenantId: string, query: MessagePageQuery): Promise<Page<LedgerMessage>>;
   deadLetterPage(tenantId: string, query: DeadLetterPageQuery): Promise<Page<DeadLetterRow>>;
+  receivedPage(tenantId: string, query: ReceivedPageQuery): Promise<Page<ReceivedRow>>;
 }
 /** Figures about the whole. */
 export interface FleetReads {

@@ -9,6 +9,7 @@ import { addLive } from './live/index.ts';
 import { addMessage } from './message/index.ts';
 import { addNode } from './node/index.ts';
 import { addPairing } from './pairing/index.ts';
+import { addReceived } from './received/index.ts';
 import { addTenant } from './tenant/index.ts';
 import { addUserError } from './user-error.ts';
 import { addViewer } from './viewer/index.ts';
@@ -32,6 +33,7 @@ export function buildSchema(): GraphQLSchema {
     addFleet,
     addLive,
     addPairing,
+    addReceived,
     addWebhook,
   ])
     add(kit);

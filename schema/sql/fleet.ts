@@ -1,8 +1,8 @@
 import { readAsset } from '../../ops/lifecycle/index.ts';
 import type { NodeState } from '../domain/index.ts';
-import { column, query, type SqlRunner } from './statement.ts';
+import { query, type SqlRunner } from './statement.ts';
 
-/** Figures of the fleet, the registry of nodes, and inbound messages. */
+/** Figures of the fleet and the registry of nodes. */
 
 const FLEET_TOTALS = readAsset(import.meta.url, './fleet-totals.sql');
 const COUNT_FLEET = readAsset(import.meta.url, './count-fleet.sql');
@@ -10,7 +10,6 @@ const UPSERT_NODE = readAsset(import.meta.url, './upsert-node.sql');
 const LIST_NODES = readAsset(import.meta.url, './list-nodes.sql');
 const DRAIN_NODE = readAsset(import.meta.url, './drain-node.sql');
 const UNDRAIN_NODE = readAsset(import.meta.url, './undrain-node.sql');
-const STORE_INBOUND = readAsset(import.meta.url, './store-inbound.sql');
 
 export interface FleetCount {
   readonly devices: number;
@@ -109,33 +108,4 @@ export async function listNodes(sql: SqlRunner): Promise<readonly NodeRow[]> {
     seenAt: seen_at,
     silentMs: silent_ms,
   }));
-}
-
-export interface InboundItem {
-  readonly deviceId: string;
-  /** the provider's or device's own id: unique within the device */
-  readonly id: string;
-  readonly tenantId: string;
-  readonly sender: string;
-  readonly senderLid: string | null;
-  readonly body: string;
-  readonly receivedAt: number;
-}
-
-/** Stores inbound messages once per (device, id); returns which of them are new. After it returns every item is stored. */
-export async function storeInbound(
-  sql: SqlRunner,
-  items: readonly InboundItem[],
-): Promise<readonly { readonly deviceId: string; readonly id: string }[]> {
-  if (items.length === 0) return [];
-  const rows = await query<{ device_id: string; id: string }>(sql, STORE_INBOUND, [
-    column(items, (item) => item.deviceId),
-    column(items, (item) => item.id),
-    column(items, (item) => item.tenantId),
-    column(items, (item) => item.sender),
-    column(items, (item) => item.senderLid),
-    column(items, (item) => item.body),
-    column(items, (item) => item.receivedAt),
-  ]);
-  return rows.map((row) => ({ deviceId: row.device_id, id: row.id }));
 }

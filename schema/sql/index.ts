@@ -16,6 +16,7 @@ export * from './messages.ts';
 export * from './ownership.ts';
 export * from './partitions.ts';
 export * from './purge.ts';
+export * from './received.ts';
 export * from './redrives.ts';
 export { result } from './result.ts';
 export * from './sendability.ts';

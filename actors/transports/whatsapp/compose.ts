@@ -8,11 +8,11 @@ import {
   type WAMessage,
   type WASocket,
 } from '@whiskeysockets/baileys';
+import { isLoopback } from '../../../ops/connect/index.ts';
 import type { Log } from '../../../ops/telemetry/index.ts';
 import { isMedia, type MediaContent, type MessageContent } from '../../../schema/domain/index.ts';
 import type { Composed } from './line-port.ts';
 import { quietLogger } from './quiet-logger.ts';
-import { isLoopback } from './server-address.ts';
 
 /** What a message of each kind looks like to WhatsApp. With line.ts the only file that runs Baileys. */
 

@@ -2,10 +2,10 @@ import type { Sql } from '../../../ops/connect/index.ts';
 import { readAsset } from '../../../ops/lifecycle/index.ts';
 import type { Log } from '../../../ops/telemetry/index.ts';
 import { isMedia, isUuid, type MessageContent, whatsappIdOf } from '../../../schema/domain/index.ts';
+import { MediaProblem } from '../../media/index.ts';
 import type { OutboundMessage, SendOutcome } from '../port.ts';
 import type { Line, Reference } from './line-port.ts';
 import type { MediaDesk } from './media-desk.ts';
-import { MediaProblem } from './media-fetch.ts';
 
 /**
  * Makes a message that is more than a text ready to be sent: what it refers to is found, its media are fetched and uploaded, and what goes over the wire

@@ -1,5 +1,5 @@
 import type { Log } from '../../../ops/telemetry/index.ts';
-import type { MessageContent, NewChats } from '../../../schema/domain/index.ts';
+import type { MessageContent, NewChats, ReceivedMedia } from '../../../schema/domain/index.ts';
 import type { DeviceSession } from '../../sessions/index.ts';
 import type { BoundedMap } from './bounded-map.ts';
 import type { ReachOut } from './reach-out.ts';
@@ -69,6 +69,7 @@ export interface InboundText {
   readonly from: string;
   readonly fromLid: string | null;
   readonly body: string;
+  readonly media?: ReceivedMedia | null;
   /** wall ms */
   readonly at: number;
 }

@@ -26,6 +26,7 @@ import { compose, jidOf, mediaAgent } from './compose.ts';
 import type { Counted, InboundText, Line, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
 import { quietLogger } from './quiet-logger.ts';
 import type { ReachOut } from './reach-out.ts';
+import { mediaOf } from './received-media.ts';
 import { serverAddress } from './server-address.ts';
 
 /** Baileys' socket. With compose.ts the only file that runs Baileys; loaded by library.ts, after the console is silent. */
@@ -219,7 +220,7 @@ function isIgnored(jid: string): boolean {
   return isJidGroup(jid) === true || isJidBroadcast(jid) === true || isJidNewsletter(jid) === true;
 }
 
-/** Null for what is not a message of a person to this device. Media count with their caption, or with an empty body. */
+/** Null for what is not a message of a person to this device. A file counts with its caption, or with an empty body. */
 async function readText(sock: WASocket, message: WAMessage): Promise<InboundText | null> {
   const { key } = message;
   const content = normalizeMessageContent(message.message);
@@ -244,6 +245,7 @@ async function readText(sock: WASocket, message: WAMessage): Promise<InboundText
       content.videoMessage?.caption ??
       content.documentMessage?.caption ??
       '',
+    media: mediaOf(content),
     at: Number(message.messageTimestamp ?? 0) * 1000,
   };
 }

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../../ops/lifecycle/index.ts';
 import type { MediaContent } from '../../../schema/domain/index.ts';
+import { MediaProblem } from '../../media/index.ts';
 import { createConnectSlots } from './connect-slots.ts';
-import { type FetchedMedia, fetchMedia, MediaProblem } from './media-fetch.ts';
+import { type FetchedMedia, fetchMedia } from './media-fetch.ts';
 
 /**
  * Media on their way from an address to WhatsApp's media server. A send may not wait for them (its time is short, the lane behind it waits): the first

@@ -5,6 +5,7 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AddressRefused, publicUrl, requestPublic, ServerSilent } from '../../../ops/connect/index.ts';
 import { MEDIA_LIMITS, type MediaKind } from '../../../schema/domain/index.ts';
+import { MediaProblem } from '../../media/index.ts';
 
 /**
  * Fetches media from an address that somebody gave us, into a file.
@@ -27,18 +28,6 @@ export interface FetchOptions {
 export interface FetchedMedia {
   readonly type: string;
   readonly bytes: number;
-}
-
-/** Why media cannot be had. `retry`: the same request may work later. */
-export class MediaProblem extends Error {
-  readonly code: 'MEDIA_REFUSED' | 'MEDIA_TOO_LARGE' | 'MEDIA_TYPE' | 'MEDIA_NOT_FOUND' | 'MEDIA_UNREACHABLE';
-  readonly retry: boolean;
-  constructor(code: MediaProblem['code'], message: string, cause?: unknown) {
-    super(message, { cause });
-    this.name = 'MediaProblem';
-    this.code = code;
-    this.retry = code === 'MEDIA_UNREACHABLE';
-  }
 }
 
 const MOST_HOPS = 3;

@@ -1,14 +1,10 @@
+import { isLoopback } from '../../../ops/connect/index.ts';
 import { FlotillaError } from '../../../schema/domain/index.ts';
 
 export interface ServerSettings {
   readonly WHATSAPP_URL?: string | undefined;
   readonly WHATSAPP_FORBID_REAL: boolean;
 }
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
-
-/** Is this host (as URLs write it) this machine? */
-export const isLoopback = (hostname: string): boolean => LOOPBACK.test(hostname);
 
 /**
  * The address a socket may be opened to; undefined = WhatsApp's own servers. Asked right before every connect, so no test and no local
@@ -25,7 +21,7 @@ export function serverAddress(
   const address = settings.WHATSAPP_URL;
   if (address === undefined) throw refused("WHATSAPP_URL is not set, which means WhatsApp's own servers");
   const { hostname } = new URL(address);
-  if (!LOOPBACK.test(hostname)) throw refused(`WHATSAPP_URL names ${hostname}, which is not this machine`);
+  if (!isLoopback(hostname)) throw refused(`WHATSAPP_URL names ${hostname}, which is not this machine`);
   return address;
 }
 

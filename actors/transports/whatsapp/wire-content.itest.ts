@@ -4,6 +4,8 @@ import type { proto } from '@whiskeysockets/baileys';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../ops/lifecycle/index.ts';
 import { type MessageContent, whatsappIdOf } from '../../../schema/domain/index.ts';
+import { openReceived } from '../../media/index.ts';
+import { startSealedFiles } from '../../media/testing.ts';
 import type { SendOutcome } from '../port.ts';
 import { FRIEND, outbound, PHONE, until, useWire, type Watched } from './wire.testing.ts';
 
@@ -151,5 +153,53 @@ describe('messages that are more than a text', () => {
     expect((await gotten(own.id)).reactionMessage).toMatchObject({ text: '', key: { id: whatsappIdOf(answer.id), fromMe: true } });
     const unknown = await sendContent(watched, { kind: 'text', replyTo: '3AFFFFFFFF' }, 'hm');
     expect(unknown.outcome).toMatchObject({ kind: 'rejected', retry: false, code: 'REFERENCE_NOT_FOUND' });
+  });
+
+  it('files that people send are kept as they describe them, without nonsense, and can be opened', async () => {
+    const watched = await wire.paired();
+    const store = await startSealedFiles();
+    try {
+      const { path, key } = store.add('image', PICTURE);
+      const imageMessage = {
+        caption: 'look',
+        mimetype: 'image/jpeg',
+        fileLength: PICTURE.length,
+        directPath: path,
+        mediaKey: Buffer.from(key, 'base64'),
+      };
+      await wire.server.deliver(FRIEND, PHONE, { imageMessage });
+      await until('the picture', () => watched.inbound.length === 1);
+      expect(watched.inbound).toEqual([`${FRIEND} look`]);
+      const [media] = watched.files;
+      expect(media).toEqual({
+        kind: 'image',
+        type: 'image/jpeg',
+        bytes: PICTURE.length,
+        fileName: null,
+        seconds: null,
+        voice: false,
+        path,
+        key,
+      });
+      const settings = { WHATSAPP_MEDIA_URL: store.url, WHATSAPP_FORBID_REAL: true };
+      const options = { mostBytes: 1_000_000, signal: new AbortController().signal, idleMs: 25_000 };
+      const chunks: Buffer[] = [];
+      for await (const chunk of await openReceived({ kind: 'image', path, key }, settings, options)) chunks.push(chunk);
+      expect(Buffer.concat(chunks).equals(PICTURE)).toBe(true);
+
+      const documentMessage = {
+        mimetype: '<b>',
+        fileName: `../a\u0000b${'x'.repeat(500)}`,
+        directPath: 'http://127.0.0.1/x',
+        mediaKey: Buffer.from('short'),
+      };
+      await wire.server.deliver(FRIEND, PHONE, { documentMessage });
+      await until('the document', () => watched.files.length === 2);
+      expect(watched.files[1]).toMatchObject({ kind: 'document', type: 'application/octet-stream', path: null, key: null });
+      expect(watched.files[1]?.fileName).toMatch(/^\.\.abx+$/);
+      expect(watched.files[1]?.fileName).toHaveLength(200);
+    } finally {
+      await store.stop();
+    }
   });
 });

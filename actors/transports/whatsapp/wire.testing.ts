@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { seededDice, systemClock } from '../../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../../ops/testing/index.ts';
-import type { PairingEvent } from '../../../schema/domain/index.ts';
+import type { PairingEvent, ReceivedMedia } from '../../../schema/domain/index.ts';
 import { uuidV7 } from '../../../schema/domain/index.ts';
 import { createPostgresStore, createSessionStore, parseKeyRing, type SessionStore } from '../../sessions/index.ts';
 import type { Connection, OutboundMessage, Transport, TransportDevice, TransportEvents } from '../port.ts';
@@ -18,6 +18,8 @@ export interface Watched {
   readonly states: string[];
   readonly receipts: string[];
   readonly inbound: string[];
+  /** files that came with them */
+  readonly files: ReceivedMedia[];
   readonly connection: Connection;
 }
 
@@ -105,12 +107,16 @@ export function useWire(mediaHosts: readonly string[] = []): Wire {
       const states: string[] = [];
       const receipts: string[] = [];
       const inbound: string[] = [];
+      const files: ReceivedMedia[] = [];
       const events: TransportEvents = {
         state: ({ state, reason }) => void states.push(reason === null ? state : `${state} ${reason}`),
         receipt: ({ messageId, state }) => void receipts.push(`${messageId} ${state}`),
-        inbound: async ({ from, body }) => void inbound.push(`${from} ${body}`),
+        inbound: async ({ from, body, media }) => {
+          if (media != null) files.push(media);
+          inbound.push(`${from} ${body}`);
+        },
       };
-      return { device, states, receipts, inbound, connection: on.connect(device, events, new AbortController().signal) };
+      return { device, states, receipts, inbound, files, connection: on.connect(device, events, new AbortController().signal) };
     },
     async askToPair(device, more = {}, settings = {}) {
       const pairing = { requestedAt: Math.floor(systemClock.wall()), ...more };

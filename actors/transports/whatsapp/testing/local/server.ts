@@ -35,6 +35,8 @@ export interface WhatsappServer {
   link(phone: string, noiseKey: Uint8Array): Companion;
   /** a contact writes to the account's devices; the id is the message's */
   say(from: string, to: string, text: string, options?: { readonly id?: string }): Promise<string>;
+  /** a contact sends something else than a text */
+  deliver(from: string, to: string, message: proto.IMessage): Promise<string>;
   receipt(to: Companion, from: string, ids: readonly string[], type: 'delivered' | 'read'): void;
   /** ends the device's connection with a stream error (515, 401, 440, 503, any code) */
   streamError(companion: Companion, code: number): void;
@@ -175,6 +177,7 @@ export async function startServer(port = 0): Promise<WhatsappServer> {
       return addCompanion(account(phone), Buffer.from(noiseKey).toString('base64'));
     },
     say: (from, to, text, options = {}) => sendTo(account(to), account(from), { conversation: text }, {}, options.id),
+    deliver: (from, to, message) => sendTo(account(to), account(from), message),
     receipt: (to, from, ids, type) => delivery.receipt(to, account(from).jid, ids, type),
     streamError: (companion, code) => companion.link?.end(streamError(code)),
     cut(companion) {

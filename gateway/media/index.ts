@@ -1,0 +1,1 @@
+export { addMediaRoutes, RECEIVED_PATH } from './routes.ts';

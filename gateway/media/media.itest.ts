@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type SealedFiles, startSealedFiles } from '../../actors/media/testing.ts';
+import { loadConfig } from '../../ops/config/index.ts';
+import { createLifetime, type Lifetime, systemClock, systemDice } from '../../ops/lifecycle/index.ts';
+import { createTelemetry } from '../../ops/telemetry/index.ts';
+import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
+import { type ReceivedMedia, uuidV7 } from '../../schema/domain/index.ts';
+import { storeInbound } from '../../schema/sql/index.ts';
+import { startGateway } from '../gateway.ts';
+
+/** Files through a whole gateway, over the wire. */
+const KEY = 'flk_an-admin-key-for-this-test';
+const telemetry = createTelemetry({ service: 'test', instance: 'media', level: 'error', samplePercent: 0, otlpEndpoint: undefined });
+let database: TestDatabase;
+let redis: TestRedis;
+let files: SealedFiles;
+let gateway: Lifetime;
+let base = '';
+let device = '';
+let tenant = '';
+
+// biome-ignore lint/suspicious/noExplicitAny: shapes are what each test asks for
+type Data = any;
+const ask = async (query: string, key = KEY): Promise<Data> => {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+  return (await fetch(`${base}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query }) })).json();
+};
+const get = (path: string, key = KEY): Promise<Response> => fetch(`${base}${path}`, { headers: { authorization: `Bearer ${key}` } });
+const keyOf = async (scope: string): Promise<string> =>
+  (await ask(`mutation { createApiKey(input: {name: "${scope}", scopes: [${scope}]}) { secret } }`)).data.createApiKey.secret;
+
+beforeAll(async () => {
+  [database, redis, files] = await Promise.all([createDatabase(), startRedis(), startSealedFiles()]);
+  gateway = createLifetime();
+  const settings = { WHATSAPP_MEDIA_URL: files.url, WHATSAPP_FORBID_REAL: 'true', MEDIA_DOWNLOAD_BYTES: '1000000' };
+  const config = loadConfig({ DATABASE_URL: database.url, REDIS_URL: redis.url, PORT: '0', DRAIN_MS: '1000', ...settings }, [
+    'DATABASE_URL',
+    'REDIS_URL',
+  ]);
+  const deps = { clock: systemClock, dice: systemDice, telemetry, lifetime: gateway };
+  const started = await startGateway({ config, adminKey: KEY, id: 'gateway-media', ...deps });
+  base = `http://127.0.0.1:${started.port}`;
+  await started.access;
+  const made = await ask('mutation { createDevice(input: {name: "one", transport: SIMULATOR}) { device { id } } }');
+  device = made.data.createDevice.device.id.replace('Device:', '');
+  tenant = (await database.sql`select tenant_id from devices where id = ${device}`)[0]?.['tenant_id'];
+});
+afterAll(async () => {
+  await gateway.end();
+  await redis.stop();
+  await files.stop();
+  await database.drop();
+});
+
+describe('what people sent to devices', () => {
+  const PLAIN = randomBytes(400_000);
+  const receive = async (media: Partial<ReceivedMedia> | null, body = ''): Promise<string> => {
+    const id = uuidV7(systemClock.wall());
+    const whole =
+      media === null
+        ? null
+        : { kind: 'image', type: 'image/jpeg', bytes: null, fileName: null, seconds: null, voice: false, path: null, key: null, ...media };
+    const item = { deviceId: device, id, tenantId: tenant, sender: '+491700000002', senderLid: null, body, receivedAt: systemClock.wall() };
+    await storeInbound(database.sql, [{ ...item, media: whole as ReceivedMedia | null }]);
+    return id;
+  };
+  const newest = async (first = 1, after = ''): Promise<Data> =>
+    (
+      await ask(`{ receivedMessages(first: ${first}, deviceId: "Device:${device}"${after === '' ? '' : `, after: "${after}"`}) {
+        edges { cursor node { id from body media { kind type bytes fileName seconds voice downloadPath } } } pageInfo { hasNextPage } } }`)
+    ).data.receivedMessages;
+
+  it('are listed newest first, in pages that neither skip nor repeat; a file comes as it was, as an attachment', async () => {
+    await receive(null, 'hello');
+    await receive({ type: 'image/jpeg', bytes: PLAIN.length, ...files.add('image', PLAIN) }, 'look');
+    const [{ cursor, node }] = (await newest()).edges;
+    expect(node).toMatchObject({ from: '+491700000002', body: 'look', media: { kind: 'image', bytes: PLAIN.length } });
+    const [older] = (await newest(1, cursor)).edges;
+    expect(older.node).toMatchObject({ body: 'hello', media: null });
+    const answer = await get(node.media.downloadPath);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('content-type')).toBe('image/jpeg');
+    expect(answer.headers.get('content-disposition')).toMatch(/^attachment/);
+    expect(answer.headers.get('content-security-policy')).toContain('sandbox');
+    expect(Buffer.from(await answer.arrayBuffer()).equals(PLAIN)).toBe(true);
+  });
+
+  it('a page or a script is no page of ours (F1); a file tampered with is cut off (F2)', async () => {
+    await receive({ kind: 'document', type: 'text/html', fileName: "a'ü.html", ...files.add('document', Buffer.from('<script>')) });
+    const [{ node }] = (await newest()).edges;
+    const answer = await get(node.media.downloadPath);
+    expect(answer.headers.get('content-type')).toBe('application/octet-stream');
+    expect(answer.headers.get('content-disposition')).toBe("attachment; filename*=UTF-8''a%27%C3%BC.html");
+    expect(await answer.text()).toBe('<script>');
+    const spoilt = files.add('image', PLAIN, (sealed) => Buffer.concat([sealed.subarray(0, -1), Buffer.from([1, 2])]));
+    await receive({ ...spoilt });
+    const [{ node: bad }] = (await newest()).edges;
+    await expect(get(bad.media.downloadPath).then((cut) => cut.arrayBuffer())).rejects.toThrow();
+  });
+
+  it('needs a key with the scope VIEWER of this tenant; says what is gone, too large, or not there', async () => {
+    const { path, key } = files.add('image', PLAIN);
+    const id = await receive({ path, key });
+    const at = `/api/media/received/${device}/${id}`;
+    expect((await get(at, 'flk_nobody')).status).toBe(401);
+    expect((await get(at, await keyOf('SCREEN'))).status).toBe(403);
+    expect((await get(at, await keyOf('VIEWER'))).status).toBe(200);
+    const other = await ask('mutation { createTenant(input: {name: "other"}) { tenant { id } } }');
+    const foreign = await fetch(`${base}${at}`, {
+      headers: { authorization: `Bearer ${KEY}`, 'x-flotilla-tenant': other.data.createTenant.tenant.id },
+    });
+    expect(foreign.status).toBe(404);
+    expect((await get(`/api/media/received/${device}/none`)).status).toBe(404);
+    expect((await get(`/api/media/received/${device}/${await receive(null)}`)).status).toBe(404);
+    expect((await get(`/api/media/received/${device}/${await receive({ path: '/v/gone', key })}`)).status).toBe(410);
+    expect((await get(`/api/media/received/${device}/${await receive({ path, key, bytes: 2_000_000 })}`)).status).toBe(413);
+  });
+});

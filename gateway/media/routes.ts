@@ -1,0 +1,88 @@
+import { MediaProblem, type OpenSettings, openReceived } from '../../actors/media/index.ts';
+import type { Sql } from '../../ops/connect/index.ts';
+import { isUuid } from '../../schema/domain/index.ts';
+import type { AuditPort } from '../../schema/graphql/index.ts';
+import { findReceived } from '../../schema/sql/index.ts';
+import { HttpError, type HttpHandler, type Server } from '../server/index.ts';
+import { createHttpViewer, type Guard, type HttpViewerDeps } from '../system/index.ts';
+
+/**
+ * Files over HTTP: what people sent to devices, fetched from WhatsApp and opened as it passes. Owns the number of downloads under way here.
+ *
+ * F1. A foreign file is never shown as a page of ours: it is an attachment, of a type that runs nothing, in a sandbox.
+ * F2. One whose seal does not fit, or that is too long, is cut off: the client sees an answer that is not whole.
+ */
+export interface MediaRoutesDeps extends HttpViewerDeps {
+  readonly sql: Sql;
+  readonly guard: Guard;
+  readonly audit: AuditPort;
+  readonly config: OpenSettings & { readonly MEDIA_DOWNLOAD_BYTES: number };
+}
+
+export const RECEIVED_PATH = '/api/media/received';
+/** downloads at a time in one gateway; guess */
+const AT_ONCE = 32;
+const IDLE_MS = 15_000;
+const HARMLESS = /^(image\/(jpeg|png|webp|gif)|video\/(mp4|3gpp)|audio\/(ogg|mpeg|mp4|aac|amr)|application\/pdf)$/;
+const STATUS: Readonly<Record<MediaProblem['code'], number>> = {
+  MEDIA_REFUSED: 502,
+  MEDIA_TOO_LARGE: 413,
+  MEDIA_TYPE: 502,
+  MEDIA_NOT_FOUND: 410,
+  MEDIA_UNREACHABLE: 502,
+};
+
+export function addMediaRoutes(server: Pick<Server, 'http'>, deps: MediaRoutesDeps): void {
+  const { sql, guard, config, telemetry } = deps;
+  const viewerOf = createHttpViewer(deps);
+  let running = 0;
+
+  const download: HttpHandler = async (request) => {
+    const viewer = await viewerOf(request, 'viewer');
+    const [, deviceId = '', said = ''] = /^\/api\/media\/received\/([0-9a-f-]{36})\/([^/]{1,300})$/.exec(request.path) ?? [];
+    const id = isUuid(deviceId) ? decoded(said) : null;
+    const found = id === null ? null : await guard(() => findReceived(sql, viewer.tenantId, deviceId, id));
+    if (found?.media == null) throw new HttpError(404, 'no received message with this id and a file in this tenant');
+    const { media } = found;
+    const mostBytes = config.MEDIA_DOWNLOAD_BYTES;
+    if ((media.bytes ?? 0) > mostBytes) throw new HttpError(413, `it has ${media.bytes} bytes, at most ${mostBytes} are handed out`);
+    if (running >= AT_ONCE) {
+      telemetry.count('limit.rejected', 1, { limit: 'downloads' });
+      throw new HttpError(429, `${AT_ONCE} downloads are under way here: try again`, { 'retry-after': '2' });
+    }
+    running += 1;
+    // the answer's own end: it was sent, or the client went away
+    if (request.signal.aborted) running -= 1;
+    else request.signal.addEventListener('abort', () => (running -= 1), { once: true });
+    await deps.audit({ viewer, action: 'downloadMedia', subject: deviceId, detail: { kind: media.kind } });
+    try {
+      const body = await openReceived(media, config, { mostBytes, signal: request.signal, idleMs: IDLE_MS });
+      return { status: 200, headers: headersOf(media.type, media.fileName), body, cut: request.signal };
+    } catch (error) {
+      if (!(error instanceof MediaProblem)) throw error;
+      throw new HttpError(STATUS[error.code], error.message);
+    }
+  };
+
+  server.http('GET', `${RECEIVED_PATH}/*`, download);
+}
+
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}
+
+/** F1 */
+function headersOf(type: string, fileName: string | null): Readonly<Record<string, string>> {
+  const name = encodeURIComponent(fileName ?? 'file').replace(/['()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
+  return {
+    'content-type': HARMLESS.test(type) ? type : 'application/octet-stream',
+    'content-disposition': `attachment; filename*=UTF-8''${name}`,
+    'content-security-policy': "default-src 'none'; sandbox",
+    'x-content-type-options': 'nosniff',
+    'cache-control': 'private, no-store',
+  };
+}
