@@ -18,7 +18,9 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   link: async () => (await import('./link.ts')).link,
   import: async () => (await import('./import.ts')).importBench,
   queries: async () => (await import('./queries.ts')).queries,
+  accept: async () => (await import('./accept/index.ts')).accept,
   drain: async () => (await import('./drain/index.ts')).drain,
+  pinned: async () => (await import('./pinned/index.ts')).pinned,
   sessions: async () => (await import('./sessions/index.ts')).sessions,
 };
 
@@ -26,16 +28,16 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const text = { type: 'string' } as const;
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: text, devices: text, messages: text, requests: text, leads: text, rounds: text },
+  options: { json: text, devices: text, messages: text, requests: text, leads: text, rounds: text, seconds: text },
 });
 /** sizes are given to the bench as parts: `devices 1000` */
-const sizes = (['devices', 'messages', 'requests', 'leads', 'rounds'] as const).flatMap((name) =>
+const sizes = (['devices', 'messages', 'requests', 'leads', 'rounds', 'seconds'] as const).flatMap((name) =>
   values[name] === undefined ? [] : [name, values[name]],
 );
 const load = BENCHES[positionals[0] ?? ''];
 if (load === undefined) {
   process.stderr.write(
-    `usage: npm run bench -- <${Object.keys(BENCHES).join('|')}> [part ...] [--devices N --messages N --requests N --leads N --rounds N] [--json FILE]\n`,
+    `usage: npm run bench -- <${Object.keys(BENCHES).join('|')}> [part ...] [--devices N --messages N --requests N --leads N --rounds N --seconds N] [--json FILE]\n`,
   );
   process.exit(2);
 }

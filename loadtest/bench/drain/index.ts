@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Figure, type RunResult, table } from '../../../ops/report/index.ts';
 import { startStack } from '../../../ops/start/index.ts';
-import { faultless } from './judge.ts';
-import { type Played, play, type Servers } from './play.ts';
+import { faultless } from '../judge.ts';
+import type { Servers } from '../stores.ts';
+import { type Played, play } from './play.ts';
 import { GRAPHILE, QUEUES } from './queues.ts';
 
 /**

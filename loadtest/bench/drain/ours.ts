@@ -2,7 +2,8 @@ import { connectPostgres, connectRedis, redisReady, type Sql } from '../../../op
 import { systemClock as clock } from '../../../ops/lifecycle/index.ts';
 import { BELL, deviceKeys, partitionKeys, partitionOf, uuidV7 } from '../../../schema/domain/index.ts';
 import { accept, createDevices, createTenant } from '../../../schema/sql/index.ts';
-import { type Addresses, chunks, type Job } from './queue.ts';
+import type { Addresses } from '../stores.ts';
+import { chunks, type Job } from './queue.ts';
 
 /** Accepts under way at once, of a thousand messages each. */
 const ACCEPTS = 4;

@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readArrivals } from '../../../actors/testing/checker/index.ts';
 import { type Arrival, controlPhones } from '../../../actors/transports/simulator/index.ts';
-import { connectPostgres, connectRedis, redisReady } from '../../../ops/connect/index.ts';
 import { systemClock as clock } from '../../../ops/lifecycle/index.ts';
 import { createGuardian, type Stack, type StackOptions, startStack } from '../../../ops/start/index.ts';
 import { uuidV7 } from '../../../schema/domain/index.ts';
-import { type Judgement, judge } from './judge.ts';
+import { type Judgement, judge } from '../judge.ts';
+import { between, type Spent, spent } from '../spent.ts';
+import { type Addresses, afterwards, emptyStores, type Servers } from '../stores.ts';
 import { fillOurs, NODE_ENV, watchOurs } from './ours.ts';
-import type { Addresses, Job, Queue, Sizes } from './queue.ts';
-import { between, type Spent, spent } from './spent.ts';
+import type { Job, Queue, Sizes } from './queue.ts';
 
 /**
  * Plays one drain: an empty data base and an empty Redis on the servers given, jobs, phones, one worker process (ours: one node), and the clock from
@@ -31,11 +31,6 @@ const LOOK_MS = 20;
 /** 160 letters, as a short message has */
 const BODY = 'Hello! This is a simulated message of a bench, as long as a message to a customer would be. '.padEnd(160, 'x');
 
-export interface Servers extends Addresses {
-  readonly redisPid: number;
-  readonly postgresPid: number;
-}
-
 interface Work {
   readonly pid: number;
   left(): Promise<number>;
@@ -52,25 +47,6 @@ function jobsOf({ messages }: Sizes, devices: readonly string[]): Job[] {
     to: `+1415${String(5_550_000 + (n % 10_000))}`,
     body: BODY,
   }));
-}
-
-async function emptyStores(servers: Servers, name: string): Promise<Addresses> {
-  const sql = connectPostgres(servers.databaseUrl, { applicationName: 'bench', max: 1, statementTimeoutMs: 0 });
-  const redis = connectRedis(servers.redisUrl, { role: 'general', name: 'bench' });
-  await redisReady(redis);
-  await redis.flushall();
-  await sql.unsafe(`create database ${name}`);
-  redis.disconnect();
-  await sql.end();
-  const url = new URL(servers.databaseUrl);
-  url.pathname = `/${name}`;
-  return { redisUrl: servers.redisUrl, databaseUrl: url.href };
-}
-
-async function afterwards(servers: Servers, text: string): Promise<void> {
-  const sql = connectPostgres(servers.databaseUrl, { applicationName: 'bench', max: 1, statementTimeoutMs: 0 });
-  await sql.unsafe(text);
-  await sql.end();
 }
 
 async function playOurs(

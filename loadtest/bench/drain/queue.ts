@@ -1,14 +1,11 @@
+import type { Addresses } from '../stores.ts';
+
 /** What a queue has to offer to be drained beside us. No state of its own. */
 export interface Job {
   readonly id: string;
   readonly device: string;
   readonly to: string;
   readonly body: string;
-}
-
-export interface Addresses {
-  readonly redisUrl: string;
-  readonly databaseUrl: string;
 }
 
 export interface Sizes {

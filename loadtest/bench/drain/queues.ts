@@ -2,7 +2,8 @@ import { Queue as BullQueue, Worker } from 'bullmq';
 import { Logger, makeWorkerUtils, run } from 'graphile-worker';
 import { PgBoss } from 'pg-boss';
 import { connectPostgres } from '../../../ops/connect/index.ts';
-import { type Addresses, chunks, type Job, type Queue, together } from './queue.ts';
+import type { Addresses } from '../stores.ts';
+import { chunks, type Job, type Queue, together } from './queue.ts';
 
 const NAME = 'send';
 
@@ -116,6 +117,15 @@ export const BULLMQ: Queue = {
     };
   },
 };
+
+/** Adds jobs to BullMQ one by one. */
+export function bullProducer(addresses: Addresses): { add(job: Job): Promise<unknown>; close(): Promise<void> } {
+  const queue = new BullQueue<Job>(NAME, { connection: connectionOf(addresses) });
+  return {
+    add: (job) => queue.add(NAME, job, { jobId: job.id, removeOnComplete: true }),
+    close: () => queue.close(),
+  };
+}
 
 export const QUEUES: readonly Queue[] = [GRAPHILE, BULLMQ, PG_BOSS];
 

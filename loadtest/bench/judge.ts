@@ -1,12 +1,12 @@
-import type { Arrival } from '../../../actors/transports/simulator/index.ts';
+import type { Arrival } from '../../actors/transports/simulator/index.ts';
 
-/** A message of a drain. */
+/** A message of a bench. */
 export interface Message {
   readonly id: string;
   readonly device: string;
 }
 
-/** What the phones saw of a drain. A right run has 0 everywhere but in `arrived`. */
+/** What the phones saw of a run. A right run has 0 everywhere but in `arrived`. */
 export interface Judgement {
   /** distinct messages at their own phone */
   readonly arrived: number;
@@ -20,7 +20,7 @@ export interface Judgement {
 }
 
 /**
- * Judges a drain by what the phones recorded. Pure; linear in time.
+ * Judges a run by what the phones recorded. Pure; linear in time.
  * @param messages in the order in which they were accepted: within a device that order is to be kept
  * @param arrivals in the order of the phones' file
  */

@@ -6,7 +6,7 @@ const messages: Message[] = ['a1', 'b1', 'a2', 'b2', 'a3', 'b3'].map((id) => ({ 
 const judged = (arrivals: readonly Message[]) => judge(messages, arrivals);
 const at = (place: number): Message => messages[place] ?? { id: '', device: '' };
 
-describe('the judge of a drain', () => {
+describe('the judge of a run', () => {
   it('finds nothing where every message came once, in the order of its device', async () => {
     const verdict = await judged([at(1), at(0), at(2), at(4), at(3), at(5)]);
     expect(verdict).toEqual({ arrived: 6, lost: 0, doubled: 0, disordered: 0, unexpected: 0 });
