@@ -35,6 +35,7 @@ import {
   HTTP_BODY_BYTES,
   readTrustedDocuments,
 } from './graphql/index.ts';
+import { addHookRoutes } from './hooks/index.ts';
 import { createEngine, createHub, createStreams } from './hub/index.ts';
 import { addLeadRoutes } from './leads/index.ts';
 import { asyncapiDocument, createLink, createLinkCloser, type Link } from './link/index.ts';
@@ -256,6 +257,7 @@ export async function startGateway(
   const plain = { sql: clients.sql, guard, auth, rates, audit, clock, telemetry, allowedOrigins: config.ALLOWED_ORIGINS };
   addLeadRoutes(server, plain);
   addMediaRoutes(server, { ...plain, config });
+  addHookRoutes(server, { ...plain, bells: clients.general });
   server.websocket('/link', link.behaviour);
   server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));
   server.http('GET', '/live', () => ({ status: 200, headers: json, body: '{"live":true}' }));

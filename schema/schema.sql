@@ -98,6 +98,7 @@ create table enrolments (
   due_at timestamp with time zone,
   message_id uuid,
   cause text,
+  ended_at timestamp with time zone,
   constraint enrolments_pkey PRIMARY KEY (flow_no, lead_no)
 ) with (fillfactor=90, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
 CREATE INDEX enrolments_due ON public.enrolments USING btree (flow_no, device_no, due_at) WHERE (due_at IS NOT NULL);
@@ -122,6 +123,27 @@ create table fleet_totals (
   constraint fleet_totals_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id)
 ) with (fillfactor=50);
 
+create table flow_rules (
+  flow_no integer not null,
+  tenant_id uuid not null,
+  does text not null,
+  kind text not null,
+  value text not null default ''::text,
+  constraint flow_rules_pkey PRIMARY KEY (flow_no, does, kind, value),
+  constraint flow_rules_flow_no_fkey FOREIGN KEY (flow_no) REFERENCES flows(no),
+  constraint flow_rules_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint flow_rules_does_check CHECK ((does = ANY (ARRAY['ENROL'::text, 'END'::text]))),
+  constraint flow_rules_kind_check CHECK ((kind = ANY (ARRAY['TAG'::text, 'STAGE'::text, 'REPLY'::text, 'KEYWORD'::text, 'WEBHOOK'::text])))
+);
+CREATE INDEX flow_rules_signal ON public.flow_rules USING btree (tenant_id, kind, value);
+
+create table flow_stops (
+  flow_no integer not null,
+  lead_no bigint not null,
+  cause text not null,
+  constraint flow_stops_pkey PRIMARY KEY (flow_no, lead_no)
+);
+
 create table flows (
   no integer generated always as identity not null,
   id uuid not null,
@@ -143,12 +165,19 @@ create table flows (
   start_at timestamp with time zone,
   started_at timestamp with time zone,
   ended_at timestamp with time zone,
+  reentry text not null default 'NEVER'::text,
+  reentry_days integer,
+  superseded_by integer,
   constraint flows_pkey PRIMARY KEY (no),
   constraint flows_id_key UNIQUE (id),
   constraint flows_tenant_id_kind_name_version_key UNIQUE (tenant_id, kind, name, version),
   constraint flows_next_flow_no_fkey FOREIGN KEY (next_flow_no) REFERENCES flows(no),
+  constraint flows_superseded_by_fkey FOREIGN KEY (superseded_by) REFERENCES flows(no),
   constraint flows_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint flows_check CHECK (((reentry = 'AFTER_DAYS'::text) = (reentry_days IS NOT NULL))),
   constraint flows_kind_check CHECK ((kind = ANY (ARRAY['CAMPAIGN'::text, 'SEQUENCE'::text]))),
+  constraint flows_reentry_check CHECK ((reentry = ANY (ARRAY['NEVER'::text, 'AFTER_END'::text, 'AFTER_DAYS'::text]))),
+  constraint flows_reentry_days_check CHECK (((reentry_days >= 1) AND (reentry_days <= 3650))),
   constraint flows_state_check CHECK ((state = ANY (ARRAY['DRAFT'::text, 'SCHEDULED'::text, 'RUNNING'::text, 'PAUSED'::text, 'CANCELLED'::text, 'DONE'::text])))
 );
 CREATE INDEX flows_live ON public.flows USING btree (state) WHERE (state = ANY (ARRAY['SCHEDULED'::text, 'RUNNING'::text]));

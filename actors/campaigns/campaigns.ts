@@ -2,6 +2,7 @@ import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { FLOWS_CHANNEL, type MessageEventRecord, uuidV7 } from '../../schema/domain/index.ts';
 import {
+  applyStops,
   endEnrolments,
   enrolChunk,
   finishFlows,
@@ -31,6 +32,9 @@ export interface CampaignsDeps {
   readonly telemetry: Pick<Telemetry, 'count' | 'log'>;
 }
 
+/** ends of enrolments that are made up for in one round */
+const STOPS = 1000;
+
 export function startCampaigns(deps: CampaignsDeps, options: { readonly enrolPerSecond: number }): Campaigns {
   const { sql, clock, telemetry } = deps;
   const planner = createPlanner({
@@ -51,6 +55,7 @@ export function startCampaigns(deps: CampaignsDeps, options: { readonly enrolPer
       enrolChunk: (leads) => enrolChunk(sql, leads),
       startScheduled: () => startScheduledFlows(sql),
       finish: () => finishFlows(sql),
+      stops: () => applyStops(sql, STOPS),
       ring: (tenantId) => {
         deps.publish(FLOWS_CHANNEL, tenantId).catch((error: unknown) => telemetry.log.warn('flows.ring', {}, error));
       },

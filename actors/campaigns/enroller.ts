@@ -17,6 +17,8 @@ export interface EnrollerDeps {
   readonly startScheduled: () => Promise<readonly string[]>;
   /** ends the campaigns that are through */
   readonly finish: () => Promise<readonly string[]>;
+  /** makes up for ends of enrolments that could not be had at the time */
+  readonly stops: () => Promise<unknown>;
   /** tells every planner that a tenant has new enrolments */
   readonly ring: (tenantId: string) => void;
   readonly clock: Clock;
@@ -42,6 +44,7 @@ export function createEnroller(deps: EnrollerDeps, options: { readonly perSecond
 
   const round = async (): Promise<number> => {
     for (const tenantId of await deps.startScheduled()) deps.ring(tenantId);
+    await deps.stops();
     if (clock.monotonic() >= finishAt) {
       finishAt = clock.monotonic() + FINISH_MS;
       for (const tenantId of await deps.finish()) deps.ring(tenantId);

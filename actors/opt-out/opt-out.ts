@@ -1,5 +1,5 @@
 import type { Clock } from '../../ops/lifecycle/index.ts';
-import { uuidV7 } from '../../schema/domain/index.ts';
+import { plainWords, uuidV7 } from '../../schema/domain/index.ts';
 import type { InboundItem, Suppression } from '../../schema/sql/index.ts';
 
 /** Whole messages that mean "do not write to me again", lower case, without punctuation. Thin: more languages and wordings come with campaigns. */
@@ -26,12 +26,7 @@ const STOP_WORDS: ReadonlySet<string> = new Set([
 
 /** True when the whole message is a wish not to be messaged again. */
 export function saysStop(body: string): boolean {
-  const words = body
-    .toLowerCase()
-    .replace(/[\p{P}\p{S}]+/gu, ' ')
-    .trim()
-    .replace(/\s+/g, ' ');
-  return STOP_WORDS.has(words);
+  return STOP_WORDS.has(plainWords(body));
 }
 
 /** The suppressions that these messages ask for: to be committed before the messages count as stored. */

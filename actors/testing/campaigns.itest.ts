@@ -180,6 +180,44 @@ describe('campaigns on a node', () => {
     expect(bodies).not.toContain('two Lead3 X');
   });
 
+  it('who writes back gets no further step, and the reply brings him into the sequence that listens, through the device he wrote to', async () => {
+    await open();
+    const devices = await world.devices(2);
+    await world.ownership.grant(devices);
+    await leads(4);
+    const answered = await flow({
+      kind: 'SEQUENCE',
+      lane: 'normal',
+      audience: null,
+      steps: [{ delayMs: 0, template: 'thanks {{name}}' }],
+      rules: [{ does: 'ENROL', kind: 'REPLY', value: '' }],
+    });
+    await set(answered, 'RUNNING');
+    await set(
+      await flow({
+        kind: 'SEQUENCE',
+        lane: 'normal',
+        steps: [
+          { delayMs: 0, template: 'one {{name}}' },
+          { delayMs: 4000, template: 'two {{name}}' },
+        ],
+        rules: [{ does: 'END', kind: 'REPLY', value: '' }],
+      }),
+      'RUNNING',
+    );
+    await until(() => expect(world.transport.arrivals.filter((arrival) => arrival.body.startsWith('one'))).toHaveLength(4));
+    const first = world.transport.arrivals.find((arrival) => arrival.body === 'one Lead2 X');
+    const other = devices.find((device) => device !== first?.deviceId) ?? '';
+    await world.transport.events
+      .get(other)
+      ?.inbound({ id: 'r', from: '+15550000002', fromLid: null, body: 'who is this?', at: systemClock.wall() });
+    await until(async () => expect(await causes()).toEqual({ DONE: 4, REPLIED: 1 }));
+    const bodies = world.transport.arrivals.map((arrival) => arrival.body);
+    expect(bodies.filter((body) => body.startsWith('two'))).toHaveLength(3);
+    expect(bodies).not.toContain('two Lead2 X');
+    expect(world.transport.arrivals.find((arrival) => arrival.body === 'thanks Lead2 X')?.deviceId).toBe(other);
+  });
+
   it('a lead without what the text needs gets none, and its enrolment says so', async () => {
     await open();
     const devices = await world.devices(1);

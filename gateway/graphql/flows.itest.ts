@@ -186,4 +186,95 @@ describe('sequences', () => {
     const { data: progress } = await api.ask(`{ sequence(id: "${cold.id}") { progress { place leads } } }`);
     expect(progress.sequence.progress).toEqual([{ place: 'WAITING', leads: 1 }]);
   });
+
+  it('say what leads into them, what ends them and when again; every fault of that is named', async () => {
+    const fields = 'id stopOnReply goalTags goalStages triggers { kind value } reentry reentryDays supersededBy';
+    const make = async (input: string): Promise<Record<string, unknown> & { id: string }> => {
+      const { data } = await api.ask(
+        `mutation { createSequence(input: {${input}}) { sequence { ${fields} } errors { code path message } } }`,
+      );
+      expect(data.createSequence.errors).toEqual([]);
+      return data.createSequence.sequence;
+    };
+    const steps = 'steps: [{delayMs: 0, template: "x"}]';
+    const full = await make(
+      `name: "full", ${steps}, stopOnReply: false, goal: {tags: ["customer"], stages: ["won"]}, reentry: AFTER_DAYS, reentryDays: 30,
+       triggers: [{kind: TAG, value: "vip"}, {kind: KEYWORD, value: " JOIN! "}, {kind: REPLY}, {kind: WEBHOOK, value: "order-placed"}]`,
+    );
+    expect(full).toMatchObject({
+      stopOnReply: false,
+      goalTags: ['customer'],
+      goalStages: ['won'],
+      triggers: [
+        { kind: 'KEYWORD', value: 'join' },
+        { kind: 'REPLY', value: null },
+        { kind: 'TAG', value: 'vip' },
+        { kind: 'WEBHOOK', value: 'order-placed' },
+      ],
+      reentry: 'AFTER_DAYS',
+      reentryDays: 30,
+      supersededBy: null,
+    });
+    const plain = await make(`name: "plain", ${steps}`);
+    expect(plain).toMatchObject({ stopOnReply: true, goalTags: [], triggers: [], reentry: 'NEVER', reentryDays: null });
+    expect(
+      await errorsOf(
+        `createSequence(input: {name: "bad", ${steps}, goal: {}, reentry: AFTER_DAYS,
+          triggers: [{kind: TAG}, {kind: KEYWORD, value: "?!"}, {kind: REPLY, value: "x"}, {kind: WEBHOOK, value: "No Name"}, {kind: STAGE, value: "a"}, {kind: STAGE, value: "a"}]})`,
+        'createSequence',
+      ),
+    ).toEqual([
+      ...['0', '1', '2', '3'].map((index) => ({ code: 'INVALID_INPUT', path: ['input', 'triggers', index, 'value'] })),
+      { code: 'INVALID_INPUT', path: ['input', 'goal'] },
+      { code: 'INVALID_INPUT', path: ['input', 'triggers', '5'] },
+      { code: 'INVALID_INPUT', path: ['input', 'reentryDays'] },
+    ]);
+    expect(
+      await errorsOf(
+        `createSequence(input: {name: "bad", ${steps}, goal: {tags: ["t"]}, triggers: [{kind: TAG, value: "t"}], reentryDays: 3})`,
+        'createSequence',
+      ),
+    ).toEqual([
+      { code: 'INVALID_INPUT', path: ['input', 'triggers', '0'] },
+      { code: 'INVALID_INPUT', path: ['input', 'reentryDays'] },
+    ]);
+    // it would lead into itself: by its name, or by the name of what follows
+    const after = await make(`name: "after", ${steps}, nextSequenceId: "${plain.id}"`);
+    expect(await errorsOf(`createSequence(input: {name: "plain", ${steps}, nextSequenceId: "${after.id}"})`, 'createSequence')).toEqual([
+      { code: 'INVALID_INPUT', path: ['input', 'nextSequenceId'] },
+    ]);
+  });
+
+  it('let leads go, and send who enrols in an old version to the new one', async () => {
+    const make = async (): Promise<string> =>
+      (await api.ask('mutation { createSequence(input: {name: "again", steps: [{delayMs: 0, template: "x"}]}) { sequence { id } } }')).data
+        .createSequence.sequence.id;
+    const start = (id: string): Promise<unknown> => errorsOf(`startSequence(input: {id: "${id}"})`, 'startSequence');
+    const old = await make();
+    expect(await start(old)).toEqual([]);
+    await api.ask('mutation { createDevice(input: {name: "d2", transport: SIMULATOR}) { errors { code } } }');
+    await api.ask('mutation { importLeads(input: {leads: [{phone: "+15550000078", tags: ["let"]}]}) { made } }');
+    const lead = (await api.ask('{ leads(tag: "let") { nodes { id } } }')).data.leads.nodes[0].id as string;
+    const run = async (verb: 'enrol' | 'unenrol', id: string): Promise<Record<string, unknown>> =>
+      (
+        await api.ask(
+          `mutation { ${verb}(input: {sequenceId: "${id}", leadIds: ["${lead}"]}) { ${verb === 'enrol' ? 'enrolled' : 'ended'} errors { code path } } }`,
+        )
+      ).data[verb];
+    expect(await run('enrol', old)).toEqual({ enrolled: 1, errors: [] });
+    const fresh = await make();
+    expect(await start(fresh)).toEqual([]);
+    expect(await run('enrol', old)).toEqual({ enrolled: 0, errors: [{ code: 'STATE_CONFLICT', path: ['input', 'sequenceId'] }] });
+    expect((await api.ask(`{ sequence(id: "${old}") { supersededBy state } }`)).data.sequence).toEqual({
+      supersededBy: fresh,
+      state: 'RUNNING',
+    });
+    expect(await run('unenrol', old)).toEqual({ ended: 1, errors: [] });
+    expect(await run('unenrol', old)).toEqual({ ended: 0, errors: [] });
+    const { data } = await api.ask(
+      `{ sequence(id: "${old}") { progress { place leads } } audit(subject: "${old.replace('Sequence:', '')}") { nodes { action } } }`,
+    );
+    expect(data.sequence.progress).toEqual([{ place: 'STOPPED', leads: 1 }]);
+    expect(data.audit.nodes.map((row: { action: string }) => row.action)).toContain('unenrol');
+  });
 });

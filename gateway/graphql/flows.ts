@@ -52,6 +52,7 @@ export function createFlowPort({ sql, guard, clock, telemetry, bells }: FlowPort
           if ((await ledger.tenantDevices(sql, tenantId, [...wanted])).length < wanted.size) return 'DEVICE_NOT_FOUND';
         }
         if (nextFlowId !== null && (await byId(tenantId, 'SEQUENCE', nextFlowId)) === null) return 'SEQUENCE_NOT_FOUND';
+        if (nextFlowId !== null && (await ledger.flowLeadsTo(sql, tenantId, nextFlowId, flow.name))) return 'SEQUENCE_LOOPS';
         if ((await ledger.createFlow(sql, { ...flow, id })) === null) return 'NAME_TAKEN';
         return (await byId(tenantId, kind, id)) ?? 'NAME_TAKEN';
       }),
@@ -67,6 +68,7 @@ export function createFlowPort({ sql, guard, clock, telemetry, bells }: FlowPort
         if (enrolled > 0) ring(tenantId);
         return enrolled;
       }),
+    unenrol: (tenantId, flowId, leadIds) => guard(() => ledger.unenrolLeads(sql, tenantId, flowId, leadIds)),
     leads: (tenantId, { after, limit, tag }) =>
       guard(async () => {
         const rows = await ledger.leadsPage(sql, tenantId, { after, limit: limit + 1, tag });

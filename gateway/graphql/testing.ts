@@ -95,6 +95,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       create: no,
       setState: no,
       enrol: no,
+      unenrol: no,
       leads: async () => ({ rows: [], more: false }),
       importLeads: no,
       preview: no,

@@ -93,6 +93,11 @@ function gather(into: Gathering, target: Target | null, attribute: string, value
   return null;
 }
 
+const NOTHING: Defaults = { tags: [], niche: null, stage: null, consentSource: null, consentAt: null };
+
+/** An object as a lead, or what is wrong with it; keys that are not known become attributes. */
+export const leadOfObject = (value: unknown): RawLead | CellFault => leadOf(value, {}, 'keep', NOTHING);
+
 /** A line as a lead, or what is wrong with it. Keys that are neither known nor mapped become attributes (`rest` keep) or are left out. */
 export function leadOfLine(text: string, mapping: Mapping, rest: 'keep' | 'ignore', defaults: Defaults): RawLead | CellFault {
   let value: unknown;
@@ -101,6 +106,10 @@ export function leadOfLine(text: string, mapping: Mapping, rest: 'keep' | 'ignor
   } catch {
     return { field: '', message: 'expected a JSON object: it is no JSON' };
   }
+  return leadOf(value, mapping, rest, defaults);
+}
+
+function leadOf(value: unknown, mapping: Mapping, rest: 'keep' | 'ignore', defaults: Defaults): RawLead | CellFault {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return { field: '', message: 'expected a JSON object' };
   const sources = new Map(Object.entries(mapping).map(([to, key]) => [key, to]));
   const found: Gathering = { texts: {}, attributes: {}, tags: [] };

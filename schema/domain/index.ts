@@ -8,6 +8,7 @@ export * from './link-protocol.ts';
 export * from './live.ts';
 export * from './pairing.ts';
 export * from './partitions.ts';
+export * from './plain-words.ts';
 export * from './received.ts';
 export * from './redis-keys.ts';
 export * from './standing.ts';

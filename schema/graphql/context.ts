@@ -243,7 +243,7 @@ export interface FlowPort {
   /** newest first; `before`: number of the last one seen */
   page(tenantId: string, kind: FlowKind, query: { readonly before: number | null; readonly limit: number }): Promise<Page<FlowRow>>;
   progress(flowNos: readonly number[]): Promise<readonly FlowPlace[]>;
-  create(flow: Omit<NewFlow, 'id'>): Promise<FlowRow | 'NAME_TAKEN' | 'DEVICE_NOT_FOUND' | 'SEQUENCE_NOT_FOUND'>;
+  create(flow: Omit<NewFlow, 'id'>): Promise<FlowRow | 'NAME_TAKEN' | 'DEVICE_NOT_FOUND' | 'SEQUENCE_NOT_FOUND' | 'SEQUENCE_LOOPS'>;
   /** nodes are told; null: the tenant has none of that id */
   setState(
     tenantId: string,
@@ -252,6 +252,8 @@ export interface FlowPort {
   ): Promise<{ readonly state: FlowState; readonly changed: boolean } | null>;
   /** how many begin now */
   enrol(tenantId: string, flowId: string, leadIds: readonly string[]): Promise<number>;
+  /** how many leave it now */
+  unenrol(tenantId: string, flowId: string, leadIds: readonly string[]): Promise<number>;
   leads(
     tenantId: string,
     query: { readonly after: number | null; readonly limit: number; readonly tag: string | null },

@@ -1,13 +1,19 @@
 -- Enrols the next chunk of leads of one flow that is enrolling; whichever process asks. $1 leads looked at, at most
 -- Result: no row when no flow is enrolling; else the flow, how many were enrolled and whether that was the last chunk. Guarantees:
 --  E1 one process at a time works on a flow (skip locked); its place is kept in the same commit as the rows, so a crash repeats nothing;
---  E2 a lead is enrolled once per flow; who asked not to be messaged is not enrolled;
+--  E2 a lead is enrolled once per flow, and not where it is in another version of it or was and may not come again; nor who asked not to be messaged,
+--     or has reached the goal;
 --  E3 a lead keeps the device it has; the others are spread evenly over the flow's devices by their number, so a lead meets the same device
 --     in every flow that uses the same devices;
 --  E4 a flow none of whose devices is there (all deleted or in quarantine) waits for one; it stands in nobody's way.
 -- audience: {"tags": any of, "niches": [...], "stages": [...], "consent": true}; devices: {"ids": [...]}, empty = all of the tenant.
 with flow as materialized (
-  select f.no, f.tenant_id, f.audience, f.devices, f.enrol_from, f.settings
+  select f.no, f.tenant_id, f.audience, f.devices, f.enrol_from, f.reentry, f.reentry_days,
+    case when f.kind = 'SEQUENCE'
+      then (select array_agg(v.no) from flows v where v.tenant_id = f.tenant_id and v.kind = f.kind and v.name = f.name and v.no <> f.no)
+    end as versions,
+    (select array_agg(r.value) from flow_rules r where r.flow_no = f.no and r.does = 'END' and r.kind = 'TAG') as goal_tags,
+    (select array_agg(r.value) from flow_rules r where r.flow_no = f.no and r.does = 'END' and r.kind = 'STAGE') as goal_stages
   from flows f
   where f.state = 'RUNNING' and f.enrol_from is not null
     and exists (
@@ -43,6 +49,14 @@ with flow as materialized (
     and (f.audience -> 'niches' is null or f.audience -> 'niches' ? l.niche)
     and (f.audience -> 'stages' is null or f.audience -> 'stages' ? l.stage)
     and (not coalesce((f.audience ->> 'consent')::boolean, false) or l.consent_at is not null)
+    and (f.goal_tags is null or not l.tags && f.goal_tags)
+    and (f.goal_stages is null or l.stage is null or l.stage <> all(f.goal_stages))
+    and (f.versions is null or (
+      -- the limit keeps it a probe
+      select e.lead_no from enrolments e
+      where e.flow_no = any(f.versions) and e.lead_no = l.no and not flow_reenters(f.reentry, f.reentry_days, e.cause, e.ended_at)
+      limit 1
+    ) is null)
     and not exists (select from suppressions s where s.tenant_id = f.tenant_id and (s.phone = l.phone or s.lid = l.lid))
   on conflict do nothing
   returning 1

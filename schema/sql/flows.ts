@@ -17,7 +17,6 @@ const PLAN = sqlFile('plan-messages');
 const END = sqlFile('end-enrolments');
 const PAGE = sqlFile('flows-page');
 const PROGRESS = sqlFile('flow-progress');
-const ENROL_LEADS = sqlFile('enrol-leads');
 
 export type FlowKind = 'CAMPAIGN' | 'SEQUENCE';
 export type FlowState = 'DRAFT' | 'SCHEDULED' | 'RUNNING' | 'PAUSED' | 'CANCELLED' | 'DONE';
@@ -46,6 +45,16 @@ export interface FlowStep {
   readonly delayMs: number;
   readonly template: string;
 }
+/** What leads a lead into a flow (ENROL), and what ends its way through it (END: TAG and STAGE are goals). */
+export interface FlowRule {
+  readonly does: 'ENROL' | 'END';
+  readonly kind: 'TAG' | 'STAGE' | 'REPLY' | 'KEYWORD' | 'WEBHOOK';
+  /** the tag, stage, keyword (plainWords) or name of the hook; empty for REPLY */
+  readonly value: string;
+}
+/** May a lead come in again: never, once its last time has ended, or so many days after that. */
+export type Reentry = { readonly rule: 'NEVER' | 'AFTER_END' } | { readonly rule: 'AFTER_DAYS'; readonly days: number };
+
 export interface NewFlow {
   readonly id: string;
   readonly tenantId: string;
@@ -62,11 +71,16 @@ export interface NewFlow {
   /** the flow that leads go on to when they have gone through this one */
   readonly nextFlowId: string | null;
   readonly steps: readonly FlowStep[];
+  /** default: none */
+  readonly rules?: readonly FlowRule[];
+  /** default: never */
+  readonly reentry?: Reentry;
 }
 
 /** @returns its number, or null when the tenant has a campaign of that name. A sequence of a known name becomes its next version. */
 export async function createFlow(sql: SqlRunner, flow: NewFlow): Promise<number | null> {
   assert(flow.steps.length > 0, 'createFlow: a flow has steps');
+  const { rules = [], reentry = { rule: 'NEVER' } } = flow;
   const [row] = await query<{ no: number }>(sql, CREATE, [
     flow.id,
     flow.tenantId,
@@ -80,6 +94,11 @@ export async function createFlow(sql: SqlRunner, flow: NewFlow): Promise<number 
     flow.nextFlowId,
     column(flow.steps, (step) => step.delayMs),
     column(flow.steps, (step) => step.template),
+    reentry.rule,
+    reentry.rule === 'AFTER_DAYS' ? reentry.days : null,
+    column(rules, (rule) => rule.does),
+    column(rules, (rule) => rule.kind),
+    column(rules, (rule) => rule.value),
   ]);
   return row?.no ?? null;
 }
@@ -250,6 +269,10 @@ export interface FlowRow {
   readonly enrolling: boolean;
   readonly enrolled: number;
   readonly nextFlowId: string | null;
+  readonly rules: readonly FlowRule[];
+  readonly reentry: Reentry;
+  /** the version that takes leads in its place */
+  readonly supersededBy: string | null;
   /** wall ms */
   readonly createdAt: number;
   readonly startAt: number | null;
@@ -280,6 +303,10 @@ export async function flowsPage(
     enrolling: boolean;
     enrolled: number;
     next_flow_id: string | null;
+    rules: readonly FlowRule[];
+    reentry: Reentry['rule'];
+    reentry_days: number | null;
+    superseded_by: string | null;
     created_at: number;
     start_at: number | null;
     started_at: number | null;
@@ -301,6 +328,9 @@ export async function flowsPage(
     enrolling: row.enrolling,
     enrolled: row.enrolled,
     nextFlowId: row.next_flow_id,
+    rules: row.rules,
+    reentry: row.reentry === 'AFTER_DAYS' ? { rule: row.reentry, days: row.reentry_days ?? 1 } : { rule: row.reentry },
+    supersededBy: row.superseded_by,
     createdAt: row.created_at,
     startAt: row.start_at,
     startedAt: row.started_at,
@@ -310,18 +340,13 @@ export async function flowsPage(
 
 export interface FlowPlace {
   readonly flowNo: number;
-  /** WAITING, SENDING (its message is in the ledger) or why its enrolment ended: DONE, FAILED, DEAD, SUPPRESSED, CANCELLED, NO_TEXT, NO_PHONE */
+  /** WAITING, SENDING (its message is in the ledger) or why its enrolment ended: DONE, FAILED, DEAD, SUPPRESSED, CANCELLED, REPLIED, GOAL, STOPPED, NO_TEXT, NO_PHONE */
   readonly place: string;
   readonly leads: number;
 }
 export async function flowProgress(sql: SqlRunner, flowNos: readonly number[]): Promise<readonly FlowPlace[]> {
   const rows = await query<{ flow_no: number; place: string; leads: number }>(sql, PROGRESS, [arrayLiteral(flowNos)]);
   return rows.map((row) => ({ flowNo: row.flow_no, place: row.place, leads: row.leads }));
-}
-
-/** @returns how many were enrolled now; the others are in the flow already, suppressed, or not of this tenant */
-export async function enrolLeads(sql: SqlRunner, tenantId: string, flowId: string, leadIds: readonly string[]): Promise<number> {
-  return (await query<{ lead_no: number }>(sql, ENROL_LEADS, [tenantId, flowId, arrayLiteral(leadIds)])).length;
 }
 
 export interface FlowPreview {

@@ -5,6 +5,7 @@ export * from './dead-letters.ts';
 export * from './deleted.ts';
 export * from './devices.ts';
 export * from './fleet.ts';
+export * from './flow-rules.ts';
 export * from './flows.ts';
 export * from './history.ts';
 export { intent } from './intent.ts';

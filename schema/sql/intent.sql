@@ -12,7 +12,8 @@
 --     ledger puts its enrolment back in its place (FLOW_PAUSED) or ends it (FLOW_ENDED); one whose outcome is open goes on to its end. A message of a
 --     flow that is DONE was redriven since: it goes as if the flow ran; outside its hours it waits, and the flow runs again;
 --  N7 what the provider said is obeyed (`settings.standing` of the device, wall ms): nothing goes before `heldUntil` (HELD), and before `coldUntil` a
---     message to somebody who is no acquaintance is set aside (COLD): QUEUED without a seq, due then; no attempt, no pace and no cap is spent on it.
+--     message to somebody who is no acquaintance is set aside (COLD): QUEUED without a seq, due then; no attempt, no pace and no cap is spent on it;
+--  N8 a message whose lead has left its flow meanwhile (replied, reached the goal, was taken out) is taken back as in N6: LEAD_STOPPED.
 with item as materialized (
   select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[], $8::bigint[])
     with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, seq, ord)
@@ -26,7 +27,7 @@ with item as materialized (
   select count(*) as owners from owner
 ), message as materialized (
   select m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.budget_from, m.recipient, m.recipient_lid, m.body, m.content,
-    m.due_at, m.created_at, m.intent_at, m.traceparent, m.flow_no, m.last_error
+    m.due_at, m.created_at, m.intent_at, m.traceparent, m.flow_no, m.lead_no, m.last_error
   from messages m
   where m.id = any($4::uuid[]) and (select g.owners from gate g) > 0
   order by m.id
@@ -46,7 +47,7 @@ with item as materialized (
       when d.paused then 'PAUSED'
       when s.hit is not null then 'SUPPRESSED'
       when m.attempt - m.budget_from >= i.budget then 'DEAD'
-      when m.state = 'QUEUED' and not f.open then 'UNPLANNED'
+      when m.state = 'QUEUED' and not (f.open and f.going) then 'UNPLANNED'
       when m.due_at > t.at then 'NOT_DUE'
       when (d.settings -> 'standing' ->> 'heldUntil')::float8 > extract(epoch from t.at) * 1000 then 'HELD'
       when o.day = t.today and o.day_sent >= d.daily_cap then 'CAPPED'
@@ -55,7 +56,7 @@ with item as materialized (
       when o.next_send_at > t.at then 'PACED'
       else 'PASS'
     end as verdict,
-    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state,
+    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state, f.going,
     to_timestamp((d.settings -> 'standing' ->> 'heldUntil')::float8 / 1000) as held_until,
     to_timestamp((d.settings -> 'standing' ->> 'coldUntil')::float8 / 1000) as cold_until
   from item i
@@ -70,7 +71,10 @@ with item as materialized (
     limit 1
   ) s on true
   left join lateral (
-    select f.state, flow_is_open(case f.state when 'DONE' then 'RUNNING' else f.state end, f.hours, t.at) as open
+    select f.state, flow_is_open(case f.state when 'DONE' then 'RUNNING' else f.state end, f.hours, t.at) as open,
+      coalesce((
+        select e.message_id = m.id and not flow_stopped(e.cause) from enrolments e where e.flow_no = m.flow_no and e.lead_no = m.lead_no limit 1
+      ), false) as going
     from flows f where f.no = m.flow_no limit 1
   ) f on true
 ), owning as (
@@ -94,7 +98,7 @@ with item as materialized (
     intent_at = case when v.verdict = 'PASS' then v.at else m.intent_at end,
     ended_at = case when v.verdict in ('PASS', 'COLD') then null else v.at end,
     cause = case v.verdict when 'PASS' then null when 'COLD' then 'COLD_PAUSED' when 'DEAD' then 'RETRY_BUDGET' when 'SUPPRESSED' then 'RECIPIENT_SUPPRESSED'
-      else case when v.flow_state in ('RUNNING', 'PAUSED', 'DONE') then 'FLOW_PAUSED' else 'FLOW_ENDED' end end
+      else case when v.flow_state = 'CANCELLED' then 'FLOW_ENDED' when not v.going then 'LEAD_STOPPED' else 'FLOW_PAUSED' end end
   from verdict v
   where m.id = any($4::uuid[]) and m.id = v.message_id and v.verdict in ('PASS', 'COLD', 'SUPPRESSED', 'DEAD', 'UNPLANNED')
   returning m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt, m.recipient, m.recipient_lid, m.body, m.content, m.traceparent,

@@ -51,7 +51,8 @@ with item as materialized (
   update enrolments e
   set due_at = null,
     message_id = case when not j.suppressed then j.message_id end,
-    cause = case when j.suppressed then 'SUPPRESSED' end
+    cause = case when j.suppressed then 'SUPPRESSED' end,
+    ended_at = case when j.suppressed then clock_timestamp() end
   from judged j
   where e.flow_no = j.flow_no and e.lead_no = j.lead_no
 )

@@ -1,5 +1,5 @@
 import { readAsset } from '../../ops/lifecycle/index.ts';
-import type { ReceivedMedia } from '../domain/index.ts';
+import { KEYWORD_LIMIT, plainWords, type ReceivedMedia } from '../domain/index.ts';
 import { column, query, type SqlRunner } from './statement.ts';
 
 /** What devices received. */
@@ -21,7 +21,15 @@ export interface InboundItem {
   readonly media?: ReceivedMedia | null;
 }
 
-/** Stores inbound messages once per (device, id); returns which of them are new. After it returns every item is stored. */
+const keywordOf = (body: string): string | null => {
+  const words = body.length > 2 * KEYWORD_LIMIT ? '' : plainWords(body);
+  return words === '' || words.length > KEYWORD_LIMIT ? null : words;
+};
+
+/**
+ * Stores inbound messages once per (device, id) and does what flows make of them (store-inbound.sql); returns which of them are new. After it
+ * returns every item is stored.
+ */
 export async function storeInbound(
   sql: SqlRunner,
   items: readonly InboundItem[],
@@ -36,6 +44,7 @@ export async function storeInbound(
     column(items, (item) => item.body),
     column(items, (item) => item.receivedAt),
     column(items, (item) => (item.media == null ? null : JSON.stringify(item.media))),
+    column(items, (item) => keywordOf(item.body)),
   ]);
   return rows.map((row) => ({ deviceId: row.device_id, id: row.id }));
 }

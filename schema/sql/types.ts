@@ -101,7 +101,10 @@ export type IntentVerdict =
   | { readonly verdict: 'ENDED'; readonly state: MessageState | null }
   /** it starts a new chat and the provider wants none now: the statement has taken it out of its lane, and it is due again when the pause ends */
   | { readonly verdict: 'COLD'; readonly tenantId: string; readonly attempt: number; readonly cause: string }
-  /** the statement has ended it; UNPLANNED: CANCELLED, because its flow does not run now (FLOW_PAUSED: it is planned anew later; FLOW_ENDED) */
+  /**
+   * the statement has ended it; UNPLANNED: CANCELLED, because its flow does not run now (FLOW_PAUSED: it is planned anew later; FLOW_ENDED; LEAD_STOPPED: the
+   * lead has left it)
+   */
   | {
       readonly verdict: 'SUPPRESSED' | 'DEAD' | 'UNPLANNED';
       readonly tenantId: string;

@@ -4,10 +4,12 @@ import type { GraphqlContext } from '../context.ts';
 import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { attempt, problem, Refusal } from '../problems.ts';
 import { argumentId, createChecks } from '../validate.ts';
+import { addEnrol } from './enrol.ts';
 import { addLeadImports } from './imports.ts';
 import { audienceOf, devicesOf, type FlowInputs, flowInputs, hoursOf, numberOf, type StepInput, stepsOf } from './input.ts';
 import { addLeads } from './leads.ts';
 import { addPreview } from './preview.ts';
+import { type RulesInput, rulesOf, ruleTypes } from './rules.ts';
 import { type FlowAnswer, type FlowTypes, flowTypes } from './types.ts';
 
 type Name = 'Campaign' | 'Sequence';
@@ -19,14 +21,16 @@ const notFound = (name: Name, path: readonly string[]): Refusal =>
 export function addFlow(kit: Kit): void {
   const types = flowTypes(kit);
   const inputs = flowInputs(kit);
+  const rules = ruleTypes(kit, types);
   for (const name of ['Campaign', 'Sequence'] as const) {
     const payload = payloadOf(kit, types, name);
     addQueries(kit, types, name);
     addStates(kit, payload, name);
     if (name === 'Campaign') addCreateCampaign(kit, inputs, payload);
-    else addCreateSequence(kit, inputs, payload);
+    else addCreateSequence(kit, inputs, rules, payload);
   }
   addLeads(kit, types);
+  addEnrol(kit);
   addLeadImports(kit);
   addPreview(kit);
 }
@@ -145,6 +149,10 @@ async function create(context: GraphqlContext, name: Name, flow: Omit<NewFlow, '
   if (made === 'SEQUENCE_NOT_FOUND') {
     throw new Refusal([problem('SEQUENCE_NOT_FOUND', ['input', 'nextSequenceId'], 'no sequence with this id in this tenant')]);
   }
+  if (made === 'SEQUENCE_LOOPS') {
+    const fault = 'expected a sequence that does not lead back to this one: leads would go round for ever';
+    throw new Refusal([problem('INVALID_INPUT', ['input', 'nextSequenceId'], fault)]);
+  }
   await context.audit({ viewer: context.viewer, action: `create${name}`, subject: made.id });
   return { errors: [], flow: made };
 }
@@ -199,7 +207,7 @@ function addCreateCampaign(kit: Kit, inputs: FlowInputs, payload: Payload): void
   );
 }
 
-function addCreateSequence(kit: Kit, inputs: FlowInputs, payload: Payload): void {
+function addCreateSequence(kit: Kit, inputs: FlowInputs, types: ReturnType<typeof ruleTypes>, payload: Payload): void {
   const { builder } = kit;
   const Input = builder.inputType('CreateSequenceInput', {
     description: 'A new sequence, or the next version of one: several messages to each lead.',
@@ -210,6 +218,15 @@ function addCreateSequence(kit: Kit, inputs: FlowInputs, payload: Payload): void
       deviceIds: t.idList({ required: false, description: 'through which devices; all of the tenant when left out' }),
       hours: t.field({ type: inputs.Hours, required: false, description: 'when messages may go out; always when left out' }),
       nextSequenceId: t.id({ required: false, description: 'where leads go on that have gone through it' }),
+      triggers: t.field({
+        type: [types.Trigger],
+        required: false,
+        description: 'what leads a lead into it, at most 20; `enrol` always does',
+      }),
+      stopOnReply: t.boolean({ required: true, defaultValue: true, description: 'it ends for a lead who writes back' }),
+      goal: t.field({ type: types.Goal, required: false, description: 'what it is for: it ends for a lead who has it' }),
+      reentry: t.field({ type: types.ReentryRule, required: true, defaultValue: 'NEVER', description: 'may a lead come in again' }),
+      reentryDays: t.int({ required: false, description: 'after so many days, 1 to 3650, with AFTER_DAYS' }),
     }),
   });
   builder.mutationField('createSequence', (t) =>
@@ -228,9 +245,21 @@ function addCreateSequence(kit: Kit, inputs: FlowInputs, payload: Payload): void
           const deviceIds = devicesOf(checks, ['input', 'deviceIds'], input.deviceIds);
           const hours = hoursOf(checks, ['input', 'hours'], input.hours);
           const next = input.nextSequenceId;
+          const { rules, reentry } = rulesOf(checks, input as RulesInput);
           const nextFlowId = next === null || next === undefined ? null : checks.id('Sequence', ['input', 'nextSequenceId'], String(next));
           checks.done();
-          return create(context, 'Sequence', { name, lane: 'normal', audience, deviceIds, hours, startAt: null, nextFlowId, steps });
+          return create(context, 'Sequence', {
+            name,
+            lane: 'normal',
+            audience,
+            deviceIds,
+            hours,
+            startAt: null,
+            nextFlowId,
+            steps,
+            rules,
+            reentry,
+          });
         }),
     }),
   );

@@ -3,7 +3,7 @@ import type { Kit } from '../builder.ts';
 import type { GraphqlContext, PhoneReading } from '../context.ts';
 import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { attempt, problem, Refusal, type Refused } from '../problems.ts';
-import { argumentError, createChecks, phoneFault } from '../validate.ts';
+import { argumentError, phoneFault } from '../validate.ts';
 import { numberOf } from './input.ts';
 import type { FlowTypes } from './types.ts';
 
@@ -14,7 +14,6 @@ interface RowFault {
   readonly message: string;
 }
 type ImportAnswer = ({ readonly made: number; readonly changed: number; readonly faults: readonly RowFault[] } & Refused) | Refused;
-type EnrolAnswer = ({ readonly enrolled: number } & Refused) | Refused;
 type NewLead = LeadFields;
 
 interface RawLead {
@@ -102,7 +101,6 @@ export function addLeads(kit: Kit, types: FlowTypes): void {
     ),
   );
   addImport(kit);
-  addEnrol(kit);
 }
 
 function addImport(kit: Kit): void {
@@ -178,52 +176,6 @@ function addImport(kit: Kit): void {
             detail: { ...outcome, faults: faults.length },
           });
           return { ...outcome, faults };
-        }),
-    }),
-  );
-}
-
-function addEnrol(kit: Kit): void {
-  const { builder } = kit;
-  const Input = builder.inputType('EnrolInput', {
-    description: 'Who goes through a sequence.',
-    fields: (t) => ({
-      sequenceId: t.id({ required: true, description: 'the sequence: it must have been started' }),
-      leadIds: t.idList({ required: true, description: '1 to 1000 leads' }),
-    }),
-  });
-  const Payload = builder.objectRef<EnrolAnswer>('EnrolPayload').implement({
-    description: 'Answer of enrol.',
-    fields: (t) => ({
-      enrolled: t.int({
-        description: 'How many begin now; the others are in it already, have asked not to be messaged, or are not of this tenant.',
-        resolve: (answer) => ('enrolled' in answer ? answer.enrolled : 0),
-      }),
-      errors: t.field({ type: ['UserError'], description: 'Empty when it was done.', resolve: (answer) => [...answer.errors] }),
-    }),
-  });
-  builder.mutationField('enrol', (t) =>
-    t.field({
-      type: Payload,
-      description: 'Leads begin a sequence. Scope OPERATOR.',
-      authScopes: { scope: 'operator' },
-      args: { input: t.arg({ type: Input, required: true, description: 'who, and in what' }) },
-      resolve: (_root, { input }, context): Promise<EnrolAnswer> =>
-        attempt(async () => {
-          const checks = createChecks();
-          const id = checks.id('Sequence', ['input', 'sequenceId'], String(input.sequenceId));
-          if (input.leadIds.length < 1 || input.leadIds.length > BATCH_LIMIT)
-            checks.add(problem('INVALID_INPUT', ['input', 'leadIds'], `expected 1 to ${BATCH_LIMIT} leads, got ${input.leadIds.length}`));
-          const leadIds = input.leadIds.map((lead) => checks.id('Lead', ['input', 'leadIds'], String(lead)));
-          checks.done();
-          const flow = await context.flows.byId(context.viewer.tenantId, 'SEQUENCE', id);
-          if (flow === null)
-            throw new Refusal([problem('SEQUENCE_NOT_FOUND', ['input', 'sequenceId'], 'no sequence with this id in this tenant')]);
-          if (flow.state !== 'RUNNING' && flow.state !== 'PAUSED')
-            throw new Refusal([problem('STATE_CONFLICT', ['input', 'sequenceId'], `expected it started: it is ${flow.state}`)]);
-          const enrolled = await context.flows.enrol(context.viewer.tenantId, id, leadIds);
-          await context.audit({ viewer: context.viewer, action: 'enrol', subject: id, detail: { enrolled } });
-          return { enrolled };
         }),
     }),
   );

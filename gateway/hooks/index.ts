@@ -1,0 +1,1 @@
+export { addHookRoutes, HOOKS_PATH, type HookRoutesDeps } from './routes.ts';
