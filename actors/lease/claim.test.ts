@@ -72,3 +72,42 @@ it('gives up a claim that the ledger does not answer while its leases last', asy
   expect(released).toEqual([id]);
   expect(core.busy.size).toBe(0);
 });
+
+/** Redis went back in time: the leases that it has forgotten are free to take, and their owners still act (masters.ts). */
+it('gives back what another owner is named for when its lock masters cannot be believed, and keeps the rest', async () => {
+  const [foreign, own, nobodys] = [uuidV7(1_700_000_000_000), uuidV7(1_700_000_000_000), uuidV7(1_700_000_000_000)];
+  const named = new Map<string, string | null>([
+    [foreign, 'node-b'],
+    [own, 'node-a'],
+    [nobodys, null],
+  ]);
+  const released: string[] = [];
+  const bumped: string[] = [];
+  const core = {
+    deps: {
+      clock: systemClock,
+      telemetry: { count() {}, log: { warn() {} } },
+      redis: { pipeline: () => ({ get() {}, exec: async () => [] }) },
+      ledger: {
+        owners: async (ids: readonly string[]) => ids.map((deviceId) => ({ deviceId, epoch: 4, node: named.get(deviceId) ?? null })),
+        bump: async (pairs: readonly { readonly deviceId: string }[]) => {
+          bumped.push(...pairs.map((pair) => pair.deviceId));
+          return [];
+        },
+      },
+    },
+    options: { nodeId: 'node-a', renewMs: 2000 },
+    renewalsLate: () => 0,
+    phase: 'running',
+    busy: new Set(),
+    holdings: { owned: new Map(), heldBefore: () => true },
+    masters: { look: async () => new Set(), sure: () => false },
+    locks: {
+      acquire: async (ids: readonly string[]) => ids.map((deviceId) => ({ deviceId, token: deviceId, voters: new Set([0]) })),
+      release: async (leases: readonly { readonly deviceId: string }[]) => void released.push(...leases.map((lease) => lease.deviceId)),
+    },
+  } as unknown as Core;
+  await createClaims(core).claim([foreign, own, nobodys], () => false);
+  expect(bumped).toEqual([own, nobodys]);
+  expect(released[0]).toBe(foreign);
+});

@@ -6,7 +6,7 @@ import { withinDeadline } from './deadline.ts';
 import { namedBy, readReleased } from './let-go.ts';
 import { byPartition, chunks, eachLimited } from './pool.ts';
 import type { GrantReason, OwnedDevice } from './port.ts';
-import type { Lease } from './redlock.ts';
+import type { Lease, TakenLease } from './redlock.ts';
 import { type RenewOrder, renew } from './renew.ts';
 import { fenceScript, MOST_PER_CALL } from './scripts.ts';
 import type { OwnerRow, Transfer } from './types.ts';
@@ -18,6 +18,8 @@ import type { OwnerRow, Transfer } from './types.ts';
  * I1 Order: read (id, epoch) -> lease -> compare-and-bump -> fence -> deadline again -> grant. Lease first, so a losing contender never
  *    raises an epoch; the pair is read before, so a claimant that slept in between cannot outrank its successor.
  * I2 Whatever does not get to the end gives its lease back; what the ledger has not answered when its leases end does not (ledger.ts, impatient).
+ * I3 What Postgres still names another owner for is taken over only on the word of masters that cannot have forgotten that owner's lease
+ *    (masters.ts). Asked between lease and bump: afterwards Postgres would name this node.
  */
 export interface Claims {
   /** tries to own devices; `namedOnly` partitions: only where Postgres names this node. Stops when renewals are late: the scan tries the rest. */
@@ -100,6 +102,18 @@ export function createClaims(core: Core): Claims {
     return installed;
   };
 
+  /** I3: what is left of these leases; the others are given back */
+  const sure = async (won: readonly TakenLease[], anothers: ReadonlySet<string>): Promise<readonly TakenLease[]> => {
+    const asked = won.filter((lease) => anothers.has(lease.deviceId));
+    if (asked.length === 0) return won;
+    const believed = await core.masters.look((masters) => asked.every((lease) => core.masters.sure(lease, masters)));
+    const unsure = new Set(asked.filter((lease) => !core.masters.sure(lease, believed)));
+    if (unsure.size === 0) return won;
+    deps.telemetry.count('claims.unsure', unsure.size);
+    await locks.release([...unsure]);
+    return won.filter((lease) => !unsure.has(lease));
+  };
+
   const round = async (deviceIds: readonly string[], namedOnly: (partition: number) => boolean): Promise<Claimed> => {
     const rows = await deps.ledger.owners(deviceIds);
     const released = await readReleased(deps.redis, rows);
@@ -109,7 +123,8 @@ export function createClaims(core: Core): Claims {
     const start = deps.clock.monotonic();
     const won = await locks.acquire([...byId.keys()]);
     const candidates: Candidate[] = [];
-    for (const lease of won) {
+    const anothers = new Set(allowed.filter((row) => namedBy(row, released, options.nodeId) === 'other').map((row) => row.deviceId));
+    for (const lease of await sure(won, anothers)) {
       const row = byId.get(lease.deviceId);
       if (row !== undefined) candidates.push({ lease, epoch: row.epoch, reason: reasonOf(row, released.get(lease.deviceId)) });
     }

@@ -1,6 +1,7 @@
 import type { NodeHeartbeat } from '../placement/index.ts';
 import type { Generations } from './generations.ts';
 import type { Held, Holdings } from './holdings.ts';
+import type { Masters } from './masters.ts';
 import type { Locks } from './redlock.ts';
 import type { LostCause } from './scripts.ts';
 import type { OwnershipDeps, OwnershipOptions, Tuning } from './types.ts';
@@ -11,6 +12,7 @@ export interface Core {
   readonly options: OwnershipOptions;
   readonly tuning: Tuning;
   readonly locks: Locks;
+  readonly masters: Masters;
   readonly holdings: Holdings;
   readonly generations: Generations;
   /** by which share of the renewal interval the latest renewal is late; 0 = none is */

@@ -10,6 +10,7 @@ import { impatient } from './ledger.ts';
 import { createLetGo } from './let-go.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { createLostPartitions } from './lost.ts';
+import { createMasters } from './masters.ts';
 import { createMembership } from './membership.ts';
 import { atMost } from './pool.ts';
 import type { LossCause, Ownership } from './port.ts';
@@ -50,11 +51,9 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
   const { log } = telemetry;
   const tuning: Tuning = { ...TUNING, ...options.tuning };
   const beatMs = Math.min(1000, options.renewMs);
-  const locks = createLocks(
-    deps.lockMasters,
-    { ttlMs: options.ttlMs, marginMs: options.marginMs, timeoutMs: Math.min(1000, Math.floor(options.ttlMs / 4)) },
-    clock,
-  );
+  const { ttlMs, marginMs } = options;
+  const timeoutMs = Math.min(1000, Math.floor(ttlMs / 4));
+  const locks = createLocks(deps.lockMasters, { ttlMs, marginMs, timeoutMs }, clock);
   const directory = createDirectory(ledger, clock);
   const lost = createLostPartitions();
   const core: Core = {
@@ -62,6 +61,7 @@ export function createOwnership(deps: OwnershipDeps, options: OwnershipOptions):
     options,
     tuning,
     locks,
+    masters: createMasters(deps.lockMasters, { ttlMs, timeoutMs }, clock),
     holdings: createHoldings({ clock, telemetry, marginMs: options.marginMs }),
     generations: createGenerations(deps.redis, options.ttlMs),
     busy: new Set(),

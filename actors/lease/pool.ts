@@ -38,7 +38,7 @@ export function byPartition<T>(items: readonly T[], partition: (item: T) => numb
 }
 
 /** Waits for the promise, but not longer than `ms`; it goes on by itself. Rejects only if the promise does in time. */
-export async function atMost(clock: Clock, promise: Promise<unknown>, ms: number): Promise<void> {
+export async function atMost(clock: Pick<Clock, 'after'>, promise: Promise<unknown>, ms: number): Promise<void> {
   let cancel = (): void => {};
   const late = new Promise<void>((resolve) => {
     cancel = clock.after(ms, resolve);

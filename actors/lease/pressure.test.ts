@@ -139,6 +139,7 @@ function makeNode(count: number, cost: Cost, blind = false) {
       },
     },
     options: { nodeId: 'node-a', capacity: 100_000, ttlMs: TTL_MS, renewMs: RENEW_MS, scanMs: SCAN_MS, marginMs: MARGIN_MS },
+    masters: { look: async () => new Set([0]), young: () => false, sure: () => true },
     locks: {
       masters: [redis],
       quorum: 1,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Redis } from '../../ops/connect/index.ts';
 import { systemClock } from '../../ops/lifecycle/index.ts';
+import { uuidV7 } from '../../schema/domain/index.ts';
 import { createLocks } from './redlock.ts';
 
 /** A lock master in memory that understands redlock's two scripts by their number of arguments: (key, token, ttl) takes, (key, token) releases. */
@@ -93,5 +94,26 @@ describe('the guards around redlock', () => {
     expect(await locks.acquire(['device'])).toEqual([]);
     const [lease] = await locks.acquire(['device']);
     expect(lease?.token).toBe([...tokens][1]);
+  });
+
+  it('tells every master at once what is given back: those that hang hold up no other', async () => {
+    const told = [0, 0];
+    const answering = (at: number) => ({
+      evalsha: async (_sha: string, count: number) => {
+        told[at] = (told[at] ?? 0) + count;
+        return count;
+      },
+    });
+    const hanging = { evalsha: () => new Promise(() => {}) };
+    const locks = createLocks([hanging, answering(0), answering(1)] as unknown as Redis[], options, systemClock);
+    const leases = Array.from({ length: 500 }, () => ({ deviceId: uuidV7(1_700_000_000_000), token: 'token' }));
+    void locks.release(leases);
+    await expect.poll(() => told, { timeout: 25_000 }).toEqual([500, 500]);
+  });
+
+  it('says who gave a lease', async () => {
+    const locks = createLocks([master(null).redis, master('x').redis, master(null).redis], options, systemClock);
+    const [lease] = await locks.acquire(['device']);
+    expect([...(lease?.voters ?? [])]).toEqual([0, 2]);
   });
 });

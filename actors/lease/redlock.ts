@@ -24,7 +24,7 @@ export interface Locks {
   deadlines(sent: Instant): Deadlines;
   now(): Instant;
   /** takes the leases that are free; the rest are left out of the result */
-  acquire(deviceIds: readonly string[]): Promise<Lease[]>;
+  acquire(deviceIds: readonly string[]): Promise<TakenLease[]>;
   /** compare-and-delete on every master; never throws: what cannot be deleted expires */
   release(leases: readonly { readonly deviceId: string; readonly token: string }[]): Promise<void>;
   /** changes token to `target` on every master; resolves with the devices for which a quorum agreed */
@@ -46,6 +46,10 @@ export interface Lease extends Deadlines {
   readonly deviceId: string;
   readonly token: string;
 }
+export interface TakenLease extends Lease {
+  /** the masters (places in the list) that gave it; those that answer late come later */
+  readonly voters: ReadonlySet<number>;
+}
 
 export interface LocksOptions {
   readonly ttlMs: number;
@@ -59,13 +63,19 @@ export interface LocksOptions {
 /** Share of the TTL that clocks may drift apart (redlock's own default), plus 2 ms for the precision of Redis' expiry. */
 const DRIFT_FACTOR = 0.01;
 
+/**
+ * Calls in flight at each master: a batch for each partition there is, so that all of it goes out at once. Never counted over several masters: those
+ * that hang would hold up what the others are to be told.
+ */
+const AT_ONCE = 256;
+
 /** @throws RangeError for an even number of masters */
 export function createLocks(masters: readonly Redis[], options: LocksOptions, clock: Clock): Locks {
   if (masters.length % 2 === 0) throw new RangeError(`lock masters: expected 1, 3 or 5, got ${masters.length}`);
   const quorum = (masters.length + 1) / 2;
   const drift = Math.round(options.ttlMs * DRIFT_FACTOR) + 2;
   const tries = createTries();
-  const seen = masters.map((redis) => watch(redis, tries));
+  const seen = masters.map((redis, place) => watch(redis, place, tries));
   const redlock = new Redlock(seen, { retryCount: 0, driftFactor: DRIFT_FACTOR, retryDelay: 0, retryJitter: 0 });
 
   const now = (): Instant => ({ monotonic: clock.monotonic(), wall: clock.wall() });
@@ -74,19 +84,24 @@ export function createLocks(masters: readonly Redis[], options: LocksOptions, cl
     wallDeadline: sent.wall + options.ttlMs - drift,
   });
 
+  /** leases of one partition, as many as one call takes */
+  const batchesOf = <T extends { readonly deviceId: string }>(items: readonly T[]): T[][] =>
+    [...byPartition(items, (item) => partitionOf(item.deviceId)).values()].flatMap((group) => chunks(group, MOST_PER_CALL));
+
   const release: Locks['release'] = async (leases) => {
     for (const { token } of leases) tries.giveUp(token);
-    const groups = [...byPartition(leases, (lease) => partitionOf(lease.deviceId)).values()];
-    const batches = groups.flatMap((group) => chunks(group, MOST_PER_CALL)).flatMap((batch) => masters.map((redis) => ({ redis, batch })));
-    await eachLimited(batches, 32, async ({ redis, batch }) => {
-      await releaseScript(redis, batch).catch(() => 0);
-    });
+    const batches = batchesOf(leases);
+    const tell = (redis: Redis): Promise<void> =>
+      eachLimited(batches, AT_ONCE, async (batch) => {
+        await releaseScript(redis, batch).catch(() => 0);
+      });
+    await Promise.all(masters.map(tell));
   };
 
-  const acquireOne = async (deviceId: string): Promise<Lease | undefined> => {
+  const acquireOne = async (deviceId: string): Promise<TakenLease | undefined> => {
     const sent = now();
     const attempt = redlock.acquire([deviceKeys(deviceId).lease], options.ttlMs);
-    const token = tries.latest();
+    const { token, voters } = tries.latest();
     const drop = (): Promise<void> => release([{ deviceId, token }]);
     const settled = attempt.then(
       (lock) => lock.value === token,
@@ -101,7 +116,7 @@ export function createLocks(masters: readonly Redis[], options: LocksOptions, cl
       if (unknown || masters.length > 1) await drop();
       return undefined;
     }
-    const lease: Lease = { deviceId, token, ...deadlines(sent) };
+    const lease: TakenLease = { deviceId, token, voters, ...deadlines(sent) };
     if (withinDeadline(clock.monotonic(), lease.deadline, options.marginMs)) return lease;
     await drop();
     return undefined;
@@ -114,7 +129,7 @@ export function createLocks(masters: readonly Redis[], options: LocksOptions, cl
     now,
     release,
     async acquire(deviceIds) {
-      const won: Lease[] = [];
+      const won: TakenLease[] = [];
       await eachLimited(deviceIds, options.concurrency ?? 64, async (deviceId) => {
         const lease = await acquireOne(deviceId);
         if (lease !== undefined) won.push(lease);
@@ -123,16 +138,15 @@ export function createLocks(masters: readonly Redis[], options: LocksOptions, cl
     },
     async transfer(items) {
       const votes = new Map<string, number>();
-      const groups = [...byPartition(items, (item) => partitionOf(item.deviceId)).values()];
-      const batches = groups
-        .flatMap((group) => chunks(group, MOST_PER_CALL))
-        .flatMap((batch) => masters.map((redis) => ({ redis, batch })));
-      await eachLimited(batches, 32, async ({ redis, batch }) => {
-        const letters = await transferScript(redis, batch).catch(() => '');
-        batch.forEach((item, i) => {
-          if (letters[i] === 'k') votes.set(item.deviceId, (votes.get(item.deviceId) ?? 0) + 1);
+      const batches = batchesOf(items);
+      const tell = (redis: Redis): Promise<void> =>
+        eachLimited(batches, AT_ONCE, async (batch) => {
+          const letters = await transferScript(redis, batch).catch(() => '');
+          batch.forEach((item, i) => {
+            if (letters[i] === 'k') votes.set(item.deviceId, (votes.get(item.deviceId) ?? 0) + 1);
+          });
         });
-      });
+      await Promise.all(masters.map(tell));
       return new Set([...votes].filter(([, count]) => count >= quorum).map(([deviceId]) => deviceId));
     },
   };
@@ -151,30 +165,31 @@ function expire(clock: Clock, ms: number): { readonly done: Promise<undefined>; 
  * await: the stand-ins for its clients note it on the way.
  */
 interface Tries {
-  /** the token of the try that began last */
-  latest(): string;
+  /** the try that began last; its voters come as they answer */
+  latest(): { readonly token: string; readonly voters: ReadonlySet<number> };
   /** what is set under this token is not wanted any more */
   giveUp(token: string): void;
   /**
    * Asks one master. `resumed`: for the second time, because it did not know the script; a try given up meanwhile ends here.
    * `giveBack`: a yes came after the try was given up.
    */
-  take(token: string, resumed: boolean, ask: () => Promise<unknown>, giveBack: () => void): Promise<unknown>;
+  take(token: string, place: number, resumed: boolean, ask: () => Promise<unknown>, giveBack: () => void): Promise<unknown>;
 }
 
 function createTries(): Tries {
-  let latest = '';
-  const open = new Map<string, { waiting: number; over: boolean }>();
+  const fresh = (token: string) => ({ token, voters: new Set<number>(), waiting: 0, over: false });
+  let latest = fresh('');
+  const open = new Map<string, typeof latest>();
   return {
     latest: () => latest,
     giveUp(token) {
       const one = open.get(token);
       if (one !== undefined) one.over = true;
     },
-    async take(token, resumed, ask, giveBack) {
-      const one = open.get(token) ?? { waiting: 0, over: false };
+    async take(token, place, resumed, ask, giveBack) {
+      const one = open.get(token) ?? fresh(token);
       if (!resumed) {
-        latest = token;
+        latest = one;
         open.set(token, one);
         one.waiting += 1;
       }
@@ -182,6 +197,7 @@ function createTries(): Tries {
       try {
         if (resumed && one.over) throw new Error('the try for this lease was given up');
         const reply = await ask();
+        if (reply === 1) one.voters.add(place);
         if (one.over && reply === 1) giveBack();
         return reply;
       } catch (error) {
@@ -200,12 +216,12 @@ type Words = readonly (string | number)[];
 const TAKES = 3;
 
 /** A client as the package uses it (evalsha and eval only). */
-function watch(redis: Redis, tries: Tries): Redis {
+function watch(redis: Redis, place: number, tries: Tries): Redis {
   const send = (words: Words, resumed: boolean, ask: () => Promise<unknown>): Promise<unknown> => {
     const [key, token] = [String(words[0]), String(words[1])];
     if (words.length === TAKES) {
       // what cannot be deleted expires
-      return tries.take(token, resumed, ask, () => void releaseKeys(redis, [key], [token]).catch(() => 0));
+      return tries.take(token, place, resumed, ask, () => void releaseKeys(redis, [key], [token]).catch(() => 0));
     }
     tries.giveUp(token);
     return ask();

@@ -10,7 +10,7 @@ import { namedBy, readReleased } from './let-go.ts';
  *
  * I1 One pipelined read per scan (what is ours costs one look at its partition's generation); a device that has a lease is never touched, whoever holds it.
  * I2 A missing generation is set by whoever sees it first; one that differs from the belief is a loss.
- * I3 While a generation is younger than one TTL only the node named in Postgres claims, whatever the plan says.
+ * I3 While a generation is younger than one TTL, or too few lock masters can be believed (masters.ts), only the node named in Postgres claims, whatever the plan says.
  * I4 Renewals first: while they are late fewer devices are claimed, or none.
  */
 export interface Scan {
@@ -114,6 +114,8 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
       for (const id of deviceIds) resting.set(id, until);
     },
     async run() {
+      // not waited for: a master that hangs must not hold up the scan, and a claim asks for itself
+      void core.masters.look();
       const { redisNow, made, absent } = await read();
       if (core.phase !== 'running') return false;
       // whose they should be now: a node may have begun to drain, or have died, since the last heartbeat was read
@@ -126,7 +128,7 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
       const aims = targets();
       const youngPartitions = new Map<number, boolean>();
       const young = (partition: number): boolean => {
-        const known = youngPartitions.get(partition) ?? generations.young(partition, redisNow);
+        const known = youngPartitions.get(partition) ?? (core.masters.young() || generations.young(partition, redisNow));
         youngPartitions.set(partition, known);
         return known;
       };

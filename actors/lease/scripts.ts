@@ -1,11 +1,12 @@
 import { defineScript, type Redis } from '../../ops/connect/index.ts';
 import { readAsset } from '../../ops/lifecycle/index.ts';
-import { deviceKeys, partitionKeys } from '../../schema/domain/index.ts';
+import { deviceKeys, LEASES_SINCE_KEY, partitionKeys } from '../../schema/domain/index.ts';
 
 const RENEW = defineScript(readAsset(import.meta.url, './renew.lua'));
 const FENCE = defineScript(readAsset(import.meta.url, './fence.lua'));
 const RELEASE = defineScript(readAsset(import.meta.url, './release.lua'));
 const TRANSFER = defineScript(readAsset(import.meta.url, './transfer.lua'));
+const SINCE = defineScript(readAsset(import.meta.url, './since.lua'));
 const GENERATION = defineScript(readAsset(import.meta.url, './generation.lua'));
 
 /** Most leases in one script call: 0.3 ms of the server (research/actors.md 2.2). */
@@ -101,4 +102,10 @@ export async function transferScript(
 /** generation.lua: the generation that stands now. `replace` '' = only where there is none. */
 export async function generationScript(redis: Redis, partition: number, random: string, replace: string): Promise<string> {
   return String(await GENERATION.run(redis, [partitionKeys(partition).generation], [random, replace]));
+}
+
+/** since.lua on one lock master: for how many ms its leases can be believed, and its clock (unix ms). `anew`: count from now. */
+export async function sinceScript(redis: Redis, anew: boolean): Promise<readonly [age: number, now: number]> {
+  const [age, now] = (await SINCE.run(redis, [LEASES_SINCE_KEY], [anew ? '1' : '0'])) as [number, number];
+  return [age, now];
 }

@@ -20,6 +20,10 @@ export const METRICS = {
   'send.duration': { kind: 'histogram', help: 'intent to answer', unit: 's', labels: ['transport'] },
   'lease.acquired': { kind: 'counter', help: 'leases won', labels: ['reason'] },
   'lease.lost': { kind: 'counter', help: 'leases lost', labels: ['cause'] },
+  'claims.unsure': {
+    kind: 'counter',
+    help: 'leases given back because lock masters that were restarted lately may have forgotten their owners',
+  },
   'claims.held': { kind: 'counter', help: 'scans that claimed nothing because renewals were late' },
   'lease.renew.duration': { kind: 'histogram', help: 'one renewal round', unit: 's' },
   fenced: { kind: 'counter', help: 'writes refused because a newer epoch exists', labels: ['where'] },

@@ -90,6 +90,9 @@ export function deviceKeys(deviceId: string): DeviceKeys {
 /** finds the sessions of all devices (SCAN) */
 export const SESSION_PATTERN = `${PREFIX}:*:session`;
 
+/** string on every lock master: `<run id>:<unix ms>`, since when its leases can be believed (actors/lease/since.lua). */
+export const LEASES_SINCE_KEY = `${PREFIX}:leases-since`;
+
 /** ZSET of node ids, score = unix ms at which the node counts as gone. */
 export const NODES_KEY = `${PREFIX}:nodes`;
 /** string with TTL: JSON NodeHeartbeat of one node. */

@@ -148,7 +148,6 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
   'clock of Redis': {
     weight: 1,
     strike: (world) => {
-      world.rollback.at = world.scheduler.now();
       world.redis.wallOffset += pick(world, [-5000, -1000, 1000, 5000]);
     },
   },
@@ -162,7 +161,6 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
       const at = Math.min(scheduler.now() + network.between(200, 6000), Math.max(until, scheduler.now() + 200));
       scheduler.at(at, scheduler.world, 'world', 'rollback', () => {
         fleet.disturbed();
-        world.rollback.at = scheduler.now();
         restartRedis(world, fleet, () => world.redis.restore(dump));
       });
     },
@@ -172,10 +170,7 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
     strike: (world, fleet, until) => {
       const { network } = world;
       if (world.lockMasters.length === 0) return world.redis.flush();
-      if (network.chance(0.3)) {
-        world.rollback.at = world.scheduler.now();
-        return pick(world, world.lockMasters).flush();
-      }
+      if (network.chance(0.3)) return pick(world, world.lockMasters).flush();
       const links = linksToMasters(world, fleet);
       if (network.chance(0.5)) during(world, fleet, links, { mode: network.chance(0.5) ? 'reset' : 'stall' }, until);
       else during(world, fleet, links, { delayMs: network.between(300, 2000), loss: 0.2, reorder: true }, until);

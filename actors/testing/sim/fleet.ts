@@ -35,9 +35,8 @@ export function createFleet(world: World, ids: readonly string[], telemetry: (no
   const figures = { takeovers: 0, takeoverMs: 0, judged: 0, grants: 0 };
   let disturbedAt = Number.NEGATIVE_INFINITY;
 
-  /** I9: while one node is given a device, no other may still act for it, frozen or not, unless a server of leases went back in time */
+  /** I9: while one node is given a device, no other may still act for it, frozen or not, whatever became of the servers of leases */
   const checkAlone = (id: string, deviceId: string): void => {
-    if (scheduler.now() - world.rollback.at < 2 * ttlMs) return;
     for (const [other, node] of nodes) {
       if (other === id || node.party.state === 'dead') continue;
       if (node.ownership()?.owned.get(deviceId)?.canAct() === true)

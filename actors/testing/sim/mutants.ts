@@ -136,6 +136,13 @@ export const MUTANTS: readonly Mutant[] = [
     'I10',
   ),
   mutant(
+    'a lock master that went back in time is believed at once',
+    'actors/lease/claim.js',
+    /if \(unsure\.size === 0\)/,
+    'if (true)',
+    'I9',
+  ),
+  mutant(
     'a release deletes whoever holds the lease',
     'actors/lease/release.lua',
     /if redis\.call\('GET', KEYS\[i\]\) == ARGV\[i\] then/,

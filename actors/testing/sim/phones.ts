@@ -3,8 +3,6 @@ import type { Connection, OutboundMessage, SendOutcome, Transport, TransportDevi
 import type { Tables } from './ledger-rows.ts';
 import type { Network } from './network.ts';
 import type { Party, Scheduler } from './scheduler.ts';
-import type { Timing } from './timing.ts';
-import type { World } from './world-parts.ts';
 
 /**
  * The phones of the simulated world and their log: the oracle of a run. A phone takes whatever reaches it, in the order of each connection,
@@ -27,13 +25,11 @@ interface PhonesDeps {
   readonly scheduler: Scheduler;
   readonly network: Network;
   readonly tables: Tables;
-  readonly timing: Timing;
-  readonly rollback: World['rollback'];
   violation(invariant: string, what: string): void;
 }
 
 export function createPhones(deps: PhonesDeps): Phones {
-  const { scheduler, network, tables, timing, rollback, violation } = deps;
+  const { scheduler, network, tables, violation } = deps;
   const figures = { arrivals: 0, repeats: 0, staleSends: 0 };
   const shown = new Set<string>();
   const attempts = new Set<string>();
@@ -96,9 +92,7 @@ export function createPhones(deps: PhonesDeps): Phones {
         const present = tables.ownership.get(device.id)?.epoch ?? 0;
         if (present > device.epoch) {
           figures.staleSends += 1;
-          // two may hold a lease only where its server went back in time
-          if (scheduler.now() - rollback.at > 2 * timing.ttlMs)
-            violation('I2', `${message.id} was sent under epoch ${device.epoch}, present ${present}`);
+          violation('I2', `${message.id} was sent under epoch ${device.epoch}, present ${present}`);
         }
         return new Promise((resolve) => {
           const event = scheduler.at(scheduler.now() + timeoutMs, party, 'timer', 'send-timeout', () =>

@@ -36,7 +36,7 @@ export interface RedisServer {
   wall(): number;
   flush(): void;
   dump(): Dump;
-  /** a restart with this as its contents; scripts are forgotten */
+  /** a restart with this as its contents; scripts are forgotten, the run id is another */
   restore(dump: Dump): void;
   /** the live value of a key, for the checks */
   peek(key: string): Value | undefined;
@@ -101,9 +101,13 @@ function luaOf(reply: Reply): LuaValue {
   return new LuaTable(list);
 }
 
+const runIdOf = (name: string, run: number): string => createHash('sha1').update(`${name} ${run}`).digest('hex');
+
 export function createRedisServer(name: string, hooks: RedisHooks): RedisServer {
   let slots = new Map<string, Slot>();
   let loaded = new Set<string>();
+  let runs = 1;
+  let runId = runIdOf(name, runs);
   const wall = (): number => hooks.wall() + server.wallOffset;
 
   const find = (key: string): Slot | undefined => {
@@ -167,6 +171,7 @@ export function createRedisServer(name: string, hooks: RedisHooks): RedisServer 
   /** `a`: the arguments, numbers as text */
   const COMMANDS: Readonly<Record<string, (a: readonly string[]) => Reply>> = {
     PING: () => 'PONG',
+    INFO: () => `# Server\r\nrun_id:${runId}\r\n`,
     GET: (a) => typed(a[0] ?? '', 'string')?.text ?? null,
     MGET: (keys) =>
       keys.map((key) => {
@@ -303,6 +308,7 @@ export function createRedisServer(name: string, hooks: RedisHooks): RedisServer 
     restore(dump) {
       slots = new Map([...dump].map(([key, slot]) => [key, { value: copyOf(slot.value), until: slot.until }]));
       loaded = new Set();
+      runId = runIdOf(name, ++runs);
     },
     peek: (key) => find(key)?.value,
     keys: () => slots.keys(),

@@ -13,6 +13,7 @@ export const SCRIPTS = [
   'lease/generation',
   'lease/release',
   'lease/transfer',
+  'lease/since',
   'placement/beat',
   'placement/leave',
 ] as const;

@@ -25,8 +25,6 @@ export interface World {
   readonly phones: Phones;
   /** ms by which the wall clock of a machine is off, by node */
   readonly wallOffsets: Map<string, number>;
-  /** when a server that holds leases last went back in time: an older dump, a stepped clock, a lock master of several emptied */
-  readonly rollback: { at: number };
   /** strikes once, at the process whose statement of this name was just carried out and not yet answered */
   readonly ambush: { what: string | undefined; strike: (party: Party) => void };
   news(events: readonly MessageEventRecord[]): void;

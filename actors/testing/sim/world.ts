@@ -97,7 +97,6 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
       violation,
     );
     const timing = timingOf(seed);
-    const rollback = { at: Number.NEGATIVE_INFINITY };
     const world: World = {
       seed,
       timing,
@@ -109,9 +108,8 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
       pubsub,
       tables,
       audit,
-      phones: createPhones({ scheduler, network, tables, timing, rollback, violation }),
+      phones: createPhones({ scheduler, network, tables, violation }),
       wallOffsets: new Map(),
-      rollback,
       ambush: { what: undefined, strike: () => {} },
       violation,
       news(events) {
