@@ -250,6 +250,30 @@ describe('takeover', () => {
     expect(await ownershipOf(world.sql, { deviceIds: [device] })).toMatchObject([{ crashes: 0 }]);
   });
 
+  /**
+   * A simulated world (a node struck in a statement, another one stopped, Redis cut): three owners in a row ended before they came to adopt what the
+   * first one had sent, and that one turn was counted as three deaths. Three devices were in quarantine that had ended nothing.
+   */
+  it('counts a turn once, however many owners die before one adopts it, and the next turn again', async () => {
+    const { device, message, epoch } = await ready();
+    await intent(world.sql, [world.intentItem(device, epoch, message)]);
+    let owner = epoch;
+    for (const node of ['node-2', 'node-3', 'node-2']) {
+      owner = await world.own(device, node, true);
+      expect(await ownershipOf(world.sql, { deviceIds: [device] })).toMatchObject([{ crashes: 1 }]);
+    }
+    expect((await adopt(world.sql, [{ deviceId: device, epoch: owner }])).adopted).toMatchObject([{ id: message, state: 'UNKNOWN' }]);
+    // nothing of its own was under way
+    owner = await world.own(device, 'node-1', true);
+    expect(await ownershipOf(world.sql, { deviceIds: [device] })).toMatchObject([{ crashes: 1 }]);
+    await adopt(world.sql, [{ deviceId: device, epoch: owner }]);
+    expect(await intent(world.sql, [world.intentItem(device, owner, message, { resendUnknown: true })])).toMatchObject([
+      { verdict: 'PASS' },
+    ]);
+    await world.own(device, 'node-2', true);
+    expect(await ownershipOf(world.sql, { deviceIds: [device] })).toMatchObject([{ crashes: 2 }]);
+  });
+
   it('adopts an UNKNOWN of an older epoch, so that the new owner can end it', async () => {
     const { device, message, epoch } = await ready();
     await intent(world.sql, [world.intentItem(device, epoch, message)]);

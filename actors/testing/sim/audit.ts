@@ -7,7 +7,8 @@ import type { RedisServer, Reply } from './redis-server.ts';
  * the design, not from the scripts and statements, so a fault in those (planted or real) is seen here.
  *
  * Invariants (research/actors.md 5): I2 nothing is accepted under an epoch that is not the device's present one; I5 a message goes only when it
- * is the first open one of its lane; I9 a lease is renewed by its holder only; and a bump wins only against the epoch that stands.
+ * is the first open one of its lane; I9 a lease is renewed by its holder only; I11 a death counts against a device for a turn of the owner that died,
+ * and once; and a bump wins only against the epoch that stands.
  */
 export interface Audit {
   /** counted over the world */
@@ -15,7 +16,11 @@ export interface Audit {
   intent(tables: Tables, items: readonly IntentItem[], run: () => IntentVerdict[]): IntentVerdict[];
   result(tables: Tables, items: readonly ResultItem[], run: () => ResultOutcome[]): ResultOutcome[];
   adopt(tables: Tables, pairs: readonly EpochPair[], run: () => Adoption['adopted']): Adoption['adopted'];
-  bump<T extends { readonly deviceId: string; readonly epoch: number }>(tables: Tables, pairs: readonly EpochPair[], run: () => T[]): T[];
+  bump<T extends { readonly deviceId: string; readonly epoch: number; readonly crashes: number }>(
+    tables: Tables,
+    pairs: readonly (EpochPair & { readonly crash: boolean })[],
+    run: () => T[],
+  ): T[];
   script(server: RedisServer, kind: string | undefined, keys: readonly string[], args: readonly string[], run: () => Reply): Reply;
 }
 
@@ -134,13 +139,20 @@ export function createAudit(violation: (invariant: string, what: string) => void
       return adopted;
     },
     bump(tables, pairs, run) {
-      const before = new Map(pairs.map((pair) => [pair.deviceId, tables.ownership.get(pair.deviceId)?.epoch]));
+      const before = new Map(
+        pairs.map(({ deviceId, epoch, crash }) => {
+          const owner = tables.ownership.get(deviceId);
+          const sending = [...(tables.inFlight.get(deviceId) ?? [])].filter(({ state }) => state === 'SENDING');
+          const struck = crash && sending.some((message) => message.epoch === owner?.epoch);
+          return [deviceId, { read: epoch, stood: owner?.epoch, crashes: (owner?.crashes ?? 0) + (struck ? 1 : 0) }];
+        }),
+      );
       const won = run();
-      for (const { deviceId, epoch } of won) {
-        const stood = before.get(deviceId);
-        const read = pairs.find((pair) => pair.deviceId === deviceId)?.epoch;
-        if (stood !== read || epoch !== (stood ?? 0) + 1)
-          violation('I2', `epoch of ${deviceId}: read ${read}, stood ${stood}, became ${epoch}`);
+      for (const { deviceId, epoch, crashes } of won) {
+        const was = before.get(deviceId);
+        if (was?.stood !== was?.read || epoch !== (was?.stood ?? 0) + 1)
+          violation('I2', `epoch of ${deviceId}: read ${was?.read}, stood ${was?.stood}, became ${epoch}`);
+        if (crashes !== was?.crashes) violation('I11', `${deviceId}: ${crashes} deaths in a turn counted, there were ${was?.crashes}`);
       }
       return won;
     },

@@ -208,9 +208,12 @@ export function bumpModel(
     const owner = tables.ownership.get(deviceId);
     if (owner === undefined) continue;
     if (owner.epoch !== epoch) continue; // compare
+    const inTurn = [...(tables.inFlight.get(deviceId) ?? [])].some(
+      (message) => message.state === 'SENDING' && message.epoch === epoch, // its own turn
+    );
     owner.epoch += 1;
     owner.node = node;
-    if (crash && [...(tables.inFlight.get(deviceId) ?? [])].some((message) => message.state === 'SENDING')) owner.crashes += 1;
+    if (crash && inTurn) owner.crashes += 1;
     won.push({ deviceId, epoch: owner.epoch, crashes: owner.crashes });
   }
   return won;

@@ -16,6 +16,8 @@ export interface Seeds {
 }
 
 const ALL: Seeds = { first: 1, every: 1 };
+/** one lock master, the usual leases, and other faults than kills (world.ts, timing.ts): a clock set back and a process that stands still can meet */
+const PLAIN: Seeds = { first: 4, every: 30 };
 /** three or five lock masters (world.ts) */
 const MASTERS: Seeds = { first: 3, every: 3 };
 /** and leases so short that a try ends before its client's time-out (timing.ts) */
@@ -50,6 +52,14 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant('an epoch is raised without compare', 'actors/testing/sim/ledger-turn.js', /if \(owner\.epoch !== epoch\)/, 'if (false)', 'I2'),
   mutant(
+    'a turn that nobody came to adopt counts with every death',
+    'actors/testing/sim/ledger-turn.js',
+    / && message\.epoch === epoch\b/,
+    '',
+    'I11',
+  ),
+  mutant('a death in a turn does not count', 'actors/testing/sim/ledger-turn.js', /if \(crash && inTurn\)/, 'if (false)', 'I11'),
+  mutant(
     'a takeover adopts nothing',
     'actors/node/activation.js',
     /deps\.statements\.turn\.adopt\(devices\)/,
@@ -69,6 +79,7 @@ export const MUTANTS: readonly Mutant[] = [
     /withinDeadline\(clock\.monotonic\(\), entry\.deadline, marginMs\) &&/,
     '',
     'I9',
+    PLAIN,
   ),
   mutant(
     'the mailbox entry goes before the result is committed',
