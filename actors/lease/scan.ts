@@ -122,6 +122,7 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
       if (absent.length > 0) await look();
       const nodes = active();
       if (absent.length === 0 || !nodes.some((node) => node.id === options.nodeId)) {
+        waiting.due([]);
         ramp = nextRamp(ramp, NOTHING, core.renewalsLate());
         return made;
       }
@@ -147,8 +148,9 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
       const claimed = held ? NOTHING : await claims.claim(idsOf(due), young);
       const full = claimed.asked >= ramp.budget;
       ramp = nextRamp(ramp, claimed, core.renewalsLate());
+      const soon = !held && room > 0 && waiting.pending;
       // a node has died: its other leases end within the next seconds, a few at a time
-      return full || made || claimed.granted > 0;
+      return full || made || claimed.granted > 0 || soon;
     },
   };
 }

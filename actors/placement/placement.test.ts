@@ -113,20 +113,28 @@ describe('rankOf', () => {
 });
 
 describe('waiting', () => {
-  it('lets rank 0 try at once and rank k after about 2 k scan intervals, however often is looked; a device that got a lease starts over', () => {
+  it('lets rank 0 try at once and rank k after 1.1 k to 1.4 k scan intervals, however often is looked; a device that got a lease starts over', () => {
     let now = 0;
     const waiting = createWaiting({ ...systemClock, monotonic: () => now }, seededDice(3), 500);
     const absent = [
       { deviceId: 'second', rank: 1 },
+      { deviceId: 'third', rank: 2 },
       { deviceId: 'first', rank: 0 },
       { deviceId: 'never', rank: Number.POSITIVE_INFINITY },
     ];
     expect(waiting.due(absent).map((entry) => entry.deviceId)).toEqual(['first']);
-    const tries: number[] = [];
-    for (now = 100; now <= 2000; now += 100) if (waiting.due(absent).some((entry) => entry.deviceId === 'second')) tries.push(now);
-    expect(tries[0]).toBeGreaterThanOrEqual(500);
-    expect(tries[0]).toBeLessThanOrEqual(1500);
+    const tried = new Map<string, number>();
+    for (now = 10; now <= 2000; now += 10) {
+      for (const { deviceId } of waiting.due(absent)) if (!tried.has(deviceId)) tried.set(deviceId, now);
+      expect(waiting.pending).toBe(!tried.has('third'));
+    }
+    expect(tried.get('second')).toBeGreaterThanOrEqual(550);
+    expect(tried.get('second')).toBeLessThanOrEqual(710);
+    expect(tried.get('third')).toBeGreaterThanOrEqual(1100);
+    expect(tried.get('third')).toBeLessThanOrEqual(1410);
+    expect(tried.has('never')).toBe(false);
     waiting.due([]);
+    expect(waiting.pending).toBe(false);
     expect(waiting.due(absent).map((entry) => entry.deviceId)).toEqual(['first']);
   });
 });
