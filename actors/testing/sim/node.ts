@@ -18,6 +18,8 @@ export interface SimNode {
   readonly host: () => Host | undefined;
   /** the node runs and has joined */
   readonly ready: () => boolean;
+  /** when that was; until then, never */
+  readonly readyAt: () => number;
   /** SIGTERM: hands over and ends */
   end(): void;
   reconnected(): void;
@@ -65,7 +67,7 @@ export function startSimNode(world: World, id: string, incarnation: number, tele
   });
   let host: Host | undefined;
   let ownership: Ownership | undefined;
-  let ready = false;
+  let readyAt = Number.POSITIVE_INFINITY;
 
   const start = async (): Promise<void> => {
     const subscriptions = createSubscriptions(subscriber, telemetry.log);
@@ -123,7 +125,7 @@ export function startSimNode(world: World, id: string, incarnation: number, tele
     made.bind(owner);
     made.start();
     await owner.start();
-    ready = true;
+    readyAt = scheduler.now();
   };
   const as = (what: string, task: () => Promise<void>): void => {
     scheduler.at(scheduler.now(), party, 'world', what, () => {
@@ -136,7 +138,8 @@ export function startSimNode(world: World, id: string, incarnation: number, tele
     party,
     ownership: () => ownership,
     host: () => host,
-    ready: () => ready,
+    ready: () => readyAt <= scheduler.now(),
+    readyAt: () => readyAt,
     end: () =>
       as('drain', async () => {
         await ownership?.drain(DRAIN_MS);

@@ -25,6 +25,11 @@ export interface World {
   readonly phones: Phones;
   /** ms by which the wall clock of a machine is off, by node */
   readonly wallOffsets: Map<string, number>;
+  /**
+   * When the clock by which leases end was last stepped forward, and the devices taken within a TTL of it by a node that was not up yet: it has nothing
+   * to compare with, and may have asked before the others' next scan found the step (docs/ownership.md, what is not promised).
+   */
+  readonly step: { at: number; readonly taken: Set<string> };
   /** strikes once, at the process whose statement of this name was just carried out and not yet answered */
   readonly ambush: { what: string | undefined; strike: (party: Party) => void };
   news(events: readonly MessageEventRecord[]): void;

@@ -97,6 +97,7 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
       violation,
     );
     const timing = timingOf(seed);
+    const step: World['step'] = { at: Number.NEGATIVE_INFINITY, taken: new Set() };
     const world: World = {
       seed,
       timing,
@@ -108,8 +109,9 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
       pubsub,
       tables,
       audit,
-      phones: createPhones({ scheduler, network, tables, violation }),
+      phones: createPhones({ scheduler, network, tables, timing, step, violation }),
       wallOffsets: new Map(),
+      step,
       ambush: { what: undefined, strike: () => {} },
       violation,
       news(events) {
