@@ -49,7 +49,7 @@ async function main(): Promise<void> {
     report: (message, error) => (error === undefined ? log.info('ending', { message }) : log.error('ending', { message }, error)),
   });
 
-  const sql = connectPostgres(config.DATABASE_URL, { applicationName: `flotilla-${config.NODE_ID}`, max: 10, log });
+  const sql = connectPostgres(config.DATABASE_URL, { applicationName: `flotilla-${config.NODE_ID}`, max: 10, plans: 'once', log });
   lifetime.add('postgres', () => sql.end({ timeout: 2 }));
   const redis = (url: string, role: RedisRole, name: string): Redis => {
     const client = connectRedis(url, { role, name: `${config.NODE_ID}-${name}`, log });

@@ -8,7 +8,7 @@ import type { Clock, Dice, Lifetime } from '../ops/lifecycle/index.ts';
 import type { Telemetry } from '../ops/telemetry/index.ts';
 import { type AuditPort, buildSchema } from '../schema/graphql/index.ts';
 import { accept as commit, linkHellos, revokedLinks, storeInbound, suppress, audit as writeAudit } from '../schema/sql/index.ts';
-import { createAccept } from './accept/index.ts';
+import { ACCEPT_DEFAULTS, createAccept } from './accept/index.ts';
 import {
   type Authenticator,
   createAuthenticator,
@@ -64,6 +64,8 @@ export interface GatewayDeps {
 
 interface Clients {
   readonly sql: Sql;
+  /** for accepting only: its one statement is planned once */
+  readonly accepting: Sql;
   readonly general: Redis;
   readonly mailbox: Redis;
   readonly subscriber: Redis;
@@ -72,17 +74,24 @@ interface Clients {
 function openClients({ config, id, telemetry, lifetime }: GatewayDeps): Clients {
   const sql = connectPostgres(config.DATABASE_URL, { applicationName: id, log: telemetry.log });
   lifetime.add('postgres', () => sql.end({ timeout: 2 }));
+  const accepting = connectPostgres(config.DATABASE_URL, {
+    applicationName: `${id}-accept`,
+    max: ACCEPT_DEFAULTS.maxInFlight,
+    plans: 'once',
+    log: telemetry.log,
+  });
+  lifetime.add('postgres, accepting', () => accepting.end({ timeout: 2 }));
   const open = (role: RedisRole): Redis => {
     const redis = connectRedis(config.REDIS_URL, { role, name: `${id}-${role}`, log: telemetry.log });
     lifetime.add(`redis ${role}`, () => redis.disconnect());
     return redis;
   };
-  return { sql, general: open('general'), mailbox: open('mailbox'), subscriber: open('subscriber') };
+  return { sql, accepting, general: open('general'), mailbox: open('mailbox'), subscriber: open('subscriber') };
 }
 
 function openApi(
   deps: GatewayDeps,
-  { sql, general, mailbox, subscriber }: Clients,
+  { sql, accepting, general, mailbox, subscriber }: Clients,
 ): { readonly executor: Executor; readonly auth: Authenticator; readonly revocations: Revocations; readonly audit: AuditPort } {
   const { clock, telemetry, lifetime, config } = deps;
   const shares = createShares({ clock, source: sharesFrom(general) }, 'auth', FAILURE_SHARES);
@@ -107,7 +116,7 @@ function openApi(
   });
   upkeep.start();
   lifetime.add('upkeep', () => upkeep.close());
-  const accept = createAccept({ commit: (items) => commit(sql, items), enqueuer, live, clock, telemetry });
+  const accept = createAccept({ commit: (items) => commit(accepting, items), enqueuer, live, clock, telemetry });
   lifetime.add('accept', () => accept.settled());
   const streams = createStreams({ redis: general, subscriber, totals: (tenantId) => services.fleet.totals(tenantId), clock, telemetry });
   lifetime.add('live streams', () => streams.close());

@@ -1,7 +1,10 @@
+import type { Clock } from '../../ops/lifecycle/index.ts';
+
 /**
  * Group commit: items that come while a batch is under way become the next batch.
  * I1 At most `parallel` batches (default 1) are under way. I2 Answers stand in the order of the items. I3 An item that makes its batch fail for good
- * (`poison`) is found by halving and fails alone.
+ * (`poison`) is found by halving and fails alone. I4 With `rest` an item that comes after a rest goes at once; the others wait until the last batch began that long
+ * ago, or there is a whole batch of them: a statement costs the store some ten times what one more item in it does.
  */
 export interface Batcher<I, O> {
   add(item: I): Promise<O>;
@@ -17,6 +20,8 @@ interface Entry<I, O> {
 export function createBatcher<I, O>(options: {
   readonly max: number;
   readonly parallel?: number;
+  /** least time between the beginnings of two batches that are not whole */
+  readonly rest?: { readonly clock: Pick<Clock, 'monotonic' | 'after'>; readonly ms: number };
   run(items: readonly I[]): Promise<readonly O[]>;
   /** the statement itself was refused because of an item: repeating it as it is is useless */
   poison?(error: unknown): boolean;
@@ -25,12 +30,29 @@ export function createBatcher<I, O>(options: {
   let queue: Entry<I, O>[] = [];
   let under = 0;
   let armed = false;
+  let began = Number.NEGATIVE_INFINITY;
+  let cancelRest: (() => void) | undefined;
 
+  const restLeft = (): number => {
+    const { rest } = options;
+    return rest === undefined || queue.length >= options.max ? 0 : began + rest.ms - rest.clock.monotonic();
+  };
   const arm = (): void => {
     if (armed || under >= parallel || queue.length === 0) return;
+    const left = restLeft();
+    if (left > 0) {
+      cancelRest ??= options.rest?.clock.after(Math.ceil(left), () => {
+        cancelRest = undefined;
+        arm();
+      });
+      return;
+    }
+    cancelRest?.();
+    cancelRest = undefined;
     armed = true;
     setImmediate(() => {
       armed = false;
+      began = options.rest?.clock.monotonic() ?? began;
       const batch = queue.length <= options.max ? queue : queue.slice(0, options.max);
       queue = queue.length <= options.max ? [] : queue.slice(options.max);
       under += 1;

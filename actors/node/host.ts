@@ -101,7 +101,7 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     { redis: deps.redis, generation: (partition) => ownership?.generation(partition) },
     { window: options.window, heads: HEADS },
   );
-  const ledger = createNodeLedger(statements.turn, gates.ledger);
+  const ledger = createNodeLedger(statements.turn, gates.ledger, clock);
   const turnLimitMs = options.turnLimitMs ?? options.sendTimeoutMs + TURN_SLACK_MS;
   const probation = createProbation(
     { clock, ledger },

@@ -1,3 +1,4 @@
+import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { IntentItem, IntentVerdict, ResultItem, ResultOutcome } from '../../schema/sql/index.ts';
 import type { ActorLedger } from '../device/index.ts';
 import { createBatcher } from './batcher.ts';
@@ -6,6 +7,12 @@ import type { TurnStatements } from './statements.ts';
 
 /** items in one statement */
 const BATCH = 500;
+/**
+ * Between two statements that record what came of sends, and between two that record receipts. At 1,000 messages a second with their receipts Postgres
+ * takes 0.5 of a core with these rests, 0.7 without (bench `pinned`). The next message of a device waits for a result, nobody for a receipt.
+ */
+const RESULT_REST_MS = 10;
+const RECEIPT_REST_MS = 40;
 
 export interface NodeLedger extends ActorLedger {
   /** proof from a transport: repeated until the ledger answers */
@@ -23,7 +30,7 @@ export function poisoned(error: unknown): boolean {
  * I1 An intent is never repeated here: what its actor did not hear of it asks for again (actor I5).
  * I2 A result is repeated until the ledger answers: (epoch, attempt) make a repeat harmless.
  */
-export function createNodeLedger(statements: TurnStatements, gate: Gate): NodeLedger {
+export function createNodeLedger(statements: TurnStatements, gate: Gate, clock: Clock): NodeLedger {
   const guarded = async <T>(run: () => Promise<T>): Promise<T> => {
     await gate.up();
     try {
@@ -59,18 +66,19 @@ export function createNodeLedger(statements: TurnStatements, gate: Gate): NodeLe
       return items.map((item) => verdicts.get(item)).filter((verdict) => verdict !== undefined);
     },
   });
-  const recorder = (): ((item: ResultItem) => Promise<ResultOutcome>) => {
+  const recorder = (restMs: number): ((item: ResultItem) => Promise<ResultOutcome>) => {
     const batcher = createBatcher({
       max: BATCH,
       poison: poisoned,
+      rest: { clock, ms: restMs },
       run: (items: readonly ResultItem[]) => insist(() => statements.result(items)),
     });
     return (item) => batcher.add(item);
   };
   return {
     intent: (item) => intents.add(item),
-    result: recorder(),
-    receipt: recorder(),
+    result: recorder(RESULT_REST_MS),
+    receipt: recorder(RECEIPT_REST_MS),
     get open() {
       return gate.open;
     },

@@ -36,6 +36,34 @@ function handClock(): Clock & { run(): void; wallMs: number; timers: (() => void
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('batcher', () => {
+  it('I4: an item after a rest goes at once, the next ones together when the rest is over, a whole batch does not wait', async () => {
+    const clock = handClock();
+    const batches: number[][] = [];
+    const batcher = createBatcher<number, number>({
+      max: 3,
+      rest: { clock, ms: 10 },
+      run: async (items) => {
+        batches.push([...items]);
+        return items;
+      },
+    });
+    await batcher.add(1);
+    expect(batches).toEqual([[1]]);
+    const waiting = [2, 3].map((item) => batcher.add(item));
+    await turn();
+    await turn();
+    expect(batches).toEqual([[1]]);
+    clock.wallMs = 10;
+    clock.run();
+    await Promise.all(waiting);
+    expect(batches).toEqual([[1], [2, 3]]);
+    await Promise.all([4, 5, 6].map((item) => batcher.add(item)));
+    expect(batches).toEqual([[1], [2, 3], [4, 5, 6]]);
+    expect(clock.timers).toEqual([]);
+    clock.wallMs = 100;
+    expect(await batcher.add(7)).toBe(7);
+  });
+
   it('gathers a tick, keeps order and lets the next batch grow while one is under way', async () => {
     const batches: number[][] = [];
     let release = (): void => {};

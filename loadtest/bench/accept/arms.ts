@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { createLive } from '../../../actors/live/index.ts';
 import { createEnqueuer } from '../../../actors/mailbox/index.ts';
-import { createAccept } from '../../../gateway/accept/index.ts';
+import { ACCEPT_DEFAULTS, createAccept } from '../../../gateway/accept/index.ts';
 import { connectPostgres, connectRedis, redisReady, type Sql } from '../../../ops/connect/index.ts';
 import { systemClock as clock } from '../../../ops/lifecycle/index.ts';
 import { createTelemetry } from '../../../ops/telemetry/index.ts';
@@ -66,7 +66,7 @@ async function intents(sql: Sql): Promise<Map<string, number>> {
  */
 export async function oursArm(addresses: Addresses, tenantId: string): Promise<Arm> {
   const telemetry = createTelemetry({ service: 'test', instance: 'bench', level: 'error', samplePercent: 0 });
-  const sql = connectPostgres(addresses.databaseUrl, { applicationName: 'bench-accept' });
+  const sql = connectPostgres(addresses.databaseUrl, { applicationName: 'bench-accept', max: ACCEPT_DEFAULTS.maxInFlight, plans: 'once' });
   const redis = connectRedis(addresses.redisUrl, { role: 'mailbox', name: 'bench' });
   await redisReady(redis);
   const live = createLive({ redis, clock, telemetry });

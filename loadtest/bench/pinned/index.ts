@@ -67,22 +67,20 @@ interface Window {
   readonly tookMs: number;
   readonly before: Spent;
   readonly after: Spent;
-  /** bytes, the most of all looks */
-  readonly rss: number;
+  /** bytes of the gateway and of the nodes, when together they were most */
+  readonly rss: { readonly gateway: number; readonly nodes: number };
 }
 
 /** Looks at the processes for so long. */
 async function watch(stack: Stack, roots: Readonly<Record<string, number>>, seconds: number, say: (line: string) => void): Promise<Window> {
-  const ours = [...stack.gateways, ...stack.nodes].map(({ pid }) => pid);
+  const bytes = (processes: Stack['gateways'] | Stack['nodes']): number => processes.reduce((sum, { pid }) => sum + usage(pid).rss, 0);
   const [before, began, fromWall] = [spent(roots), clock.monotonic(), clock.wall()];
-  let rss = 0;
+  let rss = { gateway: 0, nodes: 0 };
   for (let second = 1; second <= seconds; second++) {
     await clock.sleep(Math.max(0, began + second * 1000 - clock.monotonic()));
-    rss = Math.max(
-      rss,
-      ours.reduce((sum, pid) => sum + usage(pid).rss, 0),
-    );
-    if (second % 15 === 0) say(`${second} of ${seconds} s, ${Math.round(rss / 1e6)} MB`);
+    const now = { gateway: bytes(stack.gateways), nodes: bytes(stack.nodes) };
+    if (now.gateway + now.nodes > rss.gateway + rss.nodes) rss = now;
+    if (second % 15 === 0) say(`${second} of ${seconds} s, ${Math.round((rss.gateway + rss.nodes) / 1e6)} MB`);
   }
   return { fromWall, toWall: clock.wall(), tookMs: clock.monotonic() - began, before, after: spent(roots), rss };
 }
@@ -137,7 +135,9 @@ export function judged({ wanted, window, late, wrong, told }: Seen) {
     'API answered ms p99': rounded(quantile(told.answers, 0.99)),
     'API refused': told.refused,
     'gateway and nodes cores': cores('gateway', 'node-1', 'node-2'),
-    'gateway and nodes MB': Math.round(window.rss / 1e6),
+    'gateway and nodes MB': Math.round((window.rss.gateway + window.rss.nodes) / 1e6),
+    'gateway MB': Math.round(window.rss.gateway / 1e6),
+    'nodes MB': Math.round(window.rss.nodes / 1e6),
     'gateway cores': cores('gateway'),
     'nodes cores': cores('node-1', 'node-2'),
     'Postgres cores': cores('postgres'),

@@ -2,10 +2,17 @@ import { describe, expect, it } from 'vitest';
 import { judged, wantedOf } from './index.ts';
 
 const spent = (ms: number) => ({ of: { gateway: ms, 'node-1': ms, 'node-2': ms, postgres: ms }, machine: 4 * ms });
-const seen = (late: readonly number[], more: { rss?: number; wrong?: number; cpuMs?: number; refused?: number } = {}) =>
+const seen = (late: readonly number[], more: { nodes?: number; wrong?: number; cpuMs?: number; refused?: number } = {}) =>
   judged({
     wanted: { devices: 10, seconds: 60 },
-    window: { fromWall: 0, toWall: 60_000, tookMs: 60_000, before: spent(0), after: spent(more.cpuMs ?? 6000), rss: more.rss ?? 300e6 },
+    window: {
+      fromWall: 0,
+      toWall: 60_000,
+      tookMs: 60_000,
+      before: spent(0),
+      after: spent(more.cpuMs ?? 6000),
+      rss: { gateway: 100e6, nodes: more.nodes ?? 200e6 },
+    },
     late,
     wrong: more.wrong ?? 0,
     told: { accepted: 200, refused: more.refused ?? 0, refusal: '', answers: [1, 2] },
@@ -22,7 +29,7 @@ describe('what the fleet at its pace is judged by', () => {
   it.each([
     ['messages that come late', seen(right.map((ms) => ms + 20))],
     ['fewer than the pace allows', seen(right.slice(20))],
-    ['too much memory', seen(right, { rss: 501e6 })],
+    ['too much memory', seen(right, { nodes: 401e6 })],
     ['more than a core', seen(right, { cpuMs: 21_000 })],
     ['a message doubled', seen(right, { wrong: 1 })],
     ['a refusal', seen(right, { refused: 1 })],
