@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createLive } from '../actors/live/index.ts';
 import { createEnqueuer } from '../actors/mailbox/index.ts';
+import { createUploads } from '../actors/media/index.ts';
 import { optOutsOf } from '../actors/opt-out/index.ts';
 import type { Config } from '../ops/config/index.ts';
 import { connectPostgres, connectRedis, type Redis, type RedisRole, type Sql } from '../ops/connect/index.ts';
@@ -111,6 +112,7 @@ function openApi(
     sql,
     id: deps.id,
     endMessages: (deviceId) => endMessages({ sql, publish: live, clock }, deviceId),
+    purgeUploads: () => createUploads({ sql }, config).purge(),
     clock,
     telemetry,
   });
@@ -265,7 +267,7 @@ export async function startGateway(
   const guard = createGuard(clock, 'the ledger');
   const plain = { sql: clients.sql, guard, auth, rates, audit, clock, telemetry, allowedOrigins: config.ALLOWED_ORIGINS };
   addLeadRoutes(server, plain);
-  addMediaRoutes(server, { ...plain, config });
+  addMediaRoutes(server, { ...plain, config, uploads: createUploads(plain, config) });
   addHookRoutes(server, { ...plain, bells: clients.general });
   server.websocket('/link', link.behaviour);
   server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));

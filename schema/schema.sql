@@ -286,6 +286,31 @@ create table leads (
 CREATE UNIQUE INDEX leads_no ON public.leads USING btree (no);
 CREATE INDEX leads_tenant ON public.leads USING btree (tenant_id, no);
 
+create table media_chunks (
+  upload_id uuid not null,
+  no integer not null,
+  bytes bytea not null,
+  constraint media_chunks_pkey PRIMARY KEY (upload_id, no),
+  constraint media_chunks_upload_id_fkey FOREIGN KEY (upload_id) REFERENCES media_uploads(id) ON DELETE CASCADE
+);
+
+create table media_uploads (
+  id uuid not null,
+  tenant_id uuid not null,
+  kind text not null,
+  type text not null,
+  file_name text,
+  store text not null,
+  bytes bigint,
+  created_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  constraint media_uploads_pkey PRIMARY KEY (id),
+  constraint media_uploads_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint media_uploads_store_check CHECK ((store = ANY (ARRAY['postgres'::text, 'file'::text])))
+);
+CREATE INDEX media_uploads_expires ON public.media_uploads USING btree (expires_at);
+CREATE INDEX media_uploads_tenant ON public.media_uploads USING btree (tenant_id, expires_at);
+
 create table messages (
   id uuid not null,
   tenant_id uuid not null,

@@ -89,6 +89,7 @@ function ledgerReads({ sql, guard }: Context): LedgerReads {
         });
         return pageOf(rows, limit);
       }),
+    upload: (tenantId, id) => guard(() => ledger.findUpload(sql, id, tenantId)),
     receivedPage: (tenantId, query) =>
       guard(async () => pageOf(await ledger.receivedPage(sql, tenantId, { ...query, limit: query.limit + 1 }), query.limit)),
     deadLetterPage: (tenantId, { filter, after, limit }) =>

@@ -68,6 +68,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       devicePage: async () => ({ rows: [testDevice()], more: false }),
       messagePage: async () => ({ rows: [], more: false }),
       deadLetterPage: async () => ({ rows: [], more: false }),
+      upload: async () => null,
       receivedPage: async () => ({ rows: [], more: false }),
     },
     fleet: {

@@ -27,6 +27,13 @@ const ask = async (query: string, key = KEY): Promise<Data> => {
   return (await fetch(`${base}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query }) })).json();
 };
 const get = (path: string, key = KEY): Promise<Response> => fetch(`${base}${path}`, { headers: { authorization: `Bearer ${key}` } });
+const post = (body: BodyInit, type: string, query = '', key = KEY): Promise<Response> =>
+  fetch(`${base}/api/media${query}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': type },
+    body,
+    duplex: 'half',
+  } as RequestInit);
 const keyOf = async (scope: string): Promise<string> =>
   (await ask(`mutation { createApiKey(input: {name: "${scope}", scopes: [${scope}]}) { secret } }`)).data.createApiKey.secret;
 
@@ -115,5 +122,54 @@ describe('what people sent to devices', () => {
     expect((await get(`/api/media/received/${device}/${await receive(null)}`)).status).toBe(404);
     expect((await get(`/api/media/received/${device}/${await receive({ path: '/v/gone', key })}`)).status).toBe(410);
     expect((await get(`/api/media/received/${device}/${await receive({ path, key, bytes: 2_000_000 })}`)).status).toBe(413);
+  });
+});
+
+describe('what is to be sent', () => {
+  const PICTURE = Buffer.concat([Buffer.from('ffd8ffe0', 'hex'), randomBytes(600_000)]);
+  const send = async (content: string, more = ''): Promise<Data> =>
+    (
+      await ask(`mutation { sendMessage(input: {deviceId: "Device:${device}", to: "+491700000003", content: {${content}}${more}}) {
+        message { id kind } errors { code path } } }`)
+    ).data.sendMessage;
+
+  it('is uploaded as it comes, and named in a message', async () => {
+    const answer = await post(PICTURE, 'image/jpeg');
+    expect(answer.status).toBe(201);
+    const made = (await answer.json()) as Data;
+    expect(made).toMatchObject({ kind: 'image', type: 'image/jpeg', bytes: PICTURE.length, fileName: null });
+    expect((await send(`image: {uploadId: "${made.id}"}`)).errors).toEqual([]);
+    const file = (await (await post('%PDF-1.7', 'application/pdf', '?fileName=prices.pdf')).json()) as Data;
+    expect((await send(`document: {uploadId: "${file.id}"}`)).errors).toEqual([]);
+    const rows = await database.sql`select content from messages where recipient = '+491700000003' order by id`;
+    expect(rows.map((row) => row['content'])).toEqual([
+      { kind: 'image', url: `upload:${made.id}` },
+      { kind: 'document', url: `upload:${file.id}`, fileName: 'prices.pdf' },
+    ]);
+    const wrong = { code: 'CONTENT_INVALID' };
+    expect((await send(`image: {uploadId: "${file.id}"}`)).errors).toMatchObject([wrong]);
+    expect((await send(`image: {uploadId: "${made.id}", url: "https://example.com/x.jpg"}`)).errors).toMatchObject([wrong]);
+    expect((await send('image: {}')).errors).toMatchObject([wrong]);
+    expect((await send('image: {url: "upload:x"}')).errors).toMatchObject([wrong]);
+    await database.sql`update media_uploads set expires_at = now() + interval '1 hour' where id = ${made.id}`;
+    const late = new Date(systemClock.wall() + 7_200_000).toISOString();
+    expect((await send(`image: {uploadId: "${made.id}"}`, `, scheduledAt: "${late}"`)).errors).toMatchObject([wrong]);
+    const none = uuidV7(systemClock.wall());
+    expect((await send(`image: {uploadId: "${none}"}`)).errors).toMatchObject([{ code: 'UPLOAD_NOT_FOUND' }]);
+    const other = await ask('mutation { createTenant(input: {name: "third"}) { tenant { id } } }');
+    await database.sql`update media_uploads set tenant_id = ${other.data.createTenant.tenant.id.replace('Tenant:', '')} where id = ${file.id}`;
+    expect((await send(`document: {uploadId: "${file.id}"}`)).errors).toMatchObject([{ code: 'UPLOAD_NOT_FOUND' }]);
+  });
+
+  it('is refused: too large, of a type that is not taken or not its own, without the scope SENDER', async () => {
+    expect((await post(Buffer.alloc(6_000_000), 'image/png')).status).toBe(413);
+    expect((await post('<script>', 'text/html')).status).toBe(415);
+    expect((await post('<script>', 'image/png')).status).toBe(415);
+    expect((await post('x', 'nonsense')).status).toBe(415);
+    expect((await post('x', 'text/plain', '?kind=film')).status).toBe(400);
+    expect((await post('x', 'text/plain', '?fileName=..%2Fx')).status).toBe(400);
+    expect((await post('x', 'text/plain', '?other=1')).status).toBe(400);
+    expect((await post('x', 'text/plain', '', await keyOf('VIEWER'))).status).toBe(403);
+    expect((await post('x', 'text/plain', '', await keyOf('SENDER'))).status).toBe(201);
   });
 });

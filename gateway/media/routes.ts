@@ -1,13 +1,23 @@
-import { MediaProblem, type OpenSettings, openReceived } from '../../actors/media/index.ts';
+import {
+  checkType,
+  kindOf,
+  MediaProblem,
+  type OpenSettings,
+  openReceived,
+  plainType,
+  tooLarge,
+  type Uploads,
+} from '../../actors/media/index.ts';
 import type { Sql } from '../../ops/connect/index.ts';
-import { isUuid } from '../../schema/domain/index.ts';
+import { isUuid, MEDIA_KINDS, MEDIA_LIMITS, type MediaKind, uuidV7 } from '../../schema/domain/index.ts';
 import type { AuditPort } from '../../schema/graphql/index.ts';
 import { findReceived } from '../../schema/sql/index.ts';
-import { HttpError, type HttpHandler, type Server } from '../server/index.ts';
+import { HttpError, type HttpHandler, type HttpRequest, type Server } from '../server/index.ts';
 import { createHttpViewer, type Guard, type HttpViewerDeps } from '../system/index.ts';
 
 /**
- * Files over HTTP: what people sent to devices, fetched from WhatsApp and opened as it passes. Owns the number of downloads under way here.
+ * Files over HTTP: what people sent to devices, fetched from WhatsApp and opened as it passes; and what is to be sent, taken as it comes. Owns the numbers of
+ * downloads and of uploads under way here.
  *
  * F1. A foreign file is never shown as a page of ours: it is an attachment, of a type that runs nothing, in a sandbox.
  * F2. One whose seal does not fit, or that is too long, is cut off: the client sees an answer that is not whole.
@@ -17,11 +27,15 @@ export interface MediaRoutesDeps extends HttpViewerDeps {
   readonly guard: Guard;
   readonly audit: AuditPort;
   readonly config: OpenSettings & { readonly MEDIA_DOWNLOAD_BYTES: number };
+  readonly uploads: Uploads;
 }
 
+export const UPLOAD_PATH = '/api/media';
 export const RECEIVED_PATH = '/api/media/received';
 /** downloads at a time in one gateway; guess */
 const AT_ONCE = 32;
+/** uploads at a time in one gateway; guess */
+const UPLOADS_AT_ONCE = 8;
 const IDLE_MS = 15_000;
 const HARMLESS = /^(image\/(jpeg|png|webp|gif)|video\/(mp4|3gpp)|audio\/(ogg|mpeg|mp4|aac|amr)|application\/pdf)$/;
 const STATUS: Readonly<Record<MediaProblem['code'], number>> = {
@@ -32,10 +46,21 @@ const STATUS: Readonly<Record<MediaProblem['code'], number>> = {
   MEDIA_UNREACHABLE: 502,
 };
 
+const UPLOAD_STATUS: Readonly<Record<MediaProblem['code'], number>> = {
+  MEDIA_REFUSED: 507,
+  MEDIA_TOO_LARGE: 413,
+  MEDIA_TYPE: 415,
+  MEDIA_NOT_FOUND: 404,
+  MEDIA_UNREACHABLE: 408,
+};
+const MOST_UPLOAD = Math.max(...MEDIA_KINDS.map((kind) => MEDIA_LIMITS[kind].bytes));
+const MOST_NAME = 200;
+
 export function addMediaRoutes(server: Pick<Server, 'http'>, deps: MediaRoutesDeps): void {
-  const { sql, guard, config, telemetry } = deps;
+  const { sql, guard, config, telemetry, clock } = deps;
   const viewerOf = createHttpViewer(deps);
   let running = 0;
+  let uploading = 0;
 
   const download: HttpHandler = async (request) => {
     const viewer = await viewerOf(request, 'viewer');
@@ -64,7 +89,55 @@ export function addMediaRoutes(server: Pick<Server, 'http'>, deps: MediaRoutesDe
     }
   };
 
+  const upload: HttpHandler = async (request) => {
+    const viewer = await viewerOf(request, 'sender');
+    const asked = uploadOf(request);
+    if (uploading >= UPLOADS_AT_ONCE) {
+      telemetry.count('limit.rejected', 1, { limit: 'uploads' });
+      throw new HttpError(429, `${UPLOADS_AT_ONCE} uploads are under way here: try again`, { 'retry-after': '2' });
+    }
+    uploading += 1;
+    try {
+      const row = await deps.uploads.put({ id: uuidV7(clock.wall()), tenantId: viewer.tenantId, ...asked }, request.chunks());
+      await deps.audit({ viewer, action: 'uploadMedia', subject: row.id, detail: { kind: row.kind, bytes: row.bytes } });
+      const { id, kind, type, bytes, fileName, expiresAt } = row;
+      const body = JSON.stringify({ id, kind, type, bytes, fileName, expiresAt: new Date(expiresAt).toISOString() });
+      return { status: 201, headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' }, body };
+    } catch (error) {
+      if (!(error instanceof MediaProblem)) throw error;
+      throw new HttpError(UPLOAD_STATUS[error.code], error.message);
+    } finally {
+      uploading -= 1;
+    }
+  };
+
+  server.http('POST', UPLOAD_PATH, upload, { bodyLimitBytes: MOST_UPLOAD, streamed: true });
   server.http('GET', `${RECEIVED_PATH}/*`, download);
+}
+
+/** What an upload says of itself. @throws HttpError 400, 413 or 415 before a byte is taken */
+function uploadOf(request: HttpRequest): { readonly kind: MediaKind; readonly type: string; readonly fileName: string | null } {
+  const said = new URLSearchParams(request.query);
+  for (const name of said.keys())
+    if (name !== 'kind' && name !== 'fileName') throw new HttpError(400, `${name.slice(0, 40)}: expected kind or fileName`);
+  const type = plainType(request.headers['content-type']);
+  const named = said.get('kind');
+  const kind = named === null ? kindOf(type) : MEDIA_KINDS.find((one) => one === named);
+  if (kind === undefined) throw new HttpError(400, `kind: expected one of ${MEDIA_KINDS.join(', ')}`);
+  if (type.length > MOST_NAME || !/^[\w.+-]+\/[\w.+-]+$/.test(type))
+    throw new HttpError(415, 'content-type: expected a media type such as image/jpeg');
+  const fileName = said.get('fileName');
+  if (fileName !== null && (fileName.length > MOST_NAME || /[\p{C}/\\]/u.test(fileName)))
+    throw new HttpError(400, `fileName: expected a name of at most ${MOST_NAME} characters, without slashes`);
+  try {
+    checkType(kind, type);
+    const length = Number(request.headers['content-length'] ?? 0);
+    if (length > MEDIA_LIMITS[kind].bytes) throw tooLarge(kind, length);
+  } catch (error) {
+    if (!(error instanceof MediaProblem)) throw error;
+    throw new HttpError(UPLOAD_STATUS[error.code], error.message);
+  }
+  return { kind, type, fileName: fileName === '' ? null : fileName };
 }
 
 function decoded(text: string): string | null {

@@ -5,7 +5,7 @@ import type { AcceptItem, AcceptOutcome } from '../../schema/sql/index.ts';
 import { addTraffic, deletedWithBacklog, sampleFleets, TRAFFIC_BUCKET_MS, type TrafficRow, trimHistory } from '../../schema/sql/index.ts';
 
 /**
- * What a gateway does beside answering: counts what it accepted into the history, samples queue depths, forgets old history, and goes on ending
+ * What a gateway does beside answering: counts what it accepted into the history, samples queue depths, forgets old history and uploaded files, and goes on ending
  * the messages of deleted devices.
  * Owns: counts not yet written. Safe in any number of gateways: sampling is done once a minute whoever asks, the rest may be done twice.
  * P1 Nothing here fails or delays an answer; what fails is logged and tried again at the next round.
@@ -23,6 +23,8 @@ export interface UpkeepDeps {
   readonly id: string;
   /** ends what a deleted device has queued */
   readonly endMessages: (deviceId: string) => Promise<number>;
+  /** forgets uploaded files whose time is over */
+  readonly purgeUploads: () => Promise<unknown>;
   readonly clock: Clock;
   readonly telemetry: Pick<Telemetry, 'log'>;
 }
@@ -76,6 +78,7 @@ export function createUpkeep(deps: UpkeepDeps): Upkeep {
       every('counts', COUNT_MS, write);
       every('samples', SAMPLE_MS, () => sampleFleets(sql));
       every('trim', TRIM_MS, () => trimHistory(sql));
+      every('uploads', TRIM_MS, deps.purgeUploads);
       every('deleted', DELETED_MS, async () => {
         for (const { id } of await deletedWithBacklog(sql, DELETED_AT_ONCE)) await deps.endMessages(id);
       });

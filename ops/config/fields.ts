@@ -185,6 +185,19 @@ export const FIELDS = {
     parse: list,
     fallback: '',
   }),
+  MEDIA_STORE: field({
+    meaning:
+      'where uploaded files are kept until they are forgotten: postgres; file (DATA_DIR/media: one machine, or a folder that all share)',
+    parse: z.enum(['postgres', 'file'], 'expected postgres or file'),
+    fallback: 'postgres',
+  }),
+  MEDIA_KEEP_DAYS: field({ meaning: 'how long an uploaded file is kept', parse: whole(1, 3650), fallback: '30', unit: 'days' }),
+  MEDIA_TENANT_BYTES: field({
+    meaning: 'most bytes that the uploaded files of a tenant may have together',
+    parse: whole(0, 1_000_000_000_000_000),
+    fallback: '10737418240',
+    unit: 'bytes',
+  }),
   WEBHOOK_PRIVATE_HOSTS: field({
     meaning: 'host:port of receivers of webhooks in a private network, commas between; else only public addresses are asked',
     parse: list,

@@ -25,7 +25,7 @@ export const MEDIA_KINDS: readonly MediaKind[] = ['image', 'video', 'audio', 'do
 
 export interface MediaContent {
   readonly kind: MediaKind;
-  /** https or http, public addresses only */
+  /** https or http, public addresses only; or `upload:` and the id of a file that was uploaded */
   readonly url: string;
   /** documents: what the recipient sees */
   readonly fileName?: string;
@@ -35,6 +35,11 @@ export interface MediaContent {
 }
 
 export const isMedia = (content: MessageContent): content is MediaContent => (MEDIA_KINDS as readonly string[]).includes(content.kind);
+
+const UPLOAD = 'upload:';
+/** Id of the uploaded file that an address of media stands for; null = it is an address. */
+export const uploadOf = (url: string): string | null => (url.startsWith(UPLOAD) ? url.slice(UPLOAD.length) : null);
+export const urlOfUpload = (id: string): string => UPLOAD + id;
 
 const MB = 1024 * 1024;
 /**

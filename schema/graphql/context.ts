@@ -30,6 +30,7 @@ import type {
   RedriveRow,
   SendabilityRow,
   TenantRow,
+  UploadRow,
 } from '../sql/index.ts';
 import type { LiveStreams } from './live/port.ts';
 import type { WebhookPort } from './webhook/port.ts';
@@ -113,6 +114,8 @@ export interface LedgerReads {
   devicePage(tenantId: string, query: DevicePageQuery): Promise<Page<DeviceRow>>;
   messagePage(tenantId: string, query: MessagePageQuery): Promise<Page<LedgerMessage>>;
   deadLetterPage(tenantId: string, query: DeadLetterPageQuery): Promise<Page<DeadLetterRow>>;
+  /** null: no such file is kept for this tenant */
+  upload(tenantId: string, id: string): Promise<UploadRow | null>;
   receivedPage(tenantId: string, query: ReceivedPageQuery): Promise<Page<ReceivedRow>>;
 }
 /** Figures about the whole. */

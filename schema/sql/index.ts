@@ -24,4 +24,5 @@ export * from './sendability.ts';
 export type { SqlRunner } from './statement.ts';
 export * from './tenants.ts';
 export type * from './types.ts';
+export * from './uploads.ts';
 export * from './webhooks.ts';

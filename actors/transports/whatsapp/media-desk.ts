@@ -1,14 +1,16 @@
+import { createWriteStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import type { Clock } from '../../../ops/lifecycle/index.ts';
-import type { MediaContent } from '../../../schema/domain/index.ts';
-import { MediaProblem } from '../../media/index.ts';
+import { type MediaContent, uploadOf } from '../../../schema/domain/index.ts';
+import { checked, checkType, MediaProblem, type openUpload } from '../../media/index.ts';
 import { createConnectSlots } from './connect-slots.ts';
 import { type FetchedMedia, fetchMedia } from './media-fetch.ts';
 
 /**
- * Media on their way from an address to WhatsApp's media server. A send may not wait for them (its time is short, the lane behind it waits): the first
+ * Media on their way from an address, or from what was uploaded, to WhatsApp's media server. A send may not wait for them (its time is short, the lane behind it waits): the first
  * attempt begins the work and is told to come again, a later one finds it done.
  * Owns: what is under way and what is done, by message, the folder of files. Does not own: what WhatsApp makes of it (`upload` of the line), the ledger.
  *
@@ -23,6 +25,12 @@ export interface MediaDesk {
 
 /** Hands the file to WhatsApp; the result is the message as it goes over the wire. */
 export type Upload = (file: string, fetched: FetchedMedia) => Promise<Uint8Array>;
+
+export interface MediaDeskDeps {
+  readonly clock: Clock;
+  /** a file that was uploaded */
+  upload(id: string): ReturnType<typeof openUpload>;
+}
 
 export interface MediaDeskOptions {
   /** exempt from the ban on private addresses: `host:port` */
@@ -42,7 +50,8 @@ interface Work {
   readonly done: Promise<Outcome>;
 }
 
-export function createMediaDesk(clock: Clock, options: MediaDeskOptions): MediaDesk {
+export function createMediaDesk(deps: MediaDeskDeps, options: MediaDeskOptions): MediaDesk {
+  const { clock } = deps;
   const { mostMs = 120_000, idleMs = 15_000, keptMs = 600_000, patienceMs = 2000 } = options;
   const works = new Map<string, Work>();
   const slots = createConnectSlots(options.atOnce ?? 4);
@@ -54,7 +63,11 @@ export function createMediaDesk(clock: Clock, options: MediaDeskOptions): MediaD
     const folder = await mkdtemp(join(tmpdir(), 'flotilla-media-'));
     try {
       const file = join(folder, 'media');
-      const fetched = await fetchMedia(content.url, content.kind, file, { allowed: options.allowed, signal: controller.signal, idleMs });
+      const uploadId = uploadOf(content.url);
+      const fetched =
+        uploadId === null
+          ? await fetchMedia(content.url, content.kind, file, { allowed: options.allowed, signal: controller.signal, idleMs })
+          : await keptMedia(uploadId, content.kind, file, controller.signal);
       return { wire: await upload(file, fetched) };
     } catch (error) {
       return { error };
@@ -63,6 +76,14 @@ export function createMediaDesk(clock: Clock, options: MediaDeskOptions): MediaD
       release();
       await rm(folder, { recursive: true, force: true });
     }
+  };
+  const keptMedia = async (id: string, kind: MediaContent['kind'], file: string, signal: AbortSignal): Promise<FetchedMedia> => {
+    const { row, bytes } = await deps.upload(id);
+    // it was checked as what it was uploaded as
+    checkType(kind, row.type);
+    const out = createWriteStream(file, { mode: 0o600 });
+    await pipeline(bytes, (source: AsyncIterable<Buffer>) => checked(kind, source), out, { signal });
+    return { type: row.type, bytes: out.bytesWritten };
   };
   const begin = (messageId: string, content: MediaContent, upload: Upload): Work => {
     const done = work(content, upload).catch((error: unknown): Outcome => ({ error }));

@@ -1,6 +1,7 @@
 import type { Redis, Sql } from '../../../ops/connect/index.ts';
 import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../../ops/telemetry/index.ts';
+import { openUpload } from '../../media/index.ts';
 import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
 import type { Connection, Transport, TransportDevice } from '../port.ts';
 import type { AccountTiming } from './account.ts';
@@ -38,6 +39,7 @@ export interface WhatsappTransportDeps {
   readonly config: ServerSettings & {
     readonly WHATSAPP_VERSION?: string | undefined;
     readonly LEASE_TTL_MS: number;
+    readonly DATA_DIR?: string;
     readonly MEDIA_PRIVATE_HOSTS?: readonly string[];
     readonly WHATSAPP_CONNECTS_NODE?: number;
     readonly WHATSAPP_CONNECTS_FLEET?: number;
@@ -92,6 +94,8 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
   };
   const gate =
     deps.fleet === undefined ? createMemoryGate(clock, log, gateOptions) : createRedisGate({ redis: deps.fleet, clock, log }, gateOptions);
+  const upload = (id: string) => openUpload(deps.sql, config.DATA_DIR ?? '.data', id);
+  const media = createMediaDesk({ clock, upload }, { allowed: config.MEDIA_PRIVATE_HOSTS ?? [] });
   const identities = createIdentities({ sql: deps.sql, clock, log });
   let library: Promise<LineFactory> | undefined;
   const shared = {
@@ -104,7 +108,7 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
     turns: createConnectTurns({ clock, slots: createConnectSlots(config.WHATSAPP_CONNECTS_NODE ?? 10), gate }),
     standing: createStanding(deps),
     quarantine,
-    contents: createContents({ sql: deps.sql, desk: createMediaDesk(clock, { allowed: config.MEDIA_PRIVATE_HOSTS ?? [] }), log }),
+    contents: createContents({ sql: deps.sql, desk: media, log }),
     identities,
     numbers: { ...NUMBERS, byDefault: config.WHATSAPP_CHECK_NUMBERS ?? false, perHour: config.WHATSAPP_CHECKS_PER_HOUR ?? NUMBERS.perHour },
     eraseUnlinked: (device: TransportDevice, opened: DeviceSession) => eraseUnlinked(deps.sql, device, opened),

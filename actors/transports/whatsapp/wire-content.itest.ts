@@ -1,10 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import type { proto } from '@whiskeysockets/baileys';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../ops/lifecycle/index.ts';
-import { type MessageContent, whatsappIdOf } from '../../../schema/domain/index.ts';
-import { openReceived } from '../../media/index.ts';
+import { type MessageContent, urlOfUpload, uuidV7, whatsappIdOf } from '../../../schema/domain/index.ts';
+import { createUploads, openReceived } from '../../media/index.ts';
 import { startSealedFiles } from '../../media/testing.ts';
 import type { SendOutcome } from '../port.ts';
 import { FRIEND, outbound, PHONE, until, useWire, type Watched } from './wire.testing.ts';
@@ -201,5 +202,25 @@ describe('messages that are more than a text', () => {
     } finally {
       await store.stop();
     }
+  });
+
+  it('a file that was uploaded goes as one by URL does; one that is forgotten ends the message', async () => {
+    const watched = await wire.paired();
+    const upload = {
+      id: uuidV7(systemClock.wall()),
+      tenantId: watched.device.tenantId,
+      kind: 'image' as const,
+      type: 'image/jpeg',
+      fileName: null,
+    };
+    const settings = { MEDIA_STORE: 'postgres' as const, MEDIA_KEEP_DAYS: 1, MEDIA_TENANT_BYTES: 1e6, DATA_DIR: '.none' };
+    await createUploads(wire.database, settings).put(upload, Readable.from([PICTURE]));
+    const image = await sendContent(watched, { kind: 'image', url: urlOfUpload(upload.id) }, 'ours');
+    expect(image.outcome).toMatchObject({ kind: 'sent' });
+    expect((await wire.server.media.open(await gotten(image.id))).equals(PICTURE)).toBe(true);
+    await wire.database.sql`delete from media_uploads where id = ${upload.id}`;
+    const gone = await sendContent(watched, { kind: 'image', url: urlOfUpload(upload.id) });
+    expect(gone.outcome).toMatchObject({ kind: 'rejected', retry: false, code: 'MEDIA_NOT_FOUND' });
+    expect(files.asked).toEqual([]);
   });
 });

@@ -1,11 +1,12 @@
-import { isUuid, MEDIA_KINDS, type MediaContent, type MessageContent } from '../../domain/index.ts';
+import { isUuid, MEDIA_KINDS, type MediaContent, type MessageContent, urlOfUpload } from '../../domain/index.ts';
 import type { Kit } from '../builder.ts';
 import { problem } from '../problems.ts';
 import type { Checks } from '../validate.ts';
 
 /** What a message is beside its text, as it is asked for, and checked. */
 interface MediaShape {
-  readonly url: string;
+  readonly url?: string | null | undefined;
+  readonly uploadId?: string | null | undefined;
   readonly fileName?: string | null | undefined;
   readonly voice?: boolean | null | undefined;
 }
@@ -74,7 +75,7 @@ export function contentOf(
   }
   const media = given[kind as MediaContent['kind']];
   if (media == null) return none;
-  const url = urlOf(checks, [...at, kind, 'url'], media.url);
+  const url = sourceOf(checks, [...at, kind], media);
   const file = media.fileName == null ? {} : { fileName: checks.text([...at, kind, 'fileName'], media.fileName, NAME_LIMIT) };
   const voice = media.voice == null ? {} : { voice: media.voice };
   return { body: caption, content: { kind: kind as MediaContent['kind'], url, ...file, ...voice, ...reply } };
@@ -100,6 +101,18 @@ function referenceOf(checks: Checks, path: readonly string[], text: string): str
   return text;
 }
 
+/** One of the two: an address, or a file that was uploaded. Whether there is such a file is for sendMessage to ask. */
+function sourceOf(checks: Checks, path: readonly string[], { url, uploadId }: MediaShape): string {
+  if ((url == null) === (uploadId == null)) {
+    checks.add(problem('CONTENT_INVALID', [...path], 'expected either url or uploadId'));
+    return '';
+  }
+  if (url != null) return urlOf(checks, [...path, 'url'], url);
+  const id = (uploadId ?? '').replace(/^Upload:/, '').toLowerCase();
+  if (!isUuid(id)) checks.add(problem('CONTENT_INVALID', [...path, 'uploadId'], 'expected the id that POST /api/media gave'));
+  return urlOfUpload(id);
+}
+
 /** What is behind it is looked at when the message is sent; here only what can never be right is refused. */
 function urlOf(checks: Checks, path: readonly string[], text: string): string {
   const fault = (why: string): string => {
@@ -122,22 +135,31 @@ function urlOf(checks: Checks, path: readonly string[], text: string): string {
 export function contentInput(kit: Kit) {
   const { builder } = kit;
   const url = 'http or https, at a public address; fetched by the node when the message is sent';
+  const uploadId = 'instead of url: the id that POST /api/media gave';
   const Picture = builder.inputType('PictureInput', {
     description: 'An image or a video; `body` is its caption. Images: JPEG, PNG, at most 5 MB. Videos: MP4, 3GP, at most 16 MB.',
-    fields: (t) => ({ url: t.string({ required: true, description: url }) }),
+    fields: (t) => ({
+      url: t.string({ required: false, description: url }),
+      uploadId: t.id({ required: false, description: uploadId }),
+    }),
   });
   const Audio = builder.inputType('AudioInput', {
     description: 'A sound: AAC, AMR, MP3, M4A or OGG, at most 16 MB.',
     fields: (t) => ({
-      url: t.string({ required: true, description: url }),
+      url: t.string({ required: false, description: url }),
+      uploadId: t.id({ required: false, description: uploadId }),
       voice: t.boolean({ required: false, description: 'shown as a voice message (OGG with Opus)' }),
     }),
   });
   const Document = builder.inputType('DocumentInput', {
     description: 'A file of any type but a web page, at most 100 MB; `body` is its caption.',
     fields: (t) => ({
-      url: t.string({ required: true, description: url }),
-      fileName: t.string({ required: false, description: 'what the recipient sees; else the last part of the URL' }),
+      url: t.string({ required: false, description: url }),
+      uploadId: t.id({ required: false, description: uploadId }),
+      fileName: t.string({
+        required: false,
+        description: 'what the recipient sees; else the name it was uploaded with, or the last part of the URL',
+      }),
     }),
   });
   const Location = builder.inputType('LocationInput', {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Lane, type MessageContent, uuidV7 } from '../../domain/index.ts';
+import { isMedia, type Lane, type MessageContent, uploadOf, uuidV7 } from '../../domain/index.ts';
 import type { AcceptItem, LedgerMessage } from '../../sql/types.ts';
 import type { Kit } from '../builder.ts';
 import type { GraphqlContext } from '../context.ts';
@@ -88,8 +88,9 @@ function freshMessage(item: AcceptItem, seq: number | null, now: number): Ledger
 
 export async function sendMessage(input: SendInput, context: GraphqlContext): Promise<SendAnswer> {
   return attempt(async () => {
-    const item = itemOf(input, context);
-    if (item.content != null) await mustSend(item, context);
+    const asked = itemOf(input, context);
+    if (asked.content != null) await mustSend(asked, context);
+    const item = await withUpload(asked, context);
     const outcome = await context.accept.send(item, context.deadline);
     switch (outcome.kind) {
       case 'accepted':
@@ -110,6 +111,25 @@ export async function sendMessage(input: SendInput, context: GraphqlContext): Pr
         throw refusalOf(outcome.code);
     }
   });
+}
+
+/** A file that was uploaded must be there, of a kind that fits, and still be there when the message is due. */
+async function withUpload(item: AcceptItem, context: GraphqlContext): Promise<AcceptItem> {
+  const { content } = item;
+  if (content == null || !isMedia(content)) return item;
+  const id = uploadOf(content.url);
+  if (id === null) return item;
+  const path = ['input', 'content', content.kind, 'uploadId'];
+  const upload = await context.ledger.upload(item.tenantId, id);
+  if (upload === null) throw new Refusal([problem('UPLOAD_NOT_FOUND', path, 'no such upload is kept in this tenant')]);
+  if (content.kind !== 'document' && content.kind !== upload.kind)
+    throw new Refusal([
+      problem('CONTENT_INVALID', path, `expected an upload of the kind ${content.kind}: it is of the kind ${upload.kind}`),
+    ]);
+  if ((item.scheduledAt ?? 0) >= upload.expiresAt)
+    throw new Refusal([problem('CONTENT_INVALID', path, 'the upload is forgotten before the message is due')]);
+  if (content.kind !== 'document' || content.fileName !== undefined || upload.fileName === null) return item;
+  return { ...item, content: { ...content, fileName: upload.fileName } };
 }
 
 /** A link device is asked for texts only. */
