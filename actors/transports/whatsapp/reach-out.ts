@@ -19,7 +19,8 @@ export type ColdWhy = 'REACHOUT_LOCKED' | 'NEW_CHAT_CAP';
  * R1. Paused: nothing to a stranger leaves. The intent sees to it; what it let pass before the pause was written down is told to ask again.
  * R2. The pause ends when WhatsApp says so, or at its own end; when WhatsApp names none, after `fallbackMs` (a cap: `CAP_MS`).
  * R3. One refusal (463) is about that recipient unless WhatsApp says that the account is locked; a second stranger refused within an hour pauses all the same.
- * R4. It is written down: the next owner begins with it.
+ * R4. It is written down, again and again until it is: the next owner begins with it.
+ * R5. When nobody can say whether a refused recipient knows the device (the ledger does not answer), new chats are paused: a stranger too many makes it worse.
  */
 export interface ReachOutGuard {
   /** null: go on */
@@ -61,13 +62,20 @@ export function createReachOutGuard(deps: ReachOutDeps): ReachOutGuard {
   let askedAt = Number.NEGATIVE_INFINITY;
   let strangers: readonly { readonly to: string; readonly at: number }[] = [];
   let cancel = (): void => {};
+  let cancelKeep = (): void => {};
+  let over = false;
 
   const plan = (): void => {
     cancel();
     if (paused !== null) cancel = clock.after(Math.max(1000, paused.until - clock.wall()), () => end(), { background: true });
   };
   const keep = (): void => {
-    deps.keep(paused).catch((error: unknown) => log.warn('whatsapp.reach.out.keep', {}, error));
+    const wanted = paused;
+    deps.keep(wanted).catch((error: unknown) => {
+      log.warn('whatsapp.reach.out.keep', {}, error);
+      // R4
+      if (!over) cancelKeep = clock.after(AGAIN_MS, () => !over && paused === wanted && keep(), { background: true });
+    });
   };
   const pause = (until: number, why: ColdWhy): void => {
     const before = paused;
@@ -90,9 +98,20 @@ export function createReachOutGuard(deps: ReachOutDeps): ReachOutGuard {
   };
   const endOf = ({ until }: ReachOut): number => (until === null ? clock.wall() + deps.fallbackMs : until);
 
+  /** null: nobody can say (R5) */
+  const warmth = async (to: string): Promise<boolean | null> => {
+    try {
+      return await deps.isWarm(to);
+    } catch (error) {
+      log.warn('whatsapp.reach.out.warmth', {}, error);
+      if (paused === null) pause(clock.wall() + deps.fallbackMs, 'REACHOUT_LOCKED');
+      return null;
+    }
+  };
   const refused = async (to: string): Promise<void> => {
     const now = clock.monotonic();
-    if (!(await deps.isWarm(to))) strangers = [...strangers.filter((one) => now - one.at < STRANGERS_MS && one.to !== to), { to, at: now }];
+    if ((await warmth(to)) !== true)
+      strangers = [...strangers.filter((one) => now - one.at < STRANGERS_MS && one.to !== to), { to, at: now }];
     if (now - askedAt < ASK_MS) return judge(null);
     askedAt = now;
     asking = true;
@@ -138,6 +157,10 @@ export function createReachOutGuard(deps: ReachOutDeps): ReachOutGuard {
     get paused() {
       return paused?.why ?? null;
     },
-    stop: () => cancel(),
+    stop() {
+      over = true;
+      cancel();
+      cancelKeep();
+    },
   };
 }
