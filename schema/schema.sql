@@ -104,6 +104,22 @@ create table enrolments (
 CREATE INDEX enrolments_due ON public.enrolments USING btree (flow_no, device_no, due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX enrolments_in_ledger ON public.enrolments USING btree (flow_no) WHERE ((cause IS NULL) AND (due_at IS NULL));
 
+create table erasures (
+  id uuid not null,
+  tenant_id uuid not null,
+  hashes bytea[] not null,
+  at_message uuid not null default '00000000-0000-0000-0000-000000000000'::uuid,
+  first_message uuid not null,
+  looked_at timestamp with time zone,
+  messages bigint not null default 0,
+  created_at timestamp with time zone not null default now(),
+  done_at timestamp with time zone,
+  constraint erasures_pkey PRIMARY KEY (id),
+  constraint erasures_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id)
+);
+CREATE INDEX erasures_open ON public.erasures USING btree (created_at) WHERE (done_at IS NULL);
+CREATE INDEX erasures_tenant ON public.erasures USING btree (tenant_id);
+
 create table fleet_samples (
   tenant_id uuid not null,
   at timestamp with time zone not null,
@@ -459,10 +475,12 @@ create table suppressions (
   reason text not null,
   source text not null,
   created_at timestamp with time zone not null default now(),
+  hash bytea,
   constraint suppressions_pkey PRIMARY KEY (id),
   constraint suppressions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
-  constraint suppressions_check CHECK (((phone IS NOT NULL) OR (lid IS NOT NULL)))
+  constraint suppressions_check CHECK ((num_nonnulls(phone, lid, hash) > 0))
 );
+CREATE UNIQUE INDEX suppressions_hash ON public.suppressions USING btree (tenant_id, hash) WHERE (hash IS NOT NULL);
 CREATE UNIQUE INDEX suppressions_lid ON public.suppressions USING btree (tenant_id, lid) WHERE (lid IS NOT NULL);
 CREATE UNIQUE INDEX suppressions_phone ON public.suppressions USING btree (tenant_id, phone) WHERE (phone IS NOT NULL);
 

@@ -6,6 +6,7 @@ import {
   changedDevices,
   dropEndedPartitions,
   ensurePartitions,
+  goOnErasing,
   intent,
   loadDevices,
   nextSeqs,
@@ -73,6 +74,7 @@ export function ledgerStatements(sql: Sql, clock: Clock, options: Keeping): Stat
       async partitions() {
         await ensurePartitions(sql, { nowMs: clock.wall(), aheadDays: options.aheadDays });
         await dropEndedPartitions(sql, { beforeMs: clock.wall() - options.retentionDays * DAY_MS });
+        await goOnErasing(sql, () => clock.sleep(PURGE_REST_MS));
         await purge(sql, {
           ...PURGE,
           keysBeforeMs: clock.wall() - options.keysDays * DAY_MS,

@@ -25,6 +25,7 @@ import type {
 import * as ledger from '../../schema/sql/index.ts';
 import { hashOf, newLinkToken, newSecret } from '../auth/index.ts';
 import { createGuard, type Guard } from '../system/index.ts';
+import { createEraser } from './erase.ts';
 import { createFleetTotals } from './fleet-totals.ts';
 import { createFlowPort } from './flows.ts';
 import { createRedrivePort } from './redrives.ts';
@@ -332,6 +333,7 @@ function messageCommands(context: Context): MessageCommands {
         return { added: (await ledger.suppress(sql, [row])).length > 0 };
       }),
     unsuppress: (tenantId, phone) => guard(() => ledger.unsuppress(sql, tenantId, { phone, lid: null })),
+    erase: createEraser({ sql, guard, clock }),
   };
 }
 

@@ -9,6 +9,7 @@ import type {
   DeadLetterGroups,
   DeadLetterRow,
   DeviceRow,
+  Erased,
   FleetTotals,
   FlowKind,
   FlowPlace,
@@ -197,6 +198,8 @@ export interface MessageCommands {
   suppress(tenantId: string, phone: string, reason: string): Promise<{ readonly added: boolean }>;
   /** how many were taken back */
   unsuppress(tenantId: string, phone: string): Promise<number>;
+  /** everything about a person goes, but a hash that keeps messages from them */
+  erase(tenantId: string, phone: string): Promise<Erased>;
 }
 /** Putting dead letters back by filter. */
 export interface RedrivePort {

@@ -26,7 +26,10 @@ with item as materialized (
     select k.message_id, k.content_hash from idempotency_keys k where k.tenant_id = i.tenant_id and k.key = i.key limit 1
   ) k on true
   left join lateral (
-    select 1 as hit from suppressions s where s.tenant_id = i.tenant_id and s.phone = i.recipient limit 1
+    (select 1 as hit from suppressions s where s.tenant_id = i.tenant_id and s.phone = i.recipient limit 1)
+    union all
+    (select 1 from suppressions s where s.tenant_id = i.tenant_id and s.hash = person_hash(i.tenant_id, i.recipient) limit 1)
+    limit 1
   ) s on true
 ), fresh as materialized (
   select k.*, row_number() over (partition by k.device_id order by k.ord) as place

@@ -4,6 +4,7 @@ export * from './audit.ts';
 export * from './dead-letters.ts';
 export * from './deleted.ts';
 export * from './devices.ts';
+export * from './erasures.ts';
 export * from './fleet.ts';
 export * from './flow-rules.ts';
 export * from './flows.ts';

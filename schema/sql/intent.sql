@@ -6,7 +6,7 @@
 --     is seen (a plain `where epoch =` under READ COMMITTED would pass and commit after the bump);
 --  N2 then message rows are locked, in id order, and read as last committed;
 --  N3 a pass counts the send, sets the pace, and moves the message to SENDING under (epoch, attempt + 1), all or nothing;
---  N4 a suppressed recipient (phone or LID) ends the message here, in the statement that would have committed its sending;
+--  N4 a suppressed recipient (phone, LID, or the hash that is left of who was erased) ends the message here, in the statement that would have committed its sending;
 --  N5 an entry whose message got another seq since (redriven) gives no leave: the message keeps the order of its new place;
 --  N6 a message of a flow that does not run now (paused, ended, outside its hours) is taken back here: it ends CANCELLED, and the trigger on the
 --     ledger puts its enrolment back in its place (FLOW_PAUSED) or ends it (FLOW_ENDED); one whose outcome is open goes on to its end. A message of a
@@ -45,7 +45,7 @@ with item as materialized (
       when d.quarantined then 'QUARANTINED'
       when m.state in ('SENDING', 'WRITTEN') or (m.state = 'UNKNOWN' and not i.resend_unknown) then 'UNKNOWN_OUTCOME'
       when d.paused then 'PAUSED'
-      when s.hit is not null then 'SUPPRESSED'
+      when s.hit is not null or m.recipient = '' then 'SUPPRESSED'
       when m.attempt - m.budget_from >= i.budget then 'DEAD'
       when m.state = 'QUEUED' and not (f.open and f.going) then 'UNPLANNED'
       when m.due_at > t.at then 'NOT_DUE'
@@ -68,6 +68,10 @@ with item as materialized (
     (select 1 as hit from suppressions s where s.tenant_id = m.tenant_id and s.phone = m.recipient limit 1)
     union all
     (select 1 from suppressions s where s.tenant_id = m.tenant_id and s.lid = m.recipient_lid limit 1)
+    union all
+    (select 1 from suppressions s where s.tenant_id = m.tenant_id and s.hash = person_hash(m.tenant_id, m.recipient) limit 1)
+    union all
+    (select 1 from suppressions s where s.tenant_id = m.tenant_id and s.hash = person_hash(m.tenant_id, m.recipient_lid) limit 1)
     limit 1
   ) s on true
   left join lateral (

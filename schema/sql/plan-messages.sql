@@ -26,6 +26,10 @@ with item as materialized (
     (select 1 as hit from suppressions s where s.tenant_id = t.tenant_id and s.phone = t.recipient limit 1)
     union all
     (select 1 from suppressions s where s.tenant_id = t.tenant_id and s.lid = t.lid limit 1)
+    union all
+    (select 1 from suppressions s where s.tenant_id = t.tenant_id and s.hash = person_hash(t.tenant_id, t.recipient) limit 1)
+    union all
+    (select 1 from suppressions s where s.tenant_id = t.tenant_id and s.hash = person_hash(t.tenant_id, t.lid) limit 1)
     limit 1
   ) s on true
 ), locked as materialized (

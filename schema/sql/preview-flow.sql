@@ -17,7 +17,9 @@ with flow as materialized (
   order by l.no
   limit $3
 ), belonging as materialized (
-  select l.*, exists (select from suppressions s where s.tenant_id = f.tenant_id and (s.phone = l.phone or s.lid = l.lid)) as suppressed,
+  select l.*, exists (select from suppressions s where s.tenant_id = f.tenant_id and (s.phone = l.phone or s.lid = l.lid)) or exists (
+      select from suppressions s where s.tenant_id = f.tenant_id and s.hash in (person_hash(f.tenant_id, l.phone), person_hash(f.tenant_id, l.lid))
+    ) as suppressed,
     case when l.device_no = any(u.nos) then l.device_no else u.nos[1 + l.no % cardinality(u.nos)] end as through
   from looked l
   cross join flow f

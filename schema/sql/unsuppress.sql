@@ -7,5 +7,7 @@ with who as (
   select s.id from who w join suppressions s on s.tenant_id = $1::uuid and s.phone = w.phone
   union
   select s.id from who w join suppressions s on s.tenant_id = $1::uuid and s.lid = w.lid
+  union
+  select s.id from who w join suppressions s on s.tenant_id = $1::uuid and s.hash in (person_hash($1::uuid, w.phone), person_hash($1::uuid, w.lid))
 )
 delete from suppressions s where s.id in (select f.id from found f) returning s.id

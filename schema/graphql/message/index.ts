@@ -1,5 +1,6 @@
 import type { Kit } from '../builder.ts';
 import { addCancelMessage } from './cancel.ts';
+import { addErase } from './erase.ts';
 import { addSendMessage } from './send.ts';
 import { addSuppress } from './suppress.ts';
 import { addMessageQueries, addMessageType } from './type.ts';
@@ -10,4 +11,5 @@ export function addMessage(kit: Kit): void {
   addSendMessage(kit);
   addCancelMessage(kit);
   addSuppress(kit);
+  addErase(kit);
 }
