@@ -35,6 +35,8 @@ beforeEach(async () => {
   );
 });
 
+/** of a webhook (webhook_lane) */
+const LANES = 8;
 const HOLD = { lanes: 100, failing: 8, holdMs: 30_000 };
 const RULES = { tries: 3, disableAfterMs: 3_600_000 };
 const hook = async (events: readonly WebhookEvent[], more: { batch?: number; tenantId?: string; url?: string } = {}): Promise<string> => {
@@ -226,7 +228,10 @@ describe('lanes', () => {
   it('W2: a batch that failed goes again as it was; it dies after its tries, and what came later goes on', async () => {
     const id = await hook(['message.sent'], { batch: 100 });
     const { device, epoch } = await owned();
-    for (let n = 0; n < 30; n++) await sent(device, epoch);
+    // some in each lane: one without a failed batch would send what is new at once
+    const lanes = new Set<number>();
+    let before = 0;
+    for (; lanes.size < LANES; before++) lanes.add(Number.parseInt((await sent(device, epoch)).slice(-1), 16) % LANES);
     const wrong = async (): Promise<{ nos: number[]; dead: number }> => {
       let [dead, nos]: [number, number[]] = [0, []];
       const claim = newId();
@@ -238,15 +243,15 @@ describe('lanes', () => {
     };
     const first = await wrong();
     expect(first).toMatchObject({ dead: 0 });
-    expect(first.nos).toHaveLength(30);
+    expect(first.nos).toHaveLength(before);
     for (let n = 0; n < 20; n++) await sent(device, epoch);
     expect(await wrong()).toEqual(first);
-    expect(await wrong()).toEqual({ ...first, dead: 30 });
+    expect(await wrong()).toEqual({ ...first, dead: before });
     expect(await drain()).toHaveLength(20);
     const [row] = await webhooksOf(world.sql, world.tenantId, [id]);
     expect(row).toMatchObject({ failures: 0, failingSince: null, lastError: 'the receiver answered 500', waiting: 0 });
     const dead = await webhookDeliveries(world.sql, world.tenantId, id, { states: ['DEAD'], before: null, limit: 100 });
-    expect(dead).toHaveLength(30);
+    expect(dead).toHaveLength(Math.min(before, 100));
     expect(dead[0]).toMatchObject({ tries: 3, status: 500, error: 'the receiver answered 500' });
     // replayed: by id, then all that is dead, before what is newer; not by another tenant
     expect(
@@ -254,8 +259,8 @@ describe('lanes', () => {
     ).toBe(0);
     const few = [dead[3]?.no ?? 0];
     expect(await replayWebhook(world.sql, world.tenantId, id, { nos: few, states: [], since: null, until: null, limit: 9 })).toBe(1);
-    expect(await replayWebhook(world.sql, world.tenantId, id, { nos: null, states: ['DEAD'], since: null, until: null, limit: 9 })).toBe(9);
-    expect(await drain()).toHaveLength(10);
+    expect(await replayWebhook(world.sql, world.tenantId, id, { nos: null, states: ['DEAD'], since: null, until: null, limit: 5 })).toBe(5);
+    expect(await drain()).toHaveLength(6);
   });
 
   it('a webhook that fails gets one lane at a time, and its lanes wait', async () => {
