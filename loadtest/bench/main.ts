@@ -48,5 +48,7 @@ say(
     ...Object.entries(result.figures).map(([name, value]) => [name, value, result.targets[name] ?? null]),
   ]),
 );
-finish(result, { write: (text) => void process.stdout.write(text), jsonFile: values.json });
+const typed = process.argv.slice(2).filter((word, at, all) => !word.startsWith('--json') && all[at - 1] !== '--json');
+const command = ['npm run bench --', ...typed].join(' ');
+finish({ command, ...result }, { write: (text) => void process.stdout.write(text), jsonFile: values.json });
 process.exit();

@@ -281,7 +281,7 @@ export async function queries(say: (line: string) => void, parts: readonly strin
       ok &&= p99 <= TARGET_MS;
       say(`${name} · p50 ${p50} · p99 ${p99} · slowest ${most} · first ${first} ms · gateway cpu ${cpu} ms`);
     }
-    return { name: 'bench-queries', ok, figures, targets };
+    return { name: 'queries', ok, figures, targets };
   } finally {
     await sql.end({ timeout: 5 });
     await stack.stop();

@@ -14,17 +14,18 @@ export interface Written {
 }
 
 /**
- * Whether a figure keeps its target: a number is the most it may be, `> 0` and `>= 500 (why)` are the least, anything else must be equal.
+ * Whether a figure keeps its target: a number is the most it may be, as is `<= 50`; `> 0` and `>= 500 (why)` are the least, true and false must be equal.
  * @returns undefined when there is no target, or it is words
  */
 export function held(value: Figure | undefined, target: Figure | undefined): boolean | undefined {
   if (target === undefined || target === null) return undefined;
   if (typeof target === 'boolean') return value === target;
   if (typeof target === 'number') return typeof value === 'number' && value <= target;
-  const least = /^(>=?) ?(\d[\d.]*)/.exec(target);
-  if (least === null) return undefined;
-  const bound = Number(least[2]);
-  return typeof value === 'number' && (least[1] === '>' ? value > bound : value >= bound);
+  const [, sign, number] = /^(>=?|<=) ?(\d[\d.]*)/.exec(target) ?? [];
+  if (sign === undefined) return undefined;
+  const bound = Number(number);
+  if (typeof value !== 'number') return false;
+  return sign === '<=' ? value <= bound : sign === '>' ? value > bound : value >= bound;
 }
 
 const cell = (value: Figure | undefined): string =>
