@@ -8,6 +8,8 @@ export interface FaultPlan {
   readonly fromMs: number;
   readonly untilMs: number;
   readonly killsOnly: boolean;
+  /** names of faults; undefined = all */
+  readonly only: readonly string[] | undefined;
 }
 export interface Fault {
   readonly at: number;
@@ -190,7 +192,8 @@ export function planFaults(world: World, fleet: Fleet, plan: FaultPlan): Fault[]
   // where there are several lock masters, trouble with them is what such a world is for
   const weightOf = (name: string): number =>
     (STRIKES[name]?.weight ?? 0) * (name === 'lock master' && world.lockMasters.length > 0 ? 4 : 1);
-  const names = FAULT_NAMES.flatMap((name) => Array.from({ length: weightOf(name) }, () => name));
+  const chosen = FAULT_NAMES.filter((name) => plan.only === undefined || plan.only.includes(name));
+  const names = chosen.flatMap((name) => Array.from({ length: weightOf(name) }, () => name));
   let faults: Fault[] = Array.from({ length: plan.count }, () => ({
     at: world.network.between(plan.fromMs, plan.untilMs - 3000),
     name: pick(world, names),

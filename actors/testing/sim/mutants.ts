@@ -13,11 +13,15 @@ export interface Mutant extends Swap {
 export interface Seeds {
   readonly first: number;
   readonly every: number;
+  /** only these faults, separated by |: what must meet by chance meets often enough to be looked for */
+  readonly faults?: string;
 }
 
 const ALL: Seeds = { first: 1, every: 1 };
-/** one lock master, the usual leases, and other faults than kills (world.ts, timing.ts): a clock set back and a process that stands still can meet */
-const PLAIN: Seeds = { first: 4, every: 30 };
+/** a clock set back and a process that stands still */
+const STOPPED_CLOCKS: Seeds = { ...ALL, faults: 'clock of a node|pause' };
+/** a Redis that goes back while the ledger is slow to answer */
+const ROLLBACKS: Seeds = { ...ALL, faults: 'redis rolled back|postgres lossy|postgres cut' };
 /** three or five lock masters (world.ts) */
 const MASTERS: Seeds = { first: 3, every: 3 };
 /** and leases so short that a try ends before its client's time-out (timing.ts) */
@@ -82,7 +86,7 @@ export const MUTANTS: readonly Mutant[] = [
     /withinDeadline\(clock\.monotonic\(\), entry\.deadline, marginMs\) &&/,
     '',
     'I9',
-    PLAIN,
+    STOPPED_CLOCKS,
   ),
   mutant(
     'the mailbox entry goes before the result is committed',
@@ -181,6 +185,14 @@ export const MUTANTS: readonly Mutant[] = [
     /start: has === undefined \|\| has\.hasOpen \? 0 : has\.nextSeq - 1/,
     'start: has === undefined ? 0 : has.nextSeq - 1',
     'I3',
+  ),
+  mutant(
+    'rows go into a mailbox that was rolled back since they were read',
+    'actors/node/refill.js',
+    /start: from, after, rows: found/,
+    'start: from, after: 0, rows: found',
+    'I5',
+    ROLLBACKS,
   ),
   mutant('a refill skips its first entry', 'actors/mailbox/refill.lua', /if seq > last then/, 'if seq > last + 1 or r > i + 6 then', 'I3'),
   mutant('a peek clears a lane with one entry left', 'actors/mailbox/peek.lua', /if length > 0 then/, 'if length > 1 then', 'I3'),

@@ -47,7 +47,7 @@ async function find(run: MutantsRun, mutant: Mutant, distDir: string, home: stri
   let found: Found | undefined;
   await runPool(
     run.clock,
-    { workerFile: join(build, 'actors', 'testing', 'sim', 'worker.js'), workers: run.workers },
+    { workerFile: join(build, 'actors', 'testing', 'sim', 'worker.js'), workers: run.workers, faults: mutant.seeds.faults },
     upwards(mutant.seeds),
     (outcome, tookMs) => {
       worlds += 1;

@@ -40,6 +40,8 @@ export interface PoolOptions {
   /** built worker.js, of the product's build or of a test build */
   readonly workerFile: string;
   readonly workers: number;
+  /** the only faults of these worlds, separated by |; undefined = all */
+  readonly faults?: string | undefined;
 }
 
 /** Runs worlds until the seeds are used up or `on` answers false. */
@@ -53,7 +55,10 @@ export function runPool(
   const lane = async (): Promise<void> => {
     let child: ChildProcess | undefined;
     for (let next = seeds.next(); !stopped && next.done !== true; next = seeds.next()) {
-      child ??= fork(options.workerFile, [], { execArgv, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+      child ??= fork(options.workerFile, options.faults === undefined ? [] : [options.faults], {
+        execArgv,
+        stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      });
       const { outcome, cpuMs } = await one(clock, child, next.value);
       if (cpuMs === undefined) {
         child.kill('SIGKILL');

@@ -33,6 +33,12 @@ describe('npm run sim', { timeout: 600_000 }, () => {
     expect(again.result.figures['digest']).toBe(result.figures['digest']);
   });
 
+  it('finds nothing wrong where Redis goes back while the ledger is slow', async () => {
+    const { code, said, result } = await sim('--seeds', '10', '--from', '20', '--faults', 'redis rolled back|postgres lossy|postgres cut');
+    expect(result.figures, said).toMatchObject({ worlds: 10, badWorlds: 0 });
+    expect(code, said).toBe(0);
+  });
+
   it('finds planted faults', async () => {
     const { code, said, result } = await sim(
       '--mutants',

@@ -3,7 +3,7 @@ import { seededDice } from '../../../ops/lifecycle/index.ts';
 import { BELL, PROOF_STATES, partitionKeys, partitionOf, type TransportKind } from '../../../schema/domain/index.ts';
 import { createAudit } from './audit.ts';
 import { checkDepth, checkEnd, checkOwned, openMessages, unowned } from './checks.ts';
-import { type Fault, planFaults } from './faults.ts';
+import { FAULT_NAMES, type Fault, planFaults } from './faults.ts';
 import { createFleet } from './fleet.ts';
 import { takeGlobals } from './globals.ts';
 import { addDevice, changeDevice, createTables } from './ledger-rows.ts';
@@ -24,6 +24,8 @@ export interface Settings {
   readonly devices: number;
   readonly messages: number;
   readonly faults: number;
+  /** names of the only faults there are; undefined = all, in their weights */
+  readonly only?: readonly string[];
   /** traffic and faults end before this much of the world is left; then it is quiet */
   readonly seconds: number;
 }
@@ -39,6 +41,15 @@ export interface Outcome {
   readonly faults: readonly Fault[];
   /** sums over the world; see main.ts for the names */
   readonly figures: Readonly<Record<string, number>>;
+}
+
+/** The settings of worlds with these faults alone, separated by |. @throws Error for a name that there is not */
+export function settingsOf(faults: string | undefined): Settings {
+  if (faults === undefined) return SETTINGS;
+  const only = faults.split('|');
+  const unknown = only.find((name) => !FAULT_NAMES.includes(name));
+  if (unknown !== undefined) throw new Error(`--faults: no fault "${unknown}", expected some of ${FAULT_NAMES.join('|')}`);
+  return { ...SETTINGS, only };
 }
 
 const QUIET_MS = 16_000;
@@ -136,7 +147,13 @@ export function runWorld(seed: number, settings: Settings = SETTINGS, watch: Wat
       tally.of('gateway'),
     );
     // every eighth world has kills alone, far apart: there the bound on takeovers is judged
-    const faults = planFaults(world, fleet, { count: settings.faults, fromMs: 4000, untilMs: calmMs, killsOnly: seed % 8 === 1 });
+    const faults = planFaults(world, fleet, {
+      count: settings.faults,
+      fromMs: 4000,
+      untilMs: calmMs,
+      killsOnly: settings.only === undefined && seed % 8 === 1,
+      only: settings.only,
+    });
     scheduler.at(calmMs + TAKEN_MS, scheduler.world, 'world', 'owned', () => {
       const before = unowned(world, fleet);
       scheduler.at(scheduler.now() + HANDOVER_MS, scheduler.world, 'world', 'owned', () => checkOwned(world, fleet, before));
