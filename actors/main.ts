@@ -1,6 +1,6 @@
 import { type Config, ConfigError, loadConfig } from '../ops/config/index.ts';
 import { connectPostgres, connectRedis, type Redis, type RedisRole, redisReady, type Sql } from '../ops/connect/index.ts';
-import { createLifetime, endOnSignals, systemClock, systemDice } from '../ops/lifecycle/index.ts';
+import { createLifetime, endOnSignals, keepHeapSmall, systemClock, systemDice } from '../ops/lifecycle/index.ts';
 import { createTelemetry, type Telemetry } from '../ops/telemetry/index.ts';
 import { FlotillaError } from '../schema/domain/index.ts';
 import { ledgerNow, noteDeviceStates, redriveChunk, webhookDeviceTenants } from '../schema/sql/index.ts';
@@ -44,6 +44,7 @@ async function main(): Promise<void> {
   });
   const { log } = telemetry;
   lifetime.add('telemetry', () => telemetry.shutdown());
+  lifetime.add('heap', keepHeapSmall({ clock: systemClock }));
   endOnSignals(lifetime, {
     deadlineMs: config.DRAIN_MS + CLOSING_MS,
     report: (message, error) => (error === undefined ? log.info('ending', { message }) : log.error('ending', { message }, error)),

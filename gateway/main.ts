@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, loadConfig } from '../ops/config/index.ts';
-import { createLifetime, endOnSignals, systemClock, systemDice } from '../ops/lifecycle/index.ts';
+import { createLifetime, endOnSignals, keepHeapSmall, systemClock, systemDice } from '../ops/lifecycle/index.ts';
 import { createTelemetry } from '../ops/telemetry/index.ts';
 import { startGateway } from './gateway.ts';
 
@@ -31,6 +31,7 @@ async function main(): Promise<void> {
   const { log } = telemetry;
   const lifetime = createLifetime();
   lifetime.add('telemetry', () => telemetry.shutdown());
+  lifetime.add('heap', keepHeapSmall({ clock: systemClock }));
   endOnSignals(lifetime, {
     deadlineMs: config.DRAIN_MS,
     report: (message, error) => (error === undefined ? log.info('gateway.end', { message }) : log.error('gateway.end', { message }, error)),
