@@ -186,11 +186,12 @@ export const MUTANTS: readonly Mutant[] = [
     'start: has === undefined ? 0 : has.nextSeq - 1',
     'I3',
   ),
+  // that they come without the seq they were read behind the unit tests find
   mutant(
     'rows go into a mailbox that was rolled back since they were read',
-    'actors/node/refill.js',
-    /start: from, after, rows: found/,
-    'start: from, after: 0, rows: found',
+    'actors/mailbox/refill.lua',
+    /last >= tonumber\(ARGV\[i \+ 4\]\)/,
+    'true',
     'I5',
     ROLLBACKS,
   ),
