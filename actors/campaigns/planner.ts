@@ -12,6 +12,8 @@ import { renderText } from './render.ts';
  * P1 One round is under way at a time; it asks for many devices in one statement, never for one.
  * P2 A device is asked for only when it has room and its time has come. Its room follows its speed: what ended since the last look, doubled.
  * P3 All it keeps is a hint: compare-and-set in Postgres decides, and the full look every LOOK_MS finds what no bell announced.
+ * P4 A message that the ledger has set aside (COLD_PAUSED: the provider wants no new chats) is under way no more: it comes back by itself, and those who know
+ *    the device do not wait behind it.
  */
 export interface Planner {
   start(): void;
@@ -234,8 +236,9 @@ export function createPlanner(deps: PlannerDeps): Planner {
     events(events) {
       for (const event of events) {
         const want = wants.get(event.deviceId);
-        if (want === undefined || !ENDED_STATES.has(event.state) || !want.open.delete(event.messageId)) continue;
-        want.ended += 1;
+        const aside = event.state === 'QUEUED' && event.cause === 'COLD_PAUSED';
+        if (want === undefined || !(aside || ENDED_STATES.has(event.state)) || !want.open.delete(event.messageId)) continue;
+        if (!aside) want.ended += 1;
         if (want.open.size > want.room >> 1) continue;
         want.room = Math.min(MOST_ROOM, Math.max(LEAST_ROOM, want.ended * 2));
         want.ended = 0;

@@ -344,6 +344,30 @@ describe('a flow that stops', () => {
   });
 });
 
+it('while new chats are paused those have a turn who know the device, however many strangers stand before them', async () => {
+  const tenantId = await world.tenant();
+  const [deviceId = ''] = await world.devices(1, { tenantId });
+  await leads(tenantId, 8);
+  const { id, no } = await flow(tenantId);
+  await run(tenantId, id);
+  const turn = async (): Promise<number> => (await flowCandidates(world.sql, [{ deviceId, flowNo: no, room: 3 }])).length;
+  const pause = (until: number) =>
+    world.sql.unsafe('update devices set settings = $2::text::jsonb where id = $1', [
+      deviceId,
+      JSON.stringify({ standing: { coldUntil: until } }),
+    ]);
+  expect(await turn()).toBe(3);
+  await pause(now() + 60_000);
+  expect(await turn()).toBe(0);
+  const [last] = await world.sql.unsafe<{ phone: string }[]>('select phone from leads where tenant_id = $1 order by no desc limit 1', [
+    tenantId,
+  ]);
+  await world.sql.unsafe('insert into acquaintances (device_id, phone) values ($1, $2)', [deviceId, last?.phone ?? '']);
+  expect(await flowCandidates(world.sql, [{ deviceId, flowNo: no, room: 3 }])).toMatchObject([{ phone: last?.phone }]);
+  await pause(now() - 1000);
+  expect(await turn()).toBe(3);
+});
+
 it('importing again changes what is given and keeps the rest', async () => {
   const tenantId = await world.tenant();
   const one = {
