@@ -11,7 +11,7 @@ import { createLanes } from './lanes.ts';
 import { type DeviceEvent, type DeviceFacts, explain, hindrance, initialFacts, step, type Trouble, type WaitCode } from './machine.ts';
 import type { Actor, ActorOptions, ActorPorts, Leave, Line } from './ports.ts';
 import { recordOf } from './record.ts';
-import { aboutAttempt, HOLDS, outboundOf, resultOf, TAKEN_OUT } from './results.ts';
+import { aboutAttempt, HOLDS, outboundOf, resultOf, SET_BY_PEOPLE, TAKEN_OUT } from './results.ts';
 
 /** An intent that the ledger refuses for good is asked for again after this. */
 const ASK_AGAIN_MS = 5000;
@@ -234,9 +234,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   };
 
   const hold = (until: number, code: WaitCode): void => {
-    if (until < holdUntil) return;
-    holdUntil = until;
-    holdCode = code;
+    if (until >= holdUntil) [holdUntil, holdCode] = [until, code];
   };
 
   /** Records what came of a send and says when the lane goes on. */
@@ -295,6 +293,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
       case 'PACED':
       case 'CAPPED':
       case 'HELD':
+      case 'QUIET':
       case 'PROBATION':
         hold(clock.monotonic() + waitMs(verdict), HOLDS[verdict.verdict]);
         return true;
@@ -365,8 +364,10 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     tell,
     update(next) {
       if (row.paused && !next.paused) breakers.reset();
+      if (SET_BY_PEOPLE.has(holdCode)) [holdUntil, holdCode, stale] = [0, 'PACE', true];
       row = next;
       tell({ type: 'row', row: next });
+      if (stale) start();
     },
     attach(next) {
       line = next;

@@ -21,7 +21,9 @@ export interface DeviceFacts {
   readonly turn: Turn;
 }
 export type Trouble = 'LEDGER_DOWN' | 'MAILBOX_DOWN' | 'MAILBOX_LOST';
-export type WaitCode = 'PACE' | 'DAILY_CAP' | 'RATE_LIMITED' | 'PROBATION' | 'RETRY_WAIT' | 'OUTCOME_UNKNOWN';
+/** waits that the device is told to keep, by its owner's settings or by its provider */
+const THROTTLES: ReadonlySet<WaitCode> = new Set(['PACE', 'DAILY_CAP', 'RATE_LIMITED', 'QUIET_HOURS', 'PROBATION']);
+export type WaitCode = 'PACE' | 'DAILY_CAP' | 'RATE_LIMITED' | 'QUIET_HOURS' | 'PROBATION' | 'RETRY_WAIT' | 'OUTCOME_UNKNOWN';
 export type Turn = { readonly kind: 'idle' } | { readonly kind: 'working' } | { readonly kind: 'waiting'; readonly code: WaitCode };
 export interface RowFacts {
   readonly paired: boolean;
@@ -163,9 +165,7 @@ export function named(facts: DeviceFacts): { readonly state: DeviceState; readon
     case 'working':
       return { state: 'SENDING', reason: null };
     case 'waiting':
-      return turn.code === 'PACE' || turn.code === 'DAILY_CAP' || turn.code === 'RATE_LIMITED' || turn.code === 'PROBATION'
-        ? { state: 'THROTTLED', reason: turn.code }
-        : { state: 'ONLINE', reason: turn.code };
+      return THROTTLES.has(turn.code) ? { state: 'THROTTLED', reason: turn.code } : { state: 'ONLINE', reason: turn.code };
     default:
       return unreachable(turn, 'turn');
   }

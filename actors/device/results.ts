@@ -4,7 +4,9 @@ import type { OutboundMessage, SendOutcome } from '../transports/port.ts';
 import type { OwnerRef } from './ports.ts';
 
 /** what a device is said to wait for when the ledger gives no leave yet */
-export const HOLDS = { PACED: 'PACE', CAPPED: 'DAILY_CAP', HELD: 'RATE_LIMITED', PROBATION: 'PROBATION' } as const;
+export const HOLDS = { PACED: 'PACE', CAPPED: 'DAILY_CAP', HELD: 'RATE_LIMITED', QUIET: 'QUIET_HOURS', PROBATION: 'PROBATION' } as const;
+/** waits that a change of the device's settings may end */
+export const SET_BY_PEOPLE: ReadonlySet<string> = new Set(['DAILY_CAP', 'QUIET_HOURS']);
 /** what the ledger made of a message that it took out of its lane */
 export const TAKEN_OUT = { COLD: 'QUEUED', UNPLANNED: 'CANCELLED', SUPPRESSED: 'SUPPRESSED', DEAD: 'DEAD' } as const;
 

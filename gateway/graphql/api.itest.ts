@@ -42,6 +42,38 @@ describe('devices are changed and ended', () => {
     expect((await api.ask(taken)).data.updateDevice).toEqual({ device: null, errors: [{ code: 'NAME_TAKEN', path: ['input', 'name'] }] });
     expect((await update('paceMinMs: 99000')).data.updateDevice.errors).toEqual([{ code: 'INVALID_INPUT', path: ['input', 'paceMaxMs'] }]);
     expect((await update('dailyCap: 3, noDailyCap: true')).data.updateDevice.errors[0].code).toBe('INVALID_INPUT');
+    const settings = async (input: string) =>
+      (
+        await api.ask(`mutation { updateDevice(input: {deviceId: "${id}", ${input}}) {
+          device { paceMinMs paceProfile quietHours { zone from to } ramp { steps } } errors { path } } }`)
+      ).data.updateDevice;
+    expect(
+      (await settings('paceProfile: CAREFUL, ramp: [20, 40], quietHours: {zone: "Europe/Berlin", from: "21:00", to: "08:00"}')).device,
+    ).toEqual({
+      paceMinMs: 20_000,
+      paceProfile: 'CAREFUL',
+      quietHours: { zone: 'Europe/Berlin', from: '21:00', to: '08:00' },
+      ramp: { steps: [20, 40] },
+    });
+    expect((await settings('noRamp: true, paceMinMs: 1')).device).toMatchObject({
+      ramp: null,
+      paceProfile: null,
+      quietHours: { from: '21:00' },
+    });
+    expect((await settings('noQuietHours: true')).device.quietHours).toBeNull();
+    for (const [input, path] of [
+      ['ramp: [0]', 'ramp'],
+      ['ramp: []', 'ramp'],
+      ['ramp: [1], noRamp: true', 'noRamp'],
+      ['paceProfile: BRISK, paceMinMs: 1', 'paceProfile'],
+      ['quietHours: {zone: "UTC", from: "9", to: "10:00"}', 'quietHours'],
+      ['quietHours: {zone: "UTC", from: "09:00", to: "09:00"}', 'quietHours'],
+      ['quietHours: {zone: "Mars/Base", from: "09:00", to: "10:00"}', 'quietHours'],
+    ] as const)
+      expect((await settings(input)).errors[0].path.slice(0, 2)).toEqual(['input', path]);
+    const unknown = { quietHours: { zone: 'Mars/Base', from: '09:00', to: '10:00' } };
+    const tenantId = (await api.database.sql`select tenant_id from devices where id = ${id.replace('Device:', '')}`)[0]?.['tenant_id'];
+    expect(await api.services.devices.update(tenantId, id.replace('Device:', ''), { settings: unknown })).toBe('ZONE_UNKNOWN');
     expect((await update('')).data.updateDevice.errors[0]).toEqual({ code: 'INVALID_INPUT', path: ['input'] });
   });
 

@@ -153,6 +153,7 @@ function deviceCommands(context: Context): DeviceCommands {
           const { code } = error as { readonly code?: unknown };
           if (code === '23505') return 'NAME_TAKEN';
           if (code === '23514') return 'PACE_INVALID';
+          if (code === '22023') return 'ZONE_UNKNOWN';
           throw error;
         }
       }),

@@ -1,5 +1,6 @@
 export * from './bus.ts';
 export * from './content.ts';
+export * from './device-settings.ts';
 export * from './durations.ts';
 export * from './errors.ts';
 export * from './ids.ts';

@@ -178,6 +178,14 @@ export function createKit() {
         NORMAL: { value: 'normal', description: 'Sequences.' },
       } as const,
     }),
+    PaceProfile: builder.enumType('PaceProfile', {
+      description: 'A pace that fits most.',
+      values: {
+        CAREFUL: { value: 'CAREFUL', description: 'A message every 20 to 60 s: new numbers, people who seldom answer.' },
+        NORMAL: { value: 'NORMAL', description: 'Every 5 to 15 s.' },
+        BRISK: { value: 'BRISK', description: 'Every 2 to 6 s: people who wait for these messages.' },
+      } as const,
+    }),
     Transport: builder.enumType('Transport', {
       description: 'How a device reaches the network.',
       values: {

@@ -1,4 +1,13 @@
-import type { DeviceRecord, DeviceState, LeadFields, MessageState, PairingMethod, TransportKind } from '../domain/index.ts';
+import type {
+  DeviceRecord,
+  DeviceState,
+  LeadFields,
+  MessageState,
+  PairingMethod,
+  QuietHours,
+  Ramp,
+  TransportKind,
+} from '../domain/index.ts';
 import type {
   AcceptItem,
   AcceptOutcome,
@@ -149,6 +158,12 @@ export interface NodeCommands {
   /** takes the wish back; the answer may still say DRAINING until the node has said otherwise */
   undrain(nodeId: string): Promise<NodeRow | NodeProblem>;
 }
+export type DeviceSettingsPatch = {
+  readonly checkNumbers?: boolean;
+  /** null takes them away */
+  readonly quietHours?: QuietHours | null;
+  readonly ramp?: Ramp | null;
+};
 export interface DevicePatch {
   readonly name?: string;
   readonly paceMinMs?: number;
@@ -156,14 +171,18 @@ export interface DevicePatch {
   /** null takes the cap away */
   readonly dailyCap?: number | null;
   /** merged into those it has */
-  readonly settings?: { readonly checkNumbers?: boolean };
+  readonly settings?: DeviceSettingsPatch;
 }
 /** Commands on devices. Null = no such device in this tenant. Owners are told by a doorbell. */
 export interface DeviceCommands {
   create(tenantId: string, device: NewDevice): Promise<{ readonly device: DeviceRow; readonly linkToken: string | null } | 'NAME_TAKEN'>;
   /** to that node, or (null) wherever the plan says; it moves within seconds */
   move(tenantId: string, deviceId: string, nodeId: string | null): Promise<DeviceRow | null | NodeProblem>;
-  update(tenantId: string, deviceId: string, patch: DevicePatch): Promise<DeviceRow | null | 'NAME_TAKEN' | 'PACE_INVALID'>;
+  update(
+    tenantId: string,
+    deviceId: string,
+    patch: DevicePatch,
+  ): Promise<DeviceRow | null | 'NAME_TAKEN' | 'PACE_INVALID' | 'ZONE_UNKNOWN'>;
   /** answers once the owner says so too, or after a moment */
   setPaused(tenantId: string, deviceId: string, paused: boolean, reason: string | null): Promise<DeviceRow | null>;
   release(tenantId: string, deviceId: string): Promise<DeviceRow | null>;

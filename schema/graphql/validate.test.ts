@@ -51,7 +51,17 @@ describe('sendability', () => {
     dailyCap: 10,
     settings: {},
   } as unknown as DeviceRow;
-  const row: SendabilityRow = { deviceId: ID, epoch: 1, node: 'n', backlog: 3, nextSendAt: null, sentToday: 0, dayEndsAt: 9000 };
+  const row: SendabilityRow = {
+    deviceId: ID,
+    epoch: 1,
+    node: 'n',
+    backlog: 3,
+    nextSendAt: null,
+    sentToday: 0,
+    sendsADay: 10,
+    quietUntil: null,
+    dayEndsAt: 9000,
+  };
   const live = { state: 'ONLINE' } as DeviceRecord;
   it('a connected device with work may send', () => {
     expect(sendabilityOf(device, row, { ...live, state: 'THROTTLED', reason: 'PROBATION' }, 0)).toMatchObject({
@@ -70,6 +80,13 @@ describe('sendability', () => {
       canSend: false,
       reasons: ['DAILY_CAP'],
       until: 9000,
+    });
+  });
+  it('says that its hours are quiet, and when they end', () => {
+    expect(sendabilityOf(device, { ...row, quietUntil: 700 }, live, 100)).toMatchObject({
+      canSend: false,
+      reasons: ['QUIET_HOURS'],
+      until: 700,
     });
   });
   it('says what the provider said, as long as it holds: slow down, no new chats', () => {

@@ -14,6 +14,7 @@
 --  N7 what the provider said is obeyed (`settings.standing` of the device, wall ms): nothing goes before `heldUntil` (HELD), and before `coldUntil` a
 --     message to somebody who is no acquaintance is set aside (COLD): QUEUED without a seq, due then; no attempt, no pace and no cap is spent on it;
 --  N8 a message whose lead has left its flow meanwhile (replied, reached the goal, was taken out) is taken back as in N6: LEAD_STOPPED.
+--  N8 the device's own limits are kept: nothing goes in its quiet hours (QUIET), nothing over its cap or the step of its ramp (CAPPED).
 with item as materialized (
   select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[], $8::bigint[])
     with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, seq, ord)
@@ -50,7 +51,8 @@ with item as materialized (
       when m.state = 'QUEUED' and not (f.open and f.going) then 'UNPLANNED'
       when m.due_at > t.at then 'NOT_DUE'
       when (d.settings -> 'standing' ->> 'heldUntil')::float8 > extract(epoch from t.at) * 1000 then 'HELD'
-      when o.day = t.today and o.day_sent >= d.daily_cap then 'CAPPED'
+      when d.settings ? 'quietHours' and quiet_until(d.settings -> 'quietHours', t.at) > t.at then 'QUIET'
+      when o.day = t.today and o.day_sent >= sends_a_day(d.daily_cap, d.settings -> 'ramp', t.today) then 'CAPPED'
       when m.state = 'QUEUED' and (d.settings -> 'standing' ->> 'coldUntil')::float8 > extract(epoch from t.at) * 1000
         and not exists (select from acquaintances a where a.device_id = m.device_id and a.phone = m.recipient) then 'COLD'
       when o.next_send_at > t.at then 'PACED'
@@ -58,7 +60,8 @@ with item as materialized (
     end as verdict,
     m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state, f.going,
     to_timestamp((d.settings -> 'standing' ->> 'heldUntil')::float8 / 1000) as held_until,
-    to_timestamp((d.settings -> 'standing' ->> 'coldUntil')::float8 / 1000) as cold_until
+    to_timestamp((d.settings -> 'standing' ->> 'coldUntil')::float8 / 1000) as cold_until,
+    case when d.settings ? 'quietHours' then quiet_until(d.settings -> 'quietHours', t.at) end as quiet_until
   from item i
   cross join clock t
   left join owner o on o.device_id = i.device_id
@@ -122,6 +125,7 @@ select
     when 'CAPPED' then (v.today + 1)::timestamp at time zone 'UTC'
     when 'NOT_DUE' then v.due_at
     when 'HELD' then v.held_until
+    when 'QUIET' then v.quiet_until
     when 'UNKNOWN_OUTCOME' then coalesce(v.intent_at, v.at)
   end) * 1000)::bigint as moment,
   floor(extract(epoch from v.at) * 1000)::bigint as said_at,

@@ -73,6 +73,7 @@ function verdictOf(row: Row): IntentVerdict {
     case 'CAPPED':
     case 'NOT_DUE':
     case 'HELD':
+    case 'QUIET':
       assert(moment !== null, 'intent: a wait has an end');
       return { verdict, until: moment, now };
     case 'UNKNOWN_OUTCOME':

@@ -13,6 +13,10 @@ export interface SendabilityRow {
   readonly nextSendAt: number | null;
   /** sends of the present day (UTC) */
   readonly sentToday: number;
+  /** most sends of the present day: the cap, or the step of the ramp; null = no limit */
+  readonly sendsADay: number | null;
+  /** wall ms; null = its quiet hours do not hold now */
+  readonly quietUntil: number | null;
   /** wall ms */
   readonly dayEndsAt: number;
 }
@@ -27,6 +31,8 @@ export async function sendability(sql: SqlRunner, tenantId: string, ids: readonl
     backlog: number;
     next_send_at: number | null;
     sent_today: number;
+    sends_a_day: number | null;
+    quiet_until: number | null;
     day_ends: number;
   }>(sql, SENDABILITY, [tenantId, arrayLiteral(ids)]);
   return rows.map((row) => ({
@@ -36,6 +42,8 @@ export async function sendability(sql: SqlRunner, tenantId: string, ids: readonl
     backlog: row.backlog,
     nextSendAt: row.next_send_at,
     sentToday: row.sent_today,
+    sendsADay: row.sends_a_day,
+    quietUntil: row.quiet_until,
     dayEndsAt: row.day_ends,
   }));
 }

@@ -121,6 +121,47 @@ describe('intent', () => {
     expect(await ask(cold)).toMatchObject({ verdict: 'PASS', message: { attempt: 1 } });
   });
 
+  it('keeps the device’s own limits: quiet hours in their zone, over midnight too; the step of the ramp below the cap (N8)', async () => {
+    const [device = ''] = await world.devices(1, { dailyCap: 2 });
+    const epoch = await world.own(device);
+    const message = await world.send(device);
+    const set = (value: object) =>
+      world.sql.unsafe('update devices set settings = $2::text::jsonb where id = $1', [device, JSON.stringify(value)]);
+    const ask = async (id = message) => (await intent(world.sql, [world.intentItem(device, epoch, id)]))[0];
+    const clock = (minutes: number): string => new Date(now() + minutes * 60_000).toISOString().slice(11, 16);
+    await set({ quietHours: { zone: 'UTC', from: clock(-5), to: clock(90) } });
+    const quiet = await ask();
+    expect(quiet).toMatchObject({ verdict: 'QUIET' });
+    const left = quiet?.verdict === 'QUIET' ? quiet.until - quiet.now : 0;
+    expect(left).toBeGreaterThan(85 * 60_000);
+    expect(left).toBeLessThanOrEqual(90 * 60_000);
+    await set({ quietHours: { zone: 'UTC', from: clock(5), to: clock(90) }, ramp: null });
+    expect(await ask()).toMatchObject({ verdict: 'PASS' });
+    const [second, third] = [await world.send(device), await world.send(device)];
+    const yesterday = new Date(now() - 86_400_000).toISOString().slice(0, 10);
+    await set({ quietHours: null, ramp: { from: yesterday, steps: [50, 1, 50] } });
+    expect(await ask(second)).toMatchObject({ verdict: 'CAPPED' });
+    await set({ ramp: { from: yesterday, steps: [1] } });
+    expect(await ask(second)).toMatchObject({ verdict: 'PASS' });
+    expect(await ask(third)).toMatchObject({ verdict: 'CAPPED' });
+  });
+
+  it.each([
+    ['21:00', '08:00', '2026-05-04T20:30:00Z', '2026-05-05T06:00:00Z'],
+    ['21:00', '08:00', '2026-05-04T03:00:00Z', '2026-05-04T06:00:00Z'],
+    ['21:00', '08:00', '2026-05-04T06:00:00Z', null],
+    ['12:00', '13:00', '2026-05-04T10:30:00Z', '2026-05-04T11:00:00Z'],
+    ['12:00', '13:00', '2026-05-04T11:00:00Z', null],
+    // the night that loses an hour
+    ['21:00', '08:00', '2026-03-28T22:00:00Z', '2026-03-29T06:00:00Z'],
+  ])('quiet from %s to %s in Berlin: at %s until %s', async (from, to, at, until) => {
+    const [row] = await world.sql.unsafe('select quiet_until($1::text::jsonb, $2::timestamptz) as until', [
+      JSON.stringify({ zone: 'Europe/Berlin', from, to }),
+      at,
+    ]);
+    expect(row?.['until'] === null ? null : new Date(row?.['until']).getTime()).toBe(until === null ? null : new Date(until).getTime());
+  });
+
   it('ends a message to a suppressed phone or LID in the statement that would have sent it', async () => {
     const byPhone = await ready({ recipient: '+4915120000001' });
     const byLid = await ready({ recipient: '+4915120000002' });

@@ -87,7 +87,7 @@ export type IntentVerdict =
   | { readonly verdict: 'PASS'; readonly message: IntentMessage }
   | { readonly verdict: 'FENCED' }
   /** `now`: what the ledger's clock said; a wait is `until - now`, whatever the caller's own wall clock says */
-  | { readonly verdict: 'PACED' | 'CAPPED' | 'NOT_DUE' | 'HELD'; readonly until: number; readonly now: number }
+  | { readonly verdict: 'PACED' | 'CAPPED' | 'NOT_DUE' | 'HELD' | 'QUIET'; readonly until: number; readonly now: number }
   | { readonly verdict: 'PAUSED' | 'QUARANTINED' | 'DELETED' }
   /** the outcome of `attempt` is not known yet and may not be repeated; `state` is SENDING, WRITTEN or UNKNOWN */
   | {

@@ -125,8 +125,9 @@ export function intentModel(tables: Tables, items: readonly IntentItem[], now: n
       case 'UNPLANNED':
         throw new Error('simulated worlds have no flows');
       case 'HELD':
+      case 'QUIET':
       case 'COLD':
-        throw new Error('the provider of simulated worlds restricts nobody');
+        throw new Error('in simulated worlds nobody is restricted by provider or settings');
       default:
         return { verdict };
     }

@@ -1,40 +1,20 @@
+import { RAMP_STEPS } from '../../domain/index.ts';
 import type { Kit } from '../builder.ts';
-import type { DevicePatch } from '../context.ts';
 import { problem, Refusal } from '../problems.ts';
-import { createChecks, PACE_LIMIT_MS } from '../validate.ts';
 import { type DevicePayloadRef, onDevice } from './mutations.ts';
-
-interface UpdateInput {
-  readonly name?: string | null | undefined;
-  readonly paceMinMs?: number | null | undefined;
-  readonly paceMaxMs?: number | null | undefined;
-  readonly dailyCap?: number | null | undefined;
-  readonly noDailyCap?: boolean | null | undefined;
-  readonly checkNumbers?: boolean | null | undefined;
-}
-
-/** What is to be changed, checked. Whether both ends of the pace fit together is for the ledger to say: one of them may stay as it is. */
-function patchOf(input: UpdateInput): DevicePatch {
-  const checks = createChecks();
-  const { name, paceMinMs, paceMaxMs, dailyCap, noDailyCap, checkNumbers } = input;
-  const patch: { -readonly [K in keyof DevicePatch]: DevicePatch[K] } = {};
-  if (name !== null && name !== undefined) patch.name = checks.name(['input', 'name'], name);
-  if (paceMinMs !== null && paceMinMs !== undefined) patch.paceMinMs = checks.whole(['input', 'paceMinMs'], paceMinMs, 0, PACE_LIMIT_MS);
-  if (paceMaxMs !== null && paceMaxMs !== undefined) patch.paceMaxMs = checks.whole(['input', 'paceMaxMs'], paceMaxMs, 0, PACE_LIMIT_MS);
-  if (dailyCap !== null && dailyCap !== undefined) patch.dailyCap = checks.whole(['input', 'dailyCap'], dailyCap, 1, 1_000_000);
-  if (noDailyCap === true) {
-    if (patch.dailyCap !== undefined) checks.add(problem('INVALID_INPUT', ['input', 'noDailyCap'], 'expected a cap or none, not both'));
-    patch.dailyCap = null;
-  }
-  if (checkNumbers !== null && checkNumbers !== undefined) patch.settings = { checkNumbers };
-  if (Object.keys(patch).length === 0) checks.add(problem('INVALID_INPUT', ['input'], 'expected at least one thing to change'));
-  checks.done();
-  return patch;
-}
+import { patchOf } from './patch.ts';
 
 /** `updateDevice`, `unlinkDevice`, `deleteDevice`. */
 export function addDeviceChanges(kit: Kit, DevicePayload: DevicePayloadRef): void {
   const { builder } = kit;
+  const Quiet = builder.inputType('QuietHoursInput', {
+    description: 'Hours of a day.',
+    fields: (t) => ({
+      zone: t.string({ required: true, description: 'IANA time zone, such as Europe/Berlin' }),
+      from: t.string({ required: true, description: 'such as 21:00' }),
+      to: t.string({ required: true, description: 'such as 08:00; not after `from` = on the next day' }),
+    }),
+  });
   const UpdateInput = builder.inputType('UpdateDeviceInput', {
     description: 'What to change of a device; what is left out stays as it is.',
     fields: (t) => ({
@@ -48,6 +28,14 @@ export function addDeviceChanges(kit: Kit, DevicePayload: DevicePayloadRef): voi
         required: false,
         description: 'WhatsApp is asked whether a recipient is there before the first message; who is not ends FAILED (NOT_ON_WHATSAPP)',
       }),
+      paceProfile: t.field({ type: kit.PaceProfile, required: false, description: 'instead of paceMinMs and paceMaxMs' }),
+      quietHours: t.field({ type: Quiet, required: false, description: 'nothing is sent in these hours; it waits' }),
+      noQuietHours: t.boolean({ required: false, description: 'true takes them away' }),
+      ramp: t.intList({
+        required: false,
+        description: `most sends a day while the number is new: the first today (UTC), then one a day, at most ${RAMP_STEPS}; afterwards dailyCap alone`,
+      }),
+      noRamp: t.boolean({ required: false, description: 'true takes it away' }),
     }),
   });
   const one = (name: string, does: string) =>
@@ -60,7 +48,7 @@ export function addDeviceChanges(kit: Kit, DevicePayload: DevicePayloadRef): voi
   builder.mutationFields((t) => ({
     updateDevice: t.field({
       type: DevicePayload,
-      description: 'Changes name, pace or cap of a device; its owner follows within a second. Scope OPERATOR.',
+      description: 'Changes name, pace, cap, quiet hours or ramp of a device; its owner follows within a second. Scope OPERATOR.',
       authScopes: { scope: 'operator' },
       args: { input: t.arg({ type: UpdateInput, required: true, description: 'which, and what' }) },
       resolve: (_root, { input }, context) =>
@@ -69,12 +57,16 @@ export function addDeviceChanges(kit: Kit, DevicePayload: DevicePayloadRef): voi
           input.deviceId,
           'updateDevice',
           async (id) => {
-            const changed = await context.devices.update(context.viewer.tenantId, id, patchOf(input));
+            const changed = await context.devices.update(context.viewer.tenantId, id, patchOf(input, context.now()));
             if (changed === 'NAME_TAKEN') {
               throw new Refusal([problem('NAME_TAKEN', ['input', 'name'], 'expected a name that no other device of this tenant has')]);
             }
             if (changed === 'PACE_INVALID') {
               throw new Refusal([problem('INVALID_INPUT', ['input', 'paceMaxMs'], 'expected paceMaxMs to be at least paceMinMs')]);
+            }
+            if (changed === 'ZONE_UNKNOWN') {
+              const text = 'expected a time zone that the ledger knows, such as Europe/Berlin';
+              throw new Refusal([problem('INVALID_INPUT', ['input', 'quietHours', 'zone'], text)]);
             }
             return changed;
           },

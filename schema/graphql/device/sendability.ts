@@ -17,6 +17,7 @@ export const SENDABILITY_REASONS = [
   'CIRCUIT_OPEN',
   'PROBATION',
   'RATE_LIMITED',
+  'QUIET_HOURS',
   'DAILY_CAP',
   'COLD_PAUSED',
   'PACE',
@@ -49,7 +50,9 @@ export function sendabilityOf(
   if (held) found.add('RATE_LIMITED');
   const cold = coldUntil !== null && coldUntil > now;
   if (cold) found.add('COLD_PAUSED');
-  const capped = device.dailyCap !== null && row !== null && row.sentToday >= device.dailyCap;
+  const quietUntil = row?.quietUntil ?? null;
+  if (quietUntil !== null) found.add('QUIET_HOURS');
+  const capped = row !== null && row.sendsADay !== null && row.sentToday >= row.sendsADay;
   if (capped) found.add('DAILY_CAP');
   const nextSendAt = row?.nextSendAt ?? null;
   const paced = nextSendAt !== null && nextSendAt > now;
@@ -59,7 +62,17 @@ export function sendabilityOf(
   return {
     canSend: reasons.every((reason) => HARMLESS.has(reason)),
     reasons,
-    until: held ? heldUntil : capped && row !== null ? row.dayEndsAt : cold ? coldUntil : paced ? nextSendAt : null,
+    until: held
+      ? heldUntil
+      : quietUntil !== null
+        ? quietUntil
+        : capped && row !== null
+          ? row.dayEndsAt
+          : cold
+            ? coldUntil
+            : paced
+              ? nextSendAt
+              : null,
     backlog: row === null ? 0 : Math.max(0, row.backlog),
     nextSendAt,
   };

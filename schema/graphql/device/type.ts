@@ -1,4 +1,4 @@
-import { type DeviceRecord, standingOf } from '../../domain/index.ts';
+import { type DeviceRecord, paceProfileOf, type QuietHours, quietHoursOf, type Ramp, rampOf, standingOf } from '../../domain/index.ts';
 import type { DeviceRow } from '../../sql/types.ts';
 import type { Kit } from '../builder.ts';
 import type { GraphqlContext } from '../context.ts';
@@ -86,6 +86,21 @@ export function addDeviceType(kit: Kit): void {
       countedAt: t.expose('countedAt', { type: 'DateTime', nullable: true, description: 'When it said so.' }),
     }),
   });
+  const Quiet = builder.objectRef<QuietHours>('QuietHours').implement({
+    description: 'Hours of a day.',
+    fields: (t) => ({
+      zone: t.exposeString('zone', { description: 'IANA time zone.' }),
+      from: t.exposeString('from', { description: 'HH:MM.' }),
+      to: t.exposeString('to', { description: 'HH:MM; not after `from` = on the next day.' }),
+    }),
+  });
+  const RampType = builder.objectRef<Ramp>('Ramp').implement({
+    description: 'A limit that grows from day to day.',
+    fields: (t) => ({
+      from: t.exposeString('from', { description: 'The day of the first step (UTC).' }),
+      steps: t.intList({ description: 'Most sends of each day; after the last one dailyCap alone.', resolve: ({ steps }) => [...steps] }),
+    }),
+  });
   builder.node('Device', {
     description: 'A WhatsApp linked device, or a stand-in for one.',
     id: { resolve: (device) => device.id },
@@ -100,6 +115,24 @@ export function addDeviceType(kit: Kit): void {
       paceMinMs: t.exposeInt('paceMinMs', { description: 'Shortest wait between two sends, ms.' }),
       paceMaxMs: t.exposeInt('paceMaxMs', { description: 'Longest wait between two sends, ms.' }),
       dailyCap: t.exposeInt('dailyCap', { nullable: true, description: 'Most sends a day (UTC); null = no cap.' }),
+      paceProfile: t.field({
+        type: kit.PaceProfile,
+        nullable: true,
+        description: 'The profile that its pace is; null = a pace of its own.',
+        resolve: ({ paceMinMs, paceMaxMs }) => paceProfileOf(paceMinMs, paceMaxMs),
+      }),
+      quietHours: t.field({
+        type: Quiet,
+        nullable: true,
+        description: 'Nothing is sent in these hours; null = none.',
+        resolve: ({ settings }) => quietHoursOf(settings),
+      }),
+      ramp: t.field({
+        type: RampType,
+        nullable: true,
+        description: 'Most sends a day while its number is new; null = none.',
+        resolve: ({ settings }) => rampOf(settings),
+      }),
       checkNumbers: t.boolean({
         nullable: true,
         description: 'WhatsApp is asked whether a recipient is there before the first message; null = as the installation says.',
