@@ -11,6 +11,7 @@ create function quiet_until(hours jsonb, at timestamptz) returns timestamptz lan
 $$;
 
 -- Most sends of a device on a day (UTC): its cap, and while its number is new the step of that day. ramp = {"from": "2026-11-21", "steps": [20, 30, 50]}; null = no cap.
-create function sends_a_day(daily_cap integer, ramp jsonb, today date) returns integer language sql immutable as $$
+-- Stable, as its casts are: so it is put into the statement, not called for each row.
+create function sends_a_day(daily_cap integer, ramp jsonb, today date) returns integer language sql stable as $$
   select least(daily_cap, (ramp -> 'steps' ->> greatest(0, today - (ramp ->> 'from')::date))::integer)
 $$;

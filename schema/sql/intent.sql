@@ -14,7 +14,7 @@
 --  N7 what the provider said is obeyed (`settings.standing` of the device, wall ms): nothing goes before `heldUntil` (HELD), and before `coldUntil` a
 --     message to somebody who is no acquaintance is set aside (COLD): QUEUED without a seq, due then; no attempt, no pace and no cap is spent on it;
 --  N8 a message whose lead has left its flow meanwhile (replied, reached the goal, was taken out) is taken back as in N6: LEAD_STOPPED.
---  N8 the device's own limits are kept: nothing goes in its quiet hours (QUIET), nothing over its cap or the step of its ramp (CAPPED).
+--  N9 the device's own limits are kept: nothing goes in its quiet hours (QUIET), nothing over its cap or the step of its ramp (CAPPED).
 with item as materialized (
   select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[], $8::bigint[])
     with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, seq, ord)

@@ -121,7 +121,7 @@ describe('intent', () => {
     expect(await ask(cold)).toMatchObject({ verdict: 'PASS', message: { attempt: 1 } });
   });
 
-  it('keeps the device’s own limits: quiet hours in their zone, over midnight too; the step of the ramp below the cap (N8)', async () => {
+  it('keeps the device’s own limits: quiet hours in their zone, over midnight too; the step of the ramp below the cap (N9)', async () => {
     const [device = ''] = await world.devices(1, { dailyCap: 2 });
     const epoch = await world.own(device);
     const message = await world.send(device);
