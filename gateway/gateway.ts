@@ -43,6 +43,7 @@ import { asyncapiDocument, createLink, createLinkCloser, type Link } from './lin
 import { addMediaRoutes } from './media/index.ts';
 import { createPages } from './pages.ts';
 import { PAIRING_SCRIPT_PATH, pairingPage, pairingScript } from './pairing-page.ts';
+import { addReportRoutes } from './reports/index.ts';
 import { createServer, type HttpHandler, type Server } from './server/index.ts';
 import { createGuard, createSystemRoutes, createUpkeep, isAway } from './system/index.ts';
 import { openWebhooks } from './webhooks/index.ts';
@@ -267,6 +268,7 @@ export async function startGateway(
   const guard = createGuard(clock, 'the ledger');
   const plain = { sql: clients.sql, guard, auth, rates, audit, clock, telemetry, allowedOrigins: config.ALLOWED_ORIGINS };
   addLeadRoutes(server, plain);
+  addReportRoutes(server, plain);
   addMediaRoutes(server, { ...plain, config, uploads: createUploads(plain, config) });
   addHookRoutes(server, { ...plain, bells: clients.general });
   server.websocket('/link', link.behaviour);

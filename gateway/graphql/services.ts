@@ -24,6 +24,7 @@ import type {
 } from '../../schema/graphql/index.ts';
 import * as ledger from '../../schema/sql/index.ts';
 import { hashOf, newLinkToken, newSecret } from '../auth/index.ts';
+import { createReportReads } from '../reports/index.ts';
 import { createGuard, type Guard } from '../system/index.ts';
 import { createEraser } from './erase.ts';
 import { createFleetTotals } from './fleet-totals.ts';
@@ -385,6 +386,7 @@ export function createServices(deps: ServicesDeps): GraphqlServices {
     messages: messageCommands(context),
     redrives: createRedrivePort(context),
     webhooks: deps.webhooks(context.guard),
+    reports: createReportReads(context),
     flows: createFlowPort(context),
     access: accessCommands(context),
     accessReads: accessReads(context),

@@ -114,6 +114,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
     },
     redrives: { groups: no, count: no, start: no, cancel: async () => false, page: async () => ({ rows: [], more: false }) },
     webhooks: noWebhooks(),
+    reports: { steps: async () => [], causes: async () => [], depths: async () => [] },
     access: { createTenant: no, setDefaultRegion: async () => false, createApiKey: no, revokeApiKey: async () => false },
     accessReads: { tenant: async () => tenant, tenantPage: no, apiKeyPage: no, auditPage: no },
     live: {

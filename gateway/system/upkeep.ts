@@ -2,10 +2,19 @@ import type { Sql } from '../../ops/connect/index.ts';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import type { AcceptItem, AcceptOutcome } from '../../schema/sql/index.ts';
-import { addTraffic, deletedWithBacklog, sampleFleets, TRAFFIC_BUCKET_MS, type TrafficRow, trimHistory } from '../../schema/sql/index.ts';
+import {
+  addTraffic,
+  deletedWithBacklog,
+  foldReports,
+  sampleFleets,
+  TRAFFIC_BUCKET_MS,
+  type TrafficRow,
+  trimHistory,
+  trimReports,
+} from '../../schema/sql/index.ts';
 
 /**
- * What a gateway does beside answering: counts what it accepted into the history, samples queue depths, forgets old history and uploaded files, and goes on ending
+ * What a gateway does beside answering: counts what it accepted into the history, samples queue depths, folds reports, forgets old history and uploaded files; goes on ending
  * the messages of deleted devices.
  * Owns: counts not yet written. Safe in any number of gateways: sampling is done once a minute whoever asks, the rest may be done twice.
  * P1 Nothing here fails or delays an answer; what fails is logged and tried again at the next round.
@@ -33,6 +42,13 @@ const COUNT_MS = 5_000;
 /** a few looks a minute, so that a minute is sampled though a gateway or a look is lost */
 const SAMPLE_MS = 20_000;
 const TRIM_MS = 600_000;
+/** reports are behind by this much. Guess: a step of a device is written once for the messages of so long */
+const FOLD_MS = 15_000;
+/** statements of one round */
+const FOLD_CHUNKS = 200;
+const TRIM_CHUNK = 2_000;
+const TRIM_CHUNKS = 100;
+const TRIM_REST_MS = 50;
 const DELETED_MS = 15_000;
 const DELETED_AT_ONCE = 50;
 
@@ -77,7 +93,11 @@ export function createUpkeep(deps: UpkeepDeps): Upkeep {
     start() {
       every('counts', COUNT_MS, write);
       every('samples', SAMPLE_MS, () => sampleFleets(sql));
-      every('trim', TRIM_MS, () => trimHistory(sql));
+      every('reports', FOLD_MS, () => foldReports(sql, FOLD_CHUNKS));
+      every('trim', TRIM_MS, async () => {
+        await trimHistory(sql);
+        for (let n = 0; n < TRIM_CHUNKS && (await trimReports(sql, TRIM_CHUNK)) > 0; n++) await clock.sleep(TRIM_REST_MS);
+      });
       every('uploads', TRIM_MS, deps.purgeUploads);
       every('deleted', DELETED_MS, async () => {
         for (const { id } of await deletedWithBacklog(sql, DELETED_AT_ONCE)) await deps.endMessages(id);

@@ -3,7 +3,7 @@ import ComplexityPlugin from '@pothos/plugin-complexity';
 import RelayPlugin from '@pothos/plugin-relay';
 import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
 import { GraphQLError } from 'graphql';
-import { type DeviceState, isUuid } from '../domain/index.ts';
+import { type DeviceState, durationQuantile, isUuid } from '../domain/index.ts';
 import type { DeviceRow, LedgerMessage } from '../sql/types.ts';
 import type { ApiKeyEntry, AuditRow, DeadLetterRow, FleetTotals, GraphqlContext, NodeRow, Scope, TenantRow, Viewer } from './context.ts';
 import { allows } from './context.ts';
@@ -161,6 +161,16 @@ export function createKit() {
   });
   return {
     builder,
+    Durations: builder.objectRef<readonly number[]>('Durations').implement({
+      description:
+        'How long something took, ms, from counts by class: each is off by at most a factor of 1.41. Null when nothing was counted.',
+      fields: (t) => ({
+        count: t.int({ description: 'How many were counted.', resolve: (counts) => counts.reduce((sum, count) => sum + count, 0) }),
+        p50: t.float({ nullable: true, description: 'Half took no longer.', resolve: (counts) => durationQuantile(counts, 0.5) }),
+        p95: t.float({ nullable: true, description: '95 % took no longer.', resolve: (counts) => durationQuantile(counts, 0.95) }),
+        p99: t.float({ nullable: true, description: '99 % took no longer.', resolve: (counts) => durationQuantile(counts, 0.99) }),
+      }),
+    }),
     MessageState: builder.enumType('MessageState', {
       description: 'Where a message stands. It only moves forward; SENT and further is proof that the provider took it.',
       values: described(MESSAGE_STATE_MEANING),

@@ -43,6 +43,7 @@ import type {
   UploadRow,
 } from '../sql/index.ts';
 import type { LiveStreams } from './live/port.ts';
+import type { ReportReads } from './report/port.ts';
 import type { WebhookPort } from './webhook/port.ts';
 
 export type {
@@ -340,6 +341,7 @@ export interface GraphqlServices {
   readonly messages: MessageCommands;
   readonly redrives: RedrivePort;
   readonly webhooks: WebhookPort;
+  readonly reports: ReportReads;
   readonly flows: FlowPort;
   readonly access: AccessCommands;
   readonly accessReads: AccessReads;

@@ -4,5 +4,7 @@ export * from './live/port.ts';
 export { owed, resyncRequired } from './live/source.ts';
 export { createLoaders } from './loaders.ts';
 export { problem, Refusal, type UserErrorShape } from './problems.ts';
+export { REPORT_STEPS_LIMIT, type ReportRange, reportRange } from './report/index.ts';
+export type { ReportReads } from './report/port.ts';
 export { buildSchema } from './schema.ts';
 export type { WebhookPort, WebhookTest } from './webhook/port.ts';

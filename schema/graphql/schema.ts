@@ -10,6 +10,7 @@ import { addMessage } from './message/index.ts';
 import { addNode } from './node/index.ts';
 import { addPairing } from './pairing/index.ts';
 import { addReceived } from './received/index.ts';
+import { addReport } from './report/index.ts';
 import { addTenant } from './tenant/index.ts';
 import { addUserError } from './user-error.ts';
 import { addViewer } from './viewer/index.ts';
@@ -35,6 +36,7 @@ export function buildSchema(): GraphQLSchema {
     addPairing,
     addReceived,
     addWebhook,
+    addReport,
   ])
     add(kit);
   return kit.builder.toSchema();

@@ -20,6 +20,7 @@ export * from './partitions.ts';
 export * from './purge.ts';
 export * from './received.ts';
 export * from './redrives.ts';
+export * from './reports.ts';
 export { result } from './result.ts';
 export * from './sendability.ts';
 export type { SqlRunner } from './statement.ts';

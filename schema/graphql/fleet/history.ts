@@ -1,4 +1,3 @@
-import { durationQuantile } from '../../domain/index.ts';
 import { addCounts } from '../../sql/index.ts';
 import type { Kit } from '../builder.ts';
 import type { HistoryGrain, HistoryPoint } from '../context.ts';
@@ -50,16 +49,7 @@ export function addFleetHistory(kit: Kit) {
       DAY: { value: 'DAY', description: 'The last 24 hours, hour by hour.' },
     } as const,
   });
-  const Durations = builder.objectRef<readonly number[]>('Durations').implement({
-    description:
-      'How long something took, ms, from counts by class: each is off by at most a factor of 1.41. Null when nothing was counted.',
-    fields: (t) => ({
-      count: t.int({ description: 'How many were counted.', resolve: (counts) => counts.reduce((sum, count) => sum + count, 0) }),
-      p50: t.float({ nullable: true, description: 'Half took no longer.', resolve: (counts) => durationQuantile(counts, 0.5) }),
-      p95: t.float({ nullable: true, description: '95 % took no longer.', resolve: (counts) => durationQuantile(counts, 0.95) }),
-      p99: t.float({ nullable: true, description: '99 % took no longer.', resolve: (counts) => durationQuantile(counts, 0.99) }),
-    }),
-  });
+  const { Durations } = kit;
   const Traffic = builder.interfaceRef<Counts>('Traffic').implement({
     description: 'What happened in a time.',
     fields: (t) => ({
