@@ -438,6 +438,57 @@ CREATE INDEX redrives_ended ON public.redrives USING btree (ended_at) WHERE (end
 CREATE INDEX redrives_running ON public.redrives USING btree (next_at) WHERE (state = 'RUNNING'::text);
 CREATE INDEX redrives_tenant ON public.redrives USING btree (tenant_id, id DESC);
 
+create table report_causes (
+  tenant_id uuid not null,
+  about text not null,
+  grain integer not null,
+  subject text not null,
+  start timestamp with time zone not null,
+  outcome text not null,
+  cause text not null,
+  messages integer not null,
+  constraint report_causes_pkey PRIMARY KEY (tenant_id, about, grain, subject, start, outcome, cause)
+) with (fillfactor=70, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_cost_delay=0);
+CREATE INDEX report_causes_old ON public.report_causes USING btree (about, grain, start);
+
+create table report_events (
+  no bigint generated always as identity not null,
+  at timestamp with time zone not null default clock_timestamp(),
+  node text,
+  devices uuid[] not null,
+  flows integer[] not null,
+  was message_state[] not null,
+  said message_state[] not null,
+  proof smallint[] not null,
+  causes text[] not null,
+  began timestamp with time zone[] not null,
+  accepted timestamp with time zone[] not null,
+  constraint report_events_pkey PRIMARY KEY (no)
+) with (autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
+
+create table report_steps (
+  tenant_id uuid not null,
+  about text not null,
+  grain integer not null,
+  subject text not null,
+  start timestamp with time zone not null,
+  sent integer not null default 0,
+  delivered integer not null default 0,
+  read integer not null default 0,
+  failed integer not null default 0,
+  dead integer not null default 0,
+  cancelled integer not null default 0,
+  suppressed integer not null default 0,
+  retried integer not null default 0,
+  taken_back integer not null default 0,
+  processing integer[] not null default '{}'::integer[],
+  latency integer[] not null default '{}'::integer[],
+  constraint report_steps_pkey PRIMARY KEY (tenant_id, about, grain, subject, start),
+  constraint report_steps_about_check CHECK ((about = ANY (ARRAY['FLEET'::text, 'DEVICE'::text, 'FLOW'::text, 'NODE'::text]))),
+  constraint report_steps_grain_check CHECK ((grain = ANY (ARRAY[60, 3600, 86400])))
+) with (fillfactor=70, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_cost_delay=0);
+CREATE INDEX report_steps_old ON public.report_steps USING btree (about, grain, start);
+
 create table session_keys (
   device_id uuid not null,
   type text not null,
