@@ -95,10 +95,19 @@ beforeAll(async () => {
   );
   campaign = made.data.createCampaign.campaign.id;
   const { sql } = database;
-  await sql.unsafe('update messages set flow_no = (select no from flows where id = $1) where id = any($2::uuid[])', [
-    campaign.replace('Campaign:', ''),
-    `{${ours.messages.slice(0, 2).map((id) => id.replace('Message:', ''))}}`,
-  ]);
+  // it runs, and no node is there to go on with it
+  await sql.unsafe(`update flows set state = 'RUNNING'`);
+  for (const [lead, id] of ours.messages.slice(0, 2).entries()) {
+    const [row] = await sql.unsafe(
+      'update messages set flow_no = (select no from flows where id = $1), lead_no = $3, step = 1 where id = $2 returning flow_no',
+      [campaign.replace('Campaign:', ''), id.replace('Message:', ''), lead],
+    );
+    await sql.unsafe('insert into enrolments (flow_no, lead_no, device_no, step, message_id) values ($1, $2, 1, 1, $3)', [
+      row?.['flow_no'],
+      lead,
+      id.replace('Message:', ''),
+    ]);
+  }
   await play(ours.id, ours.messages.slice(0, 4), 3);
   const theirs = await deviceWith('theirs', 2, other);
   await play(theirs.id, theirs.messages, 2);
@@ -174,7 +183,7 @@ it('comes as files: streamed, quoted, no cell a formula, and nothing of another 
   expect([sum(mine, 'sent'), sum(mine, 'failed'), mine.at(-1)?.['queueDepthNow']]).toEqual([3, 1, '1']);
   expect(mine.map((row) => row['causes'])).toContain('FAILED:GONE=1');
   const campaigns = await rows('campaigns.csv?grain=day');
-  expect(campaigns[0]).toMatchObject({ id: campaign, name: "'@spring", status: 'DRAFT' });
+  expect(campaigns[0]).toMatchObject({ id: campaign, name: "'@spring", status: 'RUNNING' });
   expect(sum(campaigns, 'sent')).toBe(2);
   expect(sum(await rows('fleet.csv?grain=minute'), 'sent')).toBe(3);
   expect(sum(await rows('nodes.csv?grain=day'), 'sent')).toBe(3);

@@ -16,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   live: async () => (await import('./live/changes.ts')).live,
   ownership: async () => (await import('./ownership.ts')).ownership,
   link: async () => (await import('./link.ts')).link,
+  held: async () => (await import('./held.ts')).held,
   import: async () => (await import('./import.ts')).importBench,
   queries: async () => (await import('./queries.ts')).queries,
   accept: async () => (await import('./accept/index.ts')).accept,
