@@ -154,6 +154,7 @@ it('says of a fleet, a device, a campaign and a node what became of messages, an
   expect(await of('nodeId: "node-1", ', other)).toMatchObject({ total: { sent: 2 } });
   expect(await of(`deviceId: "${device}", `, other)).toBeNull();
   expect(await of(`campaignId: "${campaign}", `, other)).toBeNull();
+  expect(await of('nodeId: "nobody", ')).toBeNull();
 });
 
 it('refuses what cannot be meant', async () => {

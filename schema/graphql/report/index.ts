@@ -222,7 +222,11 @@ export function addReport(kit: Kit): void {
         const subject = await subjectOf(args, context);
         if (subject === null) return null;
         const ask = askOf(subject, range);
-        return { tenantId, ask, ...subject, steps: await context.reports.steps(tenantId, ask, REPORT_STEPS_LIMIT) };
+        const steps = await context.reports.steps(tenantId, ask, REPORT_STEPS_LIMIT);
+        // a node that is long gone has figures still
+        const { nodeId } = subject;
+        if (nodeId !== null && steps.length === 0 && !(await context.fleet.nodes()).some(({ id }) => id === nodeId)) return null;
+        return { tenantId, ask, ...subject, steps };
       },
     }),
   );
