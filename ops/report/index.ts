@@ -55,7 +55,14 @@ export function finish(
   result: RunResult,
   options: { readonly write: (text: string) => void; readonly jsonFile?: string | undefined },
 ): void {
-  const line = JSON.stringify({ ...result, at: new Date(systemClock.wall()).toISOString(), machine: machine() });
+  // where the file was put is nobody's figure
+  const command = result.command?.replace(/ --json[= ]\S+/, '');
+  const line = JSON.stringify({
+    ...result,
+    ...(command === undefined ? {} : { command }),
+    at: new Date(systemClock.wall()).toISOString(),
+    machine: machine(),
+  });
   if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, `${line}\n`);
   options.write(`${line}\n`);
   process.exitCode = result.ok ? 0 : 1;

@@ -24,7 +24,7 @@ describe('report', () => {
     const file = join(folder, 'result.json');
     const parts: string[] = [];
     finish(
-      { name: 'smoke', ok: false, figures: { lost: 1 }, targets: { lost: 0 } },
+      { name: 'smoke', ok: false, figures: { lost: 1 }, targets: { lost: 0 }, command: `npm run chaos -- smoke --json ${file} --runs 2` },
       { write: (part) => void parts.push(part), jsonFile: file },
     );
     const text = parts.join('');
@@ -33,6 +33,7 @@ describe('report', () => {
       ok: false,
       figures: { lost: 1 },
       targets: { lost: 0 },
+      command: 'npm run chaos -- smoke --runs 2',
       machine: { cores: expect.any(Number) },
     });
     expect(readFileSync(file, 'utf8')).toBe(text);
