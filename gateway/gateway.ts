@@ -2,13 +2,22 @@ import { randomBytes } from 'node:crypto';
 import { createLive } from '../actors/live/index.ts';
 import { createEnqueuer } from '../actors/mailbox/index.ts';
 import { createUploads } from '../actors/media/index.ts';
-import { optOutsOf } from '../actors/opt-out/index.ts';
+import { createOptOut } from '../actors/opt-out/index.ts';
 import type { Config } from '../ops/config/index.ts';
 import { connectPostgres, connectRedis, type Redis, type RedisRole, type Sql } from '../ops/connect/index.ts';
 import type { Clock, Dice, Lifetime } from '../ops/lifecycle/index.ts';
 import type { Telemetry } from '../ops/telemetry/index.ts';
 import { type AuditPort, buildSchema } from '../schema/graphql/index.ts';
-import { accept as commit, linkHellos, revokedLinks, storeInbound, suppress, audit as writeAudit } from '../schema/sql/index.ts';
+import {
+  accept as commit,
+  liftOptOuts,
+  linkHellos,
+  loadOptWords,
+  revokedLinks,
+  storeInbound,
+  suppress,
+  audit as writeAudit,
+} from '../schema/sql/index.ts';
 import { ACCEPT_DEFAULTS, createAccept } from './accept/index.ts';
 import {
   type Authenticator,
@@ -168,12 +177,20 @@ function openRates({ clock, config }: GatewayDeps, { general }: Clients): Rates 
 
 /** Device sockets; their frames come over this gateway's own channel on the shared subscriber. */
 function openLink({ clock, dice, telemetry, lifetime, id, config }: GatewayDeps, { sql, general, subscriber }: Clients): Link {
+  const optOut = createOptOut(
+    {
+      loadOptWords: (ids) => loadOptWords(sql, ids),
+      suppress: (items) => suppress(sql, items),
+      liftOptOuts: (items) => liftOptOuts(sql, items),
+    },
+    clock,
+  );
   const link = createLink(
     {
       hellos: (hashes) => linkHellos(sql, hashes),
       revoked: (devices) => revokedLinks(sql, devices),
       storeInbound: async (items) => {
-        await suppress(sql, optOutsOf(items, clock));
+        await optOut(items);
         await storeInbound(sql, items);
       },
       redis: general,

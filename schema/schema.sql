@@ -542,6 +542,9 @@ create table tenants (
   time_zone text not null default 'UTC'::text,
   created_at timestamp with time zone not null default now(),
   default_region text,
+  consent_required boolean not null default false,
+  stop_words text[] not null default '{}'::text[],
+  start_words text[] not null default '{}'::text[],
   constraint tenants_pkey PRIMARY KEY (id),
   constraint tenants_name_key UNIQUE (name),
   constraint tenants_max_backlog_check CHECK ((max_backlog > 0))

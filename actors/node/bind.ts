@@ -8,7 +8,9 @@ import {
   ensurePartitions,
   goOnErasing,
   intent,
+  liftOptOuts,
   loadDevices,
+  loadOptWords,
   nextSeqs,
   overdue,
   promoteDue,
@@ -68,6 +70,8 @@ export function ledgerStatements(sql: Sql, clock: Clock, options: Keeping): Stat
       pause: (tenantId, deviceId, reason) => setPaused(sql, tenantId, deviceId, true, reason),
       storeInbound: (items) => storeInbound(sql, items),
       suppress: (items) => suppress(sql, items),
+      loadOptWords: (ids) => loadOptWords(sql, ids),
+      liftOptOuts: (items) => liftOptOuts(sql, items),
     },
     upkeep: {
       addTraffic: (rows) => addTraffic(sql, rows),

@@ -2,7 +2,7 @@ import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import type { TransportKind } from '../../schema/domain/index.ts';
 import type { InboundItem } from '../../schema/sql/index.ts';
-import { optOutsOf } from '../opt-out/index.ts';
+import { createOptOut } from '../opt-out/index.ts';
 import type { TransportEvents } from '../transports/port.ts';
 import { createBatcher } from './batcher.ts';
 import type { Gate } from './gate.ts';
@@ -10,7 +10,7 @@ import { poisoned } from './ledger.ts';
 import type { DeviceStatements } from './statements.ts';
 
 /**
- * Stores what comes in, once per (device, id); who says stop is suppressed before the message counts as stored, so that a repeat by the
+ * Stores what comes in, once per (device, id); what it asks for (stop, start) is done before it counts as stored, so that a repeat by the
  * transport repairs a crash in between. Rejects when the ledger does not answer: the transport repeats the message.
  */
 export function createInbound(deps: {
@@ -20,12 +20,13 @@ export function createInbound(deps: {
   readonly telemetry: Pick<Telemetry, 'count' | 'log'>;
 }): (device: { readonly id: string; readonly tenantId: string; readonly transport: TransportKind }) => TransportEvents['inbound'] {
   const { statements, gate, telemetry } = deps;
+  const optOut = createOptOut(statements, deps.clock);
   const batcher = createBatcher<InboundItem, true>({
     max: 200,
     poison: poisoned,
     async run(items) {
       await gate.up();
-      await statements.suppress(optOutsOf(items, deps.clock));
+      await optOut(items);
       await statements.storeInbound(items);
       return items.map(() => true);
     },

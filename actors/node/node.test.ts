@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import { durationQuantile, uuidV7 } from '../../schema/domain/index.ts';
-import { saysStop } from '../opt-out/index.ts';
 import { createBatcher } from './batcher.ts';
 import { createNodeBus } from './bus.ts';
 import { createGate } from './gate.ts';
@@ -167,13 +166,6 @@ describe('bus', () => {
     off();
     deliver('fl:node:n1:bus', JSON.stringify([down]));
     expect(heard).toEqual(['s']);
-  });
-});
-
-describe('opt-out', () => {
-  it('takes whole messages only', () => {
-    for (const body of ['STOP', ' stop! ', 'Unsubscribe.', 'Stop  all']) expect(saysStop(body)).toBe(true);
-    for (const body of ['', 'do not stop', 'stop by on Monday', 'yes']) expect(saysStop(body)).toBe(false);
   });
 });
 

@@ -6,6 +6,8 @@ import type {
   IntentItem,
   IntentVerdict,
   NextSeq,
+  OptIn,
+  OptWords,
   OverdueAttempt,
   RefillAsk,
   RefillEntry,
@@ -49,6 +51,8 @@ export interface DeviceStatements {
   pause(tenantId: string, deviceId: string, reason: string): Promise<DeviceRow | null>;
   storeInbound(items: readonly InboundItem[]): Promise<unknown>;
   suppress(items: readonly Suppression[]): Promise<unknown>;
+  loadOptWords(tenantIds: readonly string[]): Promise<readonly OptWords[]>;
+  liftOptOuts(items: readonly OptIn[]): Promise<unknown>;
 }
 export interface UpkeepStatements {
   addTraffic(rows: readonly TrafficRow[]): Promise<unknown>;

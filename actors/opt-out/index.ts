@@ -1,1 +1,2 @@
-export { optOutsOf, saysStop } from './opt-out.ts';
+export { createOptOut, type OptStatements, wishOf } from './opt-out.ts';
+export { START_WORDS, STOP_WORDS } from './words.ts';

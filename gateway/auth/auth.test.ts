@@ -8,6 +8,9 @@ const TENANT = {
   timeZone: 'UTC',
   maxBacklog: 1,
   defaultRegion: null,
+  consentRequired: false,
+  stopWords: [],
+  startWords: [],
   createdAt: 0,
 };
 const good = newSecret();

@@ -40,7 +40,17 @@ function apiOf(clock: ReturnType<typeof virtualClock>) {
   const state = { hangs: false };
   const ledger = <T>(value: T): Promise<T> => (state.hangs ? new Promise(() => {}) : Promise.resolve(value));
   const key: StoredKey = { id: 'k', tenantId: null, name: 'k', scopes: ['admin'], expiresAt: null };
-  const tenant = { id: TENANT, name: 'default', timeZone: 'UTC', maxBacklog: 1, defaultRegion: null, createdAt: 0 };
+  const tenant = {
+    id: TENANT,
+    name: 'default',
+    timeZone: 'UTC',
+    maxBacklog: 1,
+    defaultRegion: null,
+    consentRequired: false,
+    stopWords: [],
+    startWords: [],
+    createdAt: 0,
+  };
   const auth = createAuthenticator(
     { findKey: () => ledger(key), findTenant: () => ledger(tenant), clock, telemetry },
     { defaultTenant: 'default' },

@@ -355,6 +355,7 @@ function accessCommands({ sql, guard, clock, forgetKey }: Context): AccessComman
         return { row: { id, ...key, createdAt: now, revokedAt: null }, secret };
       }),
     setDefaultRegion: (tenantId, region) => guard(() => ledger.setDefaultRegion(sql, tenantId, region)),
+    setRules: (tenantId, rules) => guard(() => ledger.setTenantRules(sql, tenantId, rules)),
     revokeApiKey: (tenantId, keyId) =>
       guard(async () => {
         const done = await ledger.revokeApiKey(sql, tenantId, keyId);

@@ -59,7 +59,17 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
   const no = (): never => {
     throw new Error('not part of this test');
   };
-  const tenant = { id: TENANT, name: 'default', timeZone: 'UTC', maxBacklog: 1000, defaultRegion: null, createdAt: 0 };
+  const tenant = {
+    id: TENANT,
+    name: 'default',
+    timeZone: 'UTC',
+    maxBacklog: 1000,
+    defaultRegion: null,
+    consentRequired: false,
+    stopWords: [],
+    startWords: [],
+    createdAt: 0,
+  };
   return {
     ledger: {
       devicesByIds: async (tenantId, ids) => (tenantId === TENANT && ids.includes(DEVICE) ? [testDevice()] : []),
@@ -115,7 +125,13 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
     redrives: { groups: no, count: no, start: no, cancel: async () => false, page: async () => ({ rows: [], more: false }) },
     webhooks: noWebhooks(),
     reports: { steps: async () => [], causes: async () => [], depths: async () => [] },
-    access: { createTenant: no, setDefaultRegion: async () => false, createApiKey: no, revokeApiKey: async () => false },
+    access: {
+      createTenant: no,
+      setDefaultRegion: async () => false,
+      setRules: async () => false,
+      createApiKey: no,
+      revokeApiKey: async () => false,
+    },
     accessReads: { tenant: async () => tenant, tenantPage: no, apiKeyPage: no, auditPage: no },
     live: {
       device: () => undefined,

@@ -134,6 +134,27 @@ describe('a file of leads', () => {
     expect(batch.data.importLeads).toEqual({ made: 1, faults: [{ index: 1 }] });
   });
 
+  it('belongs to a tenant whose rules can be set, each checked before any is', async () => {
+    const set = async (input: string): Promise<Data> =>
+      (
+        await ask(
+          `mutation { updateTenant(input: {${input}}) { tenant { defaultRegion consentRequired stopWords startWords } errors { code path } } }`,
+        )
+      ).data.updateTenant;
+    const before = (await set('consentRequired: true, stopWords: ["Lass mich!", "lass  mich", "basta"], startWords: ["Da capo"]')).tenant;
+    expect(before).toMatchObject({ consentRequired: true, stopWords: ['lass mich', 'basta'], startWords: ['da capo'] });
+    for (const [input, path] of [
+      ['consentRequired: false, stopWords: ["?!"]', ['input', 'stopWords', '0']],
+      [`consentRequired: false, startWords: ["da", "${'x'.repeat(61)}"]`, ['input', 'startWords', '1']],
+      [`stopWords: [${Array.from({ length: 101 }, (_, index) => `"w${index}"`).join()}]`, ['input', 'stopWords']],
+      ['consentRequired: false, startWords: ["basta"]', ['input']],
+    ] as const)
+      expect(await set(input)).toEqual({ tenant: null, errors: [{ code: 'INVALID_INPUT', path }] });
+    expect(await set('')).toEqual({ tenant: before, errors: [] });
+    const after = await set('consentRequired: false, stopWords: [], startWords: []');
+    expect(after.tenant).toEqual({ ...before, consentRequired: false, stopWords: [], startWords: [] });
+  });
+
   it('that cannot be read to its end says where it stopped; what stood before is in', async () => {
     const long = await upload(`phone\n+4915123450001\n${'x'.repeat(300_000)}`);
     expect(long).toMatchObject({

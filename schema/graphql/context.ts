@@ -40,6 +40,7 @@ import type {
   RedriveRow,
   SendabilityRow,
   TenantRow,
+  TenantRules,
   UploadRow,
 } from '../sql/index.ts';
 import type { LiveStreams } from './live/port.ts';
@@ -59,6 +60,7 @@ export type {
   ReceivedRow,
   SendabilityRow,
   TenantRow,
+  TenantRules,
 };
 
 /**
@@ -238,6 +240,8 @@ export interface RedrivePort {
 export interface AccessCommands {
   /** null: numbers without a country code are refused */
   setDefaultRegion(tenantId: string, region: string | null): Promise<boolean>;
+  /** what it promises the people it writes to; what is left out stays */
+  setRules(tenantId: string, rules: TenantRules): Promise<boolean>;
   createTenant(name: string, timeZone: string, maxBacklog: number | null): Promise<TenantRow | 'NAME_TAKEN'>;
   createApiKey(
     tenantId: string,

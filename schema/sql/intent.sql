@@ -14,7 +14,8 @@
 --  N7 what the provider said is obeyed (`settings.standing` of the device, wall ms): nothing goes before `heldUntil` (HELD), and before `coldUntil` a
 --     message to somebody who is no acquaintance is set aside (COLD): QUEUED without a seq, due then; no attempt, no pace and no cap is spent on it;
 --  N8 a message whose lead has left its flow meanwhile (replied, reached the goal, was taken out) is taken back as in N6: LEAD_STOPPED.
---  N9 the device's own limits are kept: nothing goes in its quiet hours (QUIET), nothing over its cap or the step of its ramp (CAPPED).
+--  N9 the device's own limits are kept: nothing goes in its quiet hours (QUIET), nothing over its cap or the step of its ramp (CAPPED);
+--  N10 where the tenant asks for consent, a message to who has no record of it ends here: SUPPRESSED, CONSENT_MISSING.
 with item as materialized (
   select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[], $8::bigint[])
     with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, seq, ord)
@@ -46,7 +47,7 @@ with item as materialized (
       when d.quarantined then 'QUARANTINED'
       when m.state in ('SENDING', 'WRITTEN') or (m.state = 'UNKNOWN' and not i.resend_unknown) then 'UNKNOWN_OUTCOME'
       when d.paused then 'PAUSED'
-      when s.hit is not null or m.recipient = '' then 'SUPPRESSED'
+      when s.hit is not null or m.recipient = '' or c.missing then 'SUPPRESSED'
       when m.attempt - m.budget_from >= i.budget then 'DEAD'
       when m.state = 'QUEUED' and not (f.open and f.going) then 'UNPLANNED'
       when m.due_at > t.at then 'NOT_DUE'
@@ -58,7 +59,7 @@ with item as materialized (
       when o.next_send_at > t.at then 'PACED'
       else 'PASS'
     end as verdict,
-    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state, f.going,
+    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state, f.going, s.hit is null and m.recipient <> '' as unconsented,
     to_timestamp((d.settings -> 'standing' ->> 'heldUntil')::float8 / 1000) as held_until,
     to_timestamp((d.settings -> 'standing' ->> 'coldUntil')::float8 / 1000) as cold_until,
     case when d.settings ? 'quietHours' then quiet_until(d.settings -> 'quietHours', t.at) end as quiet_until
@@ -77,6 +78,11 @@ with item as materialized (
     (select 1 from suppressions s where s.tenant_id = m.tenant_id and s.hash = person_hash(m.tenant_id, m.recipient_lid) limit 1)
     limit 1
   ) s on true
+  left join lateral (
+    select not exists (select from leads l where l.tenant_id = w.id and l.phone = m.recipient and l.consent_at is not null)
+      and not exists (select from leads l where l.tenant_id = w.id and l.lid = m.recipient_lid and l.consent_at is not null) as missing
+    from tenants w where w.id = m.tenant_id and w.consent_required limit 1
+  ) c on true
   left join lateral (
     select f.state, flow_is_open(case f.state when 'DONE' then 'RUNNING' else f.state end, f.hours, t.at) as open,
       coalesce((
@@ -104,7 +110,8 @@ with item as materialized (
     node = v.node,
     intent_at = case when v.verdict = 'PASS' then v.at else m.intent_at end,
     ended_at = case when v.verdict in ('PASS', 'COLD') then null else v.at end,
-    cause = case v.verdict when 'PASS' then null when 'COLD' then 'COLD_PAUSED' when 'DEAD' then 'RETRY_BUDGET' when 'SUPPRESSED' then 'RECIPIENT_SUPPRESSED'
+    cause = case v.verdict when 'PASS' then null when 'COLD' then 'COLD_PAUSED' when 'DEAD' then 'RETRY_BUDGET'
+      when 'SUPPRESSED' then case when v.unconsented then 'CONSENT_MISSING' else 'RECIPIENT_SUPPRESSED' end
       else case when v.flow_state = 'CANCELLED' then 'FLOW_ENDED' when not v.going then 'LEAD_STOPPED' else 'FLOW_PAUSED' end end
   from verdict v
   where m.id = any($4::uuid[]) and m.id = v.message_id and v.verdict in ('PASS', 'COLD', 'SUPPRESSED', 'DEAD', 'UNPLANNED')

@@ -20,6 +20,11 @@ export interface TenantRow {
   readonly maxBacklog: number;
   /** country of numbers without a country code */
   readonly defaultRegion: string | null;
+  /** nothing goes to who has no record of consent */
+  readonly consentRequired: boolean;
+  /** beside those that hold for everybody (actors/opt-out), as plainWords writes them */
+  readonly stopWords: readonly string[];
+  readonly startWords: readonly string[];
   readonly createdAt: number;
 }
 interface RawTenant {
@@ -28,6 +33,9 @@ interface RawTenant {
   readonly time_zone: string;
   readonly max_backlog: number;
   readonly default_region: string | null;
+  readonly consent_required: boolean;
+  readonly stop_words: readonly string[];
+  readonly start_words: readonly string[];
   readonly created_at: number;
 }
 const tenantOf = (row: RawTenant): TenantRow => ({
@@ -36,6 +44,9 @@ const tenantOf = (row: RawTenant): TenantRow => ({
   timeZone: row.time_zone,
   maxBacklog: row.max_backlog,
   defaultRegion: row.default_region,
+  consentRequired: row.consent_required,
+  stopWords: row.stop_words,
+  startWords: row.start_words,
   createdAt: row.created_at,
 });
 

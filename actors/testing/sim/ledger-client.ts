@@ -92,6 +92,8 @@ export function createLedgerClient(deps: LedgerDeps): LedgerClient {
         run('pause', (now) => changeDevice(tables, deviceId, { paused: true, pauseReason: reason }, now)),
       storeInbound: nothing,
       suppress: nothing,
+      loadOptWords: async () => [],
+      liftOptOuts: nothing,
     },
     upkeep: { addTraffic: nothing, partitions: nothing },
   };

@@ -4,6 +4,7 @@ import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { attempt, problem, Refusal, type Refused } from '../problems.ts';
 import { argumentId, createChecks } from '../validate.ts';
 import { addApiKeys } from './api-keys.ts';
+import { addUpdateTenant } from './update.ts';
 
 type TenantAnswer = ({ readonly tenant: TenantRow } & Refused) | Refused;
 const BACKLOG_LIMIT = 100_000_000;
@@ -31,6 +32,12 @@ export function addTenant(kit: Kit): void {
         nullable: true,
         description: 'Country of phone numbers without a country code in imported files, such as DE; null: they are refused.',
       }),
+      consentRequired: t.exposeBoolean('consentRequired', {
+        description:
+          'True: messages to people without a record of consent (`Lead.consentAt`) end SUPPRESSED with the cause CONSENT_MISSING.',
+      }),
+      stopWords: t.exposeStringList('stopWords', { description: 'Its own words for "do not write to me again", beside the common ones.' }),
+      startWords: t.exposeStringList('startWords', { description: 'Its own words that take such a wish back, beside the common ones.' }),
       createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
     }),
   });
@@ -95,55 +102,6 @@ export function addTenant(kit: Kit): void {
       { name: 'TenantEdge', description: 'One place in the list.' },
     ),
   );
-  addUpdate(kit);
+  addUpdateTenant(kit);
   addApiKeys(kit);
-}
-
-function addUpdate(kit: Kit): void {
-  const { builder } = kit;
-  const Input = builder.inputType('UpdateTenantInput', {
-    description: 'What changes of the tenant.',
-    fields: (t) => ({
-      defaultRegion: t.string({
-        required: false,
-        description: 'country of numbers without a country code, two letters such as DE; null takes it away',
-      }),
-    }),
-  });
-  const Payload = builder.objectRef<TenantAnswer>('UpdateTenantPayload').implement({
-    description: 'Answer of updateTenant.',
-    fields: (t) => ({
-      tenant: t.field({
-        type: 'Tenant',
-        nullable: true,
-        description: 'The tenant after it.',
-        resolve: (answer) => ('tenant' in answer ? answer.tenant : null),
-      }),
-      errors: t.field({ type: ['UserError'], description: 'Empty when it was done.', resolve: (answer) => [...answer.errors] }),
-    }),
-  });
-  builder.mutationField('updateTenant', (t) =>
-    t.field({
-      type: Payload,
-      description: 'Changes the settings of the tenant that the key acts in; what is left out stays. Scope ADMIN.',
-      authScopes: { scope: 'admin' },
-      args: { input: t.arg({ type: Input, required: true, description: 'what changes' }) },
-      resolve: (_root, { input }, context): Promise<TenantAnswer> =>
-        attempt(async () => {
-          const { tenantId } = context.viewer;
-          if (input.defaultRegion !== undefined) {
-            const region = input.defaultRegion?.toUpperCase() ?? null;
-            if (region !== null && context.flows.phoneReader(region) === null)
-              throw new Refusal([
-                problem('INVALID_INPUT', ['input', 'defaultRegion'], 'expected a country code of two letters, such as DE'),
-              ]);
-            await context.access.setDefaultRegion(tenantId, region);
-            await context.audit({ viewer: context.viewer, action: 'updateTenant', subject: tenantId, detail: { defaultRegion: region } });
-          }
-          const tenant = await context.accessReads.tenant(tenantId);
-          if (tenant === null) throw new Refusal([problem('INVALID_INPUT', ['input'], 'the tenant is gone')]);
-          return { tenant };
-        }),
-    }),
-  );
 }
