@@ -75,7 +75,7 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
       }
       asked.push({ partition, believed: generations.get(partition), ids });
       if (ids.length === 0) continue;
-      leases.mget(...ids.map((id) => deviceKeys(id).lease));
+      leases.mget(...ids.map((id) => deviceKeys(id, partition).lease));
       questions++;
     }
     const first = deps.redis.pipeline().time();

@@ -19,7 +19,6 @@ end
 
 local function heads(stream)
   local flat = {}
-  if wanted == 0 then return flat end
   for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', wanted)) do
     local fields = entry[2]
     flat[#flat + 1] = string.sub(entry[1], 1, -3)
@@ -36,21 +35,26 @@ local function show(device, prefix, i, acks)
     touched[ARGV[a]] = true
   end
   local known = redis.call('HMGET', prefix .. ':last', 'g', 'b0', 'b1', 'b2')
-  local empty, behind = true, 0
+  local empty, behind, full = true, 0, { false, false, false }
   for lane = 0, 2 do
     local stream = prefix .. ':mb:' .. lane
     local length = redis.call('XLEN', stream)
     if known[lane + 2] and length <= room then behind = behind + 2 ^ lane end
     if length > 0 then
       empty = false
+      full[lane + 1] = stream
     elseif touched[tostring(lane)] then
       redis.call('DEL', stream)
     end
   end
   if empty then redis.call('ZREM', KEYS[2], device) end
   if known[1] ~= ARGV[1] then return 'BARE' end
-  if empty or wanted == 0 then return { behind, {}, {}, {} } end
-  return { behind, heads(prefix .. ':mb:0'), heads(prefix .. ':mb:1'), heads(prefix .. ':mb:2') }
+  local answer = { behind, {}, {}, {} }
+  if wanted == 0 then return answer end
+  for lane = 1, 3 do
+    if full[lane] then answer[lane + 1] = heads(full[lane]) end
+  end
+  return answer
 end
 
 local answers = {}

@@ -115,9 +115,10 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
     const slot = slots.get(device.deviceId);
     return slot?.owned.epoch === device.epoch ? slot : undefined;
   };
-  const news = (deviceId: string, tenantId: string, { tookMs, ...said }: MessageNews): void => {
-    traffic.note(tenantId, tookMs === undefined ? said : { ...said, tookMs });
-    live.messages(tenantId, [{ ...said, deviceId, at: clock.wall() }]);
+  const news = (deviceId: string, tenantId: string, said: MessageNews): void => {
+    traffic.note(tenantId, said);
+    const { messageId, state, cause, attempts } = said;
+    live.messages(tenantId, [{ messageId, deviceId, state, cause, attempts, at: clock.wall() }]);
   };
   const flushRecords = (): void => {
     cancelRecords = undefined;

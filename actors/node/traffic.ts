@@ -12,35 +12,74 @@ export interface Traffic {
   give(rows: readonly TrafficRow[]): void;
 }
 
-/** One duration, as counts by class. */
-function one(ms: number): number[] {
-  const counts: number[] = Array(Math.min(DURATION_CLASSES, durationClass(ms) + 1)).fill(0);
-  counts[counts.length - 1] = 1;
-  return counts;
+/** Durations as counts by class, counted up in place; as long as the highest class that was seen. */
+class Durations {
+  readonly counts: number[] = [];
+  add(ms: number): void {
+    const at = Math.min(DURATION_CLASSES - 1, durationClass(ms));
+    while (this.counts.length <= at) this.counts.push(0);
+    this.counts[at] = (this.counts[at] ?? 0) + 1;
+  }
+}
+
+/** What one tenant's messages did in one bucket: every message counts here, so nothing is made anew for it. */
+class Bucket {
+  sent = 0;
+  delivered = 0;
+  failed = 0;
+  readonly processing = new Durations();
+  readonly latency = new Durations();
 }
 
 export function createTraffic(clock: Clock, node: string): Traffic {
-  let counts = new Map<string, TrafficRow>();
+  /** by tenant, of the present bucket */
+  let present = new Map<string, Bucket>();
+  let presentMs = 0;
+  let past = new Map<string, TrafficRow>();
+
   const add = (row: TrafficRow): void => {
     const key = `${row.tenantId} ${row.bucketMs}`;
-    const had = counts.get(key);
-    counts.set(key, had === undefined ? row : { ...row, ...addCounts(had, row) });
+    const had = past.get(key);
+    past.set(key, had === undefined ? row : { ...row, ...addCounts(had, row) });
+  };
+  const turnOver = (): void => {
+    for (const [tenantId, { processing, latency, ...counts }] of present) {
+      add({ tenantId, bucketMs: presentMs, node, ...counts, processing: processing.counts, latency: latency.counts });
+    }
+    present = new Map();
+  };
+  const bucketOf = (tenantId: string, wall: number): Bucket => {
+    // a clock that was stepped back begins an old bucket again, which adds up with what it had
+    if (wall < presentMs || wall >= presentMs + TRAFFIC_BUCKET_MS) {
+      turnOver();
+      presentMs = wall - (wall % TRAFFIC_BUCKET_MS);
+    }
+    const known = present.get(tenantId);
+    if (known !== undefined) return known;
+    const made = new Bucket();
+    present.set(tenantId, made);
+    return made;
   };
   return {
     note(tenantId, { messageId, state, tookMs }) {
-      const sent = state === 'SENT' ? 1 : 0;
-      const delivered = state === 'DELIVERED' ? 1 : 0;
-      const failed = state === 'FAILED' || state === 'DEAD' ? 1 : 0;
-      const processing = tookMs !== undefined && (state === 'SENT' || state === 'WRITTEN' || failed === 1) ? one(tookMs) : [];
-      if (sent + delivered + failed + processing.length === 0) return;
+      const failed = state === 'FAILED' || state === 'DEAD';
+      const took = tookMs !== undefined && (failed || state === 'SENT' || state === 'WRITTEN') ? tookMs : undefined;
+      if (!failed && took === undefined && state !== 'SENT' && state !== 'DELIVERED') return;
       const wall = clock.wall();
-      // a message's id carries when it was accepted
-      const latency = sent === 1 ? one(wall - timeOfUuidV7(messageId)) : [];
-      add({ tenantId, bucketMs: wall - (wall % TRAFFIC_BUCKET_MS), node, sent, delivered, failed, processing, latency });
+      const bucket = bucketOf(tenantId, wall);
+      if (failed) bucket.failed += 1;
+      else if (state === 'DELIVERED') bucket.delivered += 1;
+      else if (state === 'SENT') {
+        bucket.sent += 1;
+        // a message's id carries when it was accepted
+        bucket.latency.add(wall - timeOfUuidV7(messageId));
+      }
+      if (took !== undefined) bucket.processing.add(took);
     },
     take() {
-      const rows = [...counts.values()];
-      counts = new Map();
+      turnOver();
+      const rows = [...past.values()];
+      past = new Map();
       return rows;
     },
     give(rows) {

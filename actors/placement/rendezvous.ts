@@ -32,10 +32,18 @@ function score(device: number, node: number, weight: number): number {
   return -weight / Math.log(unit);
 }
 
+const byNumber = new Intl.Collator('en', { numeric: true });
+
 /** The version that counts as newest: by number where the parts are numbers. */
 export function newestVersion(nodes: readonly Candidate[]): string {
-  const versions = nodes.map((node) => node.version);
-  return versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1) ?? '';
+  let newest = '';
+  for (const { version } of nodes) {
+    if (version === newest) continue;
+    const order = byNumber.compare(version, newest);
+    // "1.0" and "1.00" are equal by number: every node must choose the same one
+    if (order > 0 || (order === 0 && version > newest)) newest = version;
+  }
+  return newest;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { partitionOf, tagOf } from './partitions.ts';
+import { PARTITIONS, partitionOf, tagOf } from './partitions.ts';
 
 /**
  * Every Redis key and channel of the product. All keys of a device share the hash tag of its partition, so a script may
@@ -49,9 +49,17 @@ export const BELL = Object.freeze({
 
 const PREFIX = 'fl';
 
-export function partitionKeys(partition: number): PartitionKeys {
+/** Made once: every script run and every scan names some of them. */
+const KEYS_OF_PARTITIONS: readonly PartitionKeys[] = Array.from({ length: PARTITIONS }, (_, partition) => {
   const base = `${PREFIX}:${tagOf(partition)}`;
-  return { generation: `${base}:generation`, ready: `${base}:ready`, acks: `${base}:acks`, bell: `${base}:bell` };
+  return Object.freeze({ generation: `${base}:generation`, ready: `${base}:ready`, acks: `${base}:acks`, bell: `${base}:bell` });
+});
+
+/** @throws RangeError when there is no such partition */
+export function partitionKeys(partition: number): PartitionKeys {
+  const keys = KEYS_OF_PARTITIONS[partition];
+  if (keys === undefined) throw new RangeError(`partition: expected 0 to ${PARTITIONS - 1}, got ${partition}`);
+  return keys;
 }
 
 /** Makes a key when it is asked for: a scan asks for one key of each of thousands of devices, twice a second. */
@@ -83,8 +91,9 @@ class KeysOfDevice implements DeviceKeys {
   }
 }
 
-export function deviceKeys(deviceId: string): DeviceKeys {
-  return new KeysOfDevice(`${PREFIX}:${tagOf(partitionOf(deviceId))}:d:${deviceId}`);
+/** `partition`: the device's own, where the caller knows it already */
+export function deviceKeys(deviceId: string, partition = partitionOf(deviceId)): DeviceKeys {
+  return new KeysOfDevice(`${PREFIX}:${tagOf(partition)}:d:${deviceId}`);
 }
 
 /** finds the sessions of all devices (SCAN) */

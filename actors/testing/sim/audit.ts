@@ -42,12 +42,21 @@ export function createAudit(violation: (invariant: string, what: string) => void
     }
     return list;
   };
+  /** of a device, made once: it stays in its partition */
+  const fenceKeys = new Map<string, string>();
+  const fenceKeyOf = (base: string, device: string): string => {
+    const known = fenceKeys.get(device);
+    if (known !== undefined) return known;
+    const key = `${base}d:${device}:fence`;
+    fenceKeys.set(device, key);
+    return key;
+  };
   const mailboxScript = (server: RedisServer, kind: string, keys: readonly string[], args: readonly string[], run: () => Reply): Reply => {
     const base = (keys[0] ?? '').slice(0, -'generation'.length);
     const generation = server.peek(keys[0] ?? '');
     const known = generation?.type === 'string' && generation.text === args[0];
     const fences = asked(kind, args).map(({ device, epoch }) => {
-      const fence = server.peek(`${base}d:${device}:fence`);
+      const fence = server.peek(fenceKeyOf(base, device));
       return { device, epoch, fence: fence?.type === 'string' ? Number(fence.text) : -1 };
     });
     const answer = run();
