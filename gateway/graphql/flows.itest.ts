@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../ops/lifecycle/index.ts';
 import { enrolChunk } from '../../schema/sql/index.ts';
 import { type ApiStack, startApi } from './testing-stack.ts';
 
@@ -139,6 +140,33 @@ describe('campaigns', () => {
     expect((await test(`, leadId: "${second}"`)).errors).toEqual([{ code: 'TEMPLATE_INVALID', path: ['input', 'leadId'] }]);
     const nobody = 'Lead:018f0000-0000-7000-8000-00000000abcd';
     expect((await test(`, leadId: "${nobody}"`)).errors).toEqual([{ code: 'LEAD_NOT_FOUND', path: ['input', 'leadId'] }]);
+  });
+
+  it('say how fast they go and when they will be through', async () => {
+    await api.ask(
+      `mutation { importLeads(input: {leads: [${[1, 2, 3].map((n) => `{phone: "+1555000020${n}", tags: ["speed"]}`)}]}) { made } }`,
+    );
+    await api.ask('mutation { createDevice(input: {name: "speed", transport: SIMULATOR}) { device { id } } }');
+    const id = await campaign('name: "speed", template: "Hi", audience: {tags: ["speed"]}');
+    const look = async () => (await api.ask(`{ campaign(id: "${id}") { enrolled enrolling sentPerMinute eta } }`)).data.campaign;
+    expect(await look()).toMatchObject({ sentPerMinute: 0, eta: null });
+    await api.ask(`mutation { startCampaign(input: {id: "${id}"}) { errors { code } } }`);
+    while ((await enrolChunk(api.database.sql, 1000)) !== null);
+    expect(await look()).toEqual({ enrolled: 3, enrolling: false, sentPerMinute: 0, eta: null });
+    // ten minutes ago it was started; three minutes ago 60 were sent
+    await api.database.sql.unsafe(
+      `with flow as (update flows set started_at = now() - interval '10 minutes' where id = $1 returning no, tenant_id)
+       insert into report_steps (tenant_id, about, grain, subject, start, sent)
+       select f.tenant_id, 'FLOW', 60, f.no::text, date_trunc('minute', now() - interval '3 minutes'), 60 from flow f`,
+      [id.slice('Campaign:'.length)],
+    );
+    const before = systemClock.wall();
+    const { sentPerMinute, eta } = await look();
+    // of five minutes and the part of the one that has begun
+    expect(sentPerMinute).toBeGreaterThan(9);
+    expect(sentPerMinute).toBeLessThanOrEqual(12.5);
+    expect(Date.parse(eta)).toBeGreaterThanOrEqual(before + (3 / 12.5) * 60_000);
+    expect(Date.parse(eta)).toBeLessThanOrEqual(systemClock.wall() + (3 / 9) * 60_000);
   });
 
   it('of another tenant, and unknown ones, are not there', async () => {

@@ -1,8 +1,12 @@
 import type { FlowPlace, FlowRow, LeadRow } from '../../sql/index.ts';
 import type { Kit } from '../builder.ts';
+import type { GraphqlContext } from '../context.ts';
 import type { Refused } from '../problems.ts';
+import { etaOf, sentPerMinute, speedRange } from './speed.ts';
 
 export type FlowAnswer = ({ readonly flow: FlowRow } & Refused) | Refused;
+/** more than speedRange covers */
+const SPEED_STEPS = 10;
 export const FLOW_STATES = {
   DRAFT: 'Made, not started.',
   SCHEDULED: 'It starts by itself at its hour.',
@@ -11,6 +15,12 @@ export const FLOW_STATES = {
   CANCELLED: 'Ended by a person. It cannot be started again.',
   DONE: 'Everybody of a campaign is through. Failed messages of it may still be redriven. A sequence goes on: leads come into it at any time.',
 } as const;
+
+async function speedOf(flow: FlowRow, context: GraphqlContext): Promise<number> {
+  const now = context.now();
+  const ask = { kind: 'FLOW', subject: String(flow.no), grain: 60, ...speedRange(now) } as const;
+  return sentPerMinute(flow, await context.reports.steps(context.viewer.tenantId, ask, SPEED_STEPS), now);
+}
 
 /** Types that campaigns and sequences share: both are flows inside. */
 export function flowTypes(kit: Kit) {
@@ -93,6 +103,20 @@ export function flowTypes(kit: Kit) {
           description: 'How many leads are where. Counted from enrolments now.',
           complexity: 10,
           resolve: async (row, _args, context) => [...(await context.flows.progress([row.no]))],
+        }),
+        sentPerMinute: t.float({
+          description: 'Messages of it that were sent, a minute, over the last five minutes; some 15 s behind.',
+          complexity: 10,
+          resolve: (row, _args, context) => speedOf(row, context),
+        }),
+        eta: t.field({
+          type: 'DateTime',
+          nullable: true,
+          description:
+            'When its last lead is through if it goes on as in the last five minutes. Null where that cannot be said: it does not run, is still enrolling, or sent nothing; and of a sequence, which has no last lead.',
+          complexity: 20,
+          resolve: async (row, _args, context) =>
+            name === 'Sequence' ? null : etaOf(row, await context.flows.progress([row.no]), await speedOf(row, context), context.now()),
         }),
       }),
     });
