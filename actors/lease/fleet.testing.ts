@@ -189,7 +189,7 @@ export async function makeDevices(database: TestDatabase, count: number): Promis
 export const TEST_TTL_MS = 3000;
 
 /** How long a test waits for anything before it gives up, ms: far above what a busy machine needs, so that no test fails for its load. */
-export const GIVE_UP_MS = 25_000;
+export const GIVE_UP_MS = 60_000;
 
 /** Waits until the condition holds; @throws after GIVE_UP_MS with what was being waited for. Resolves with how long it took, ms. */
 export async function eventually(what: string, holds: () => boolean): Promise<number> {
@@ -199,6 +199,19 @@ export async function eventually(what: string, holds: () => boolean): Promise<nu
     await systemClock.sleep(5);
   }
   return systemClock.monotonic() - start;
+}
+
+/** Waits until what is read has stayed the same for `ms`; @throws after GIVE_UP_MS. Resolves with it. */
+export async function settled<T extends number | string>(what: string, read: () => T, ms: number): Promise<T> {
+  const start = systemClock.monotonic();
+  for (let [value, since] = [read(), start]; ; ) {
+    await systemClock.sleep(10);
+    const now = systemClock.monotonic();
+    const next = read();
+    if (next !== value) [value, since] = [next, now];
+    else if (now - since >= ms) return value;
+    if (now - start > GIVE_UP_MS) throw new Error(`not still within ${GIVE_UP_MS} ms: ${what}`);
+  }
 }
 
 /** Devices for which two of the nodes could act at the same moment. */

@@ -3,12 +3,14 @@ import { systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
 import { deviceKeys, nodeChannel, partitionOf } from '../../schema/domain/index.ts';
 import { ownershipOf } from '../../schema/sql/index.ts';
-import { eventually, freezableClock, makeDevices, overlaps, startNode, TEST_TTL_MS, type TestNode } from './fleet.testing.ts';
+import { eventually, freezableClock, makeDevices, overlaps, settled, startNode, TEST_TTL_MS, type TestNode } from './fleet.testing.ts';
 import { fenceScript, releaseScript } from './scripts.ts';
 
 const TTL = TEST_TTL_MS;
 /** Leases that no test outlives: what changes hands under them was handed over, not waited for. */
 const LONG = { ttlMs: 60_000, renewMs: 2000, scanMs: 500, marginMs: 500 };
+/** nothing moves for balance */
+const STILL = { tuning: { dwellMs: 600_000 } };
 
 describe('ownership on real servers', () => {
   let redis: TestRedis;
@@ -59,8 +61,7 @@ describe('ownership on real servers', () => {
   it('two nodes share the devices; one is killed; the other has all of them, as crashes', async () => {
     const ids = await makeDevices(database, 60);
     // on a busy machine the start takes longer than the dwell time, and then moves for balance go on while the node dies
-    const still = { tuning: { dwellMs: 600_000 } };
-    const [a, b] = await Promise.all([start('node-a', still), start('node-b', still)]);
+    const [a, b] = await Promise.all([start('node-a', STILL), start('node-b', STILL)]);
     watch();
     await eventually('all owned', () => owned() === 60);
     await eventually('both own some', () => a.ownership.owned.size > 0 && b.ownership.owned.size > 0);
@@ -163,7 +164,7 @@ describe('ownership on real servers', () => {
     a.engaged.set(pairing, 'PAIRING');
     const device = a.ownership.owned.get(pairing);
     const b = await start('node-b', LONG);
-    const draining = a.ownership.drain(20_000);
+    const draining = a.ownership.drain(120_000);
     await eventually('all others handed over', () => b.ownership.owned.size === 19);
     expect(device?.canAct()).toBe(true);
     a.engaged.delete(pairing);
@@ -174,22 +175,24 @@ describe('ownership on real servers', () => {
 
   it('drain with nobody to take over releases; a turn that does not settle is bounded by the deadline', async () => {
     await makeDevices(database, 10);
-    const a = await start('node-a');
+    const a = await start('node-a', LONG);
     await eventually('all owned', () => owned() === 10);
     a.settleMs = 60_000;
     const begin = systemClock.monotonic();
     await a.ownership.drain(800);
     expect(systemClock.monotonic() - begin).toBeLessThan(30_000);
-    const b = await start('node-b');
+    const b = await start('node-b', LONG);
     await eventually('claimed', () => b.ownership.owned.size === 10);
     expect(new Set(b.grants.map((grant) => grant.device.reason))).toEqual(new Set(['graceful']));
   });
 
   it('FLUSHALL: every device goes back to its owner with the next epoch', async () => {
     const ids = await makeDevices(database, 60);
-    const [a, b] = await Promise.all([start('node-a'), start('node-b')]);
+    // after one TTL others may take what its owner has not taken back: far away, also where the machine is slow
+    const settings = { ...STILL, ttlMs: 30_000 };
+    const [a, b] = await Promise.all([start('node-a', settings), start('node-b', settings)]);
     await eventually('all owned', () => owned() === 60);
-    await systemClock.sleep(300);
+    await settled('grants', () => a.grants.length + b.grants.length, 300);
     watch();
     const before = await epochs(ids);
     const had = new Map([a, b].flatMap((node) => [...node.ownership.owned.keys()].map((id) => [id, node.id] as const)));
@@ -198,11 +201,11 @@ describe('ownership on real servers', () => {
     await eventually('re-owned by their owners', () =>
       [a, b].every((node, i) => node.grants.length - (marks[i] ?? 0) === node.ownership.owned.size && owned() === 60),
     );
+    await eventually('all said', () => a.counted('partition.rebuilt') === a.counted('partition.lost'));
     for (const node of [a, b]) for (const id of node.ownership.owned.keys()) expect(had.get(id)).toBe(node.id);
     const after = await epochs(ids);
     for (const id of ids) expect(after.get(id)).toBe((before.get(id) ?? 0) + 1);
     expect(a.counted('partition.lost') + b.counted('partition.lost')).toBeGreaterThan(0);
-    expect(a.counted('partition.rebuilt')).toBe(a.counted('partition.lost'));
     expect(a.counted('lease.lost', 'REDIS_LOST')).toBe([...had.values()].filter((id) => id === 'node-a').length);
     const regrants = [a, b].flatMap((node, i) => node.grants.slice(marks[i]));
     expect(new Set(regrants.map((grant) => grant.device.reason))).toEqual(new Set(['rebuild']));
@@ -240,7 +243,7 @@ describe('ownership on real servers', () => {
 
   it('a report about a generation that is fine ends nothing', async () => {
     const [id = ''] = await makeDevices(database, 1);
-    const a = await start('node-a');
+    const a = await start('node-a', LONG);
     await eventually('owned', () => owned() === 1);
     const first = a.ownership.owned.get(id);
     a.ownership.reportLost(partitionOf(id), 'old news');
@@ -296,7 +299,7 @@ describe('ownership on real servers', () => {
     watch();
     await eventually('all owned', () => owned() === 300);
     await eventually('even', () => Math.abs(a.ownership.owned.size - b.ownership.owned.size) <= 30 && owned() === 300);
-    await systemClock.sleep(500);
+    await settled('what they own', () => `${a.ownership.owned.size} ${b.ownership.owned.size}`, 500);
     expect(Math.abs(a.ownership.owned.size - b.ownership.owned.size)).toBeLessThanOrEqual(30);
     expect(twice).toEqual([]);
   });
@@ -309,8 +312,8 @@ describe('ownership on real servers', () => {
     const before = await epochs(ids);
     const b = await start('node-b', settings);
     watch();
-    await eventually('shared', () => b.ownership.owned.size >= 54);
-    await systemClock.sleep(1500);
+    await eventually('shared', () => b.ownership.owned.size >= 54 && owned() === 120);
+    await settled('what they own', () => `${a.ownership.owned.size} ${b.ownership.owned.size}`, 1500);
     expect(owned()).toBe(120);
     expect(Math.abs(a.ownership.owned.size - 60)).toBeLessThanOrEqual(6);
     const after = await epochs(ids);
@@ -330,9 +333,10 @@ describe('ownership on real servers', () => {
       await locks[0]?.stop();
       const devices = [...a.ownership.owned.values()];
       await systemClock.sleep(TTL + 300);
-      expect(devices.map((device) => device.canAct())).toEqual(devices.map(() => true));
+      await eventually('renewed by the two that are left', () => devices.every((device) => device.canAct()));
+      expect(devices.map((device) => device.signal.aborted)).toEqual(devices.map(() => false));
       await redis.flush();
-      await eventually('rebuilt', () => owned() === 30 && a.grants.length === 60);
+      await eventually('rebuilt', () => owned() === 30 && devices.every((device) => device.signal.aborted));
       expect(devices.map((device) => device.signal.reason)).toEqual(devices.map(() => 'REDIS_LOST'));
     } finally {
       await Promise.all(nodes.map((node) => node.close()));
@@ -349,7 +353,7 @@ describe('ownership on real servers', () => {
       const locks = await Promise.all(Array.from({ length: count }, () => startRedis()));
       try {
         const lockUrls = locks.map((server) => server.url);
-        const settings = { lockUrls, tuning: { dwellMs: 600_000 } };
+        const settings = { lockUrls, ...STILL };
         const [a, b] = await Promise.all([start('node-a', settings), start('node-b', settings)]);
         await Promise.all(locks.slice(0, away).map((server) => server.stop()));
         await makeDevices(database, 30);
@@ -383,7 +387,8 @@ describe('ownership on real servers', () => {
     await database.sql.unsafe('update devices set deleted_at = clock_timestamp(), changed_at = clock_timestamp()');
     await a.ownership.release([id], 'DELETED');
     a.ownership.refresh();
-    await systemClock.sleep(1500);
+    // longer than a device rests that was released
+    await systemClock.sleep(6500);
     expect(a.ownership.owned.size).toBe(0);
   });
 });

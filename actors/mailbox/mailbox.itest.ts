@@ -67,7 +67,12 @@ const order = (lanes: readonly LaneRefill[], epoch = 7) => ({ deviceId: device, 
 const started = () => mailboxOf().refill([order([0, 1, 2].map((number) => lane(number, [], { start: 0 })))]);
 const peek = (acks: readonly MailboxPlace[] = [], epoch = 7) => mailboxOf().peek({ deviceId: device, partition, epoch, acks });
 const seqsOf = (answer: PeekAnswer): number[][] => (answer.kind === 'OK' ? answer.lanes.map((heads) => heads.map((head) => head.seq)) : []);
-const settled = () => new Promise((resolve) => setTimeout(resolve, 30));
+/** All that was rung until now has been heard: one server hands a channel's messages to a client in their order. */
+const settled = async (): Promise<void> => {
+  await redis.publish(shared.bell, 'all heard');
+  await expect.poll(() => rung.at(-1)).toBe('all heard');
+  rung.pop();
+};
 
 describe('enqueue', () => {
   it('answers BEHIND and rings once while the mailbox was never started', async () => {

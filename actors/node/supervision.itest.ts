@@ -117,7 +117,8 @@ describe('supervision', () => {
   });
 
   it('gives up a device whose turn does not end, only that one, and counts it as a crash', async () => {
-    const w = await open({ options: { turnLimitMs: 600 } });
+    // the others' turns may take long too, on a slow machine
+    const w = await open({ options: { turnLimitMs: 5000 } });
     const [stuck = '', ...others] = await w.devices(40);
     const released: string[] = [];
     const causes = new Set<string>();
@@ -132,7 +133,7 @@ describe('supervision', () => {
     await w.send([stuck, ...others].map((deviceId) => ({ deviceId, body: 'x' })));
     await until(() => expect(released).toEqual([stuck]));
     expect(causes).toEqual(new Set(['STUCK']));
-    expect(w.host.actors.size).toBe(39);
+    await until(() => expect(w.host.actors.size).toBe(39));
     w.transport.script = () => ({ kind: 'sent', at: systemClock.wall() });
     await w.ownership.grant([stuck], 'crash');
     await until(async () => expect(await w.states()).toEqual({ SENT: 40 }));
@@ -167,15 +168,12 @@ describe('supervision', () => {
       monotonic: () => systemClock.monotonic() * 200,
       after: (ms, task, more) => systemClock.after(ms / 200, task, more),
     };
-    const w = await open({ clock: fast, options: { sweepMs: 20_000, refillSweepMs: 40_000, sendTimeoutMs: 200_000 } });
+    const w = await open({ clock: fast, options: { sweepMs: 20_000, refillSweepMs: 40_000, sendTimeoutMs: 5_000_000 } });
     const [deviceId = ''] = await w.devices(1);
     w.transport.script = () => ({ kind: 'rejected', retry: true, code: 'BUSY', detail: 'busy' });
     await w.ownership.grant([deviceId]);
     await w.send(Array.from({ length: 20 }, (_, n) => ({ deviceId, body: `${n}` })));
-    await until(
-      () => expect(w.host.actors.get(deviceId)?.actor.record()).toMatchObject({ state: 'PAUSED', reason: 'SUSTAINED_FAILURE' }),
-      20_000,
-    );
+    await until(() => expect(w.host.actors.get(deviceId)?.actor.record()).toMatchObject({ state: 'PAUSED', reason: 'SUSTAINED_FAILURE' }));
     // ten answers open the breaker, four probes in a row find no better
     expect(w.transport.arrivals).toHaveLength(14);
     w.transport.script = () => ({ kind: 'sent', at: systemClock.wall() });

@@ -9,7 +9,7 @@ import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '.
 import { deviceKeys, uuidV7 } from '../../schema/domain/index.ts';
 import { accept, createDevices, createTenant, ownershipOf, raiseEpochs } from '../../schema/sql/index.ts';
 import { createEnqueuer, type Enqueuer } from '../mailbox/index.ts';
-import { startWhole, type WholeNode } from '../node/whole.testing.ts';
+import { startWhole, type WholeNode, type WholeOptions } from '../node/whole.testing.ts';
 import { type ScriptedTransport, scriptedTransport } from '../node/world.testing.ts';
 import { createProxy, type FaultProxy } from './chaos/proxy.ts';
 
@@ -28,7 +28,7 @@ describe('stores that fail', () => {
   let sent = 0;
   let folder = '';
 
-  const until = (check: () => unknown, timeout = 30_000): Promise<unknown> => vi.waitFor(check, { timeout, interval: 30 });
+  const until = (check: () => unknown, timeout = 60_000): Promise<unknown> => vi.waitFor(check, { timeout, interval: 30 });
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'flotilla-'));
@@ -64,14 +64,14 @@ describe('stores that fail', () => {
       ids.map((id) => ({ id, tenantId, name: id, transport: 'simulator' as const, ...pace })),
     );
   }
-  async function start(id: string, clock?: Clock): Promise<WholeNode> {
+  async function start(id: string, given: Partial<WholeOptions> = {}): Promise<WholeNode> {
     const databaseUrl = new URL(database.url);
     databaseUrl.port = String(proxy.port);
     const node = await startWhole(id, {
       redisUrl: redis.url,
       databaseUrl: databaseUrl.href,
       transport,
-      ...(clock === undefined ? {} : { clock }),
+      ...given,
     });
     nodes.push(node);
     return node;
@@ -211,7 +211,8 @@ describe('stores that fail', () => {
     ['does not answer', { kind: 'hold', way: 'both' } as const],
     ['refuses connections', { kind: 'reset' } as const],
   ])('Postgres %s for 4 s: actors hold still, nothing is lost, and all goes on', async (_name, disturbance) => {
-    await start('node-a');
+    // no lease ends for the slowness of the machine
+    await start('node-a', { ttlMs: 60_000, renewMs: 500 });
     await running();
     await send(3);
     await judge();
@@ -232,7 +233,7 @@ describe('stores that fail', () => {
     await database.sql.unsafe('update devices set pace_min_ms = 900, pace_max_ms = 900');
     const right = await start('node-a');
     await running();
-    await start('node-b', wrong);
+    await start('node-b', { clock: wrong });
     await send(1);
     await until(async () => expect(await open()).toBe(0));
     // its successor hears from the ledger how long the pace still asks it to wait

@@ -75,12 +75,14 @@ it('goes on when its runner dies in the middle: each message once, in the order 
     const arrived = transport.arrivals.filter((one) => one.deviceId === deviceId).map((one) => one.body);
     expect(arrived).toEqual(bodies.filter((body) => body !== '5' || deviceId !== devices[0]));
   }
-  expect((await redrivesPage(sql, w.tenantId, { before: null, limit: 1, ids: [id] }))[0]).toMatchObject({
-    state: 'DONE',
-    redriven: 35,
-    suppressed: 1,
-    leftOut: 0,
-  });
-  const told = w.events.filter((event) => event.cause === 'REDRIVEN');
-  expect(new Set(told.map((event) => event.messageId)).size).toBe(35);
+  await until(async () =>
+    expect((await redrivesPage(sql, w.tenantId, { before: null, limit: 1, ids: [id] }))[0]).toMatchObject({
+      state: 'DONE',
+      redriven: 35,
+      suppressed: 1,
+      leftOut: 0,
+    }),
+  );
+  const told = (): Set<string> => new Set(w.events.flatMap((event) => (event.cause === 'REDRIVEN' ? event.messageId : [])));
+  await until(() => expect(told().size).toBe(35));
 }, 120_000);

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -31,15 +31,27 @@ export interface TestRedis {
 
 const HOST = '127.0.0.1';
 
-export async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
+/** The places below those that the kernel gives to outgoing connections (Linux: from 32768 on). */
+const PORTS = { from: 20_000, to: 32_000 } as const;
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.on('error', reject);
-    server.listen(0, HOST, () => {
-      const address = server.address();
-      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))));
-    });
+    server.on('error', () => resolve(false));
+    server.listen(port, HOST, () => server.close(() => resolve(true)));
   });
+}
+
+/**
+ * A port on which nobody listens. None of those that the kernel gives to outgoing connections: such a one may be taken the moment after, also while
+ * its server is started again, and by a client that dials it meanwhile (TCP's simultaneous open: it is then connected to itself).
+ */
+export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < 100; tries++) {
+    const port = randomInt(PORTS.from, PORTS.to);
+    if (await isFree(port)) return port;
+  }
+  throw new Error('no free port');
 }
 
 /** Sends inline commands and resolves with the first reply line. */

@@ -13,7 +13,7 @@ import {
   setPaused,
   suppress,
 } from './index.ts';
-import { createWorld, hashOf, newId, now, someoneWaits, type World } from './test-world.ts';
+import { createWorld, hashOf, MAY_IDLE, newId, now, someoneWaits, type World } from './test-world.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -109,6 +109,7 @@ describe('accept', () => {
     const loser = world.item(right, { idempotencyKey: 'race' });
     let waiting: Promise<unknown> = Promise.resolve();
     await other.begin(async (tx) => {
+      await tx.unsafe(MAY_IDLE);
       expect(await accept(tx, [winner])).toMatchObject([{ kind: 'accepted' }]);
       waiting = accept(world.sql, [loser, world.item(right)]);
       await someoneWaits(world);
@@ -123,6 +124,7 @@ describe('accept', () => {
     const other = connectPostgres(world.url, { applicationName: 'gateway-2', max: 1 });
     let waiting: Promise<unknown> = Promise.resolve();
     await other.begin(async (tx) => {
+      await tx.unsafe(MAY_IDLE);
       await accept(tx, [world.item(device), world.item(device)]);
       waiting = accept(world.sql, [world.item(device)]);
       await someoneWaits(world);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { countFleet, deleteDevice, fleetTotals } from './index.ts';
-import { createWorld, now, type World } from './test-world.ts';
+import { createWorld, MAY_IDLE, now, type World } from './test-world.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -35,6 +35,7 @@ it('only one counts a fleet at a time; the others take what is kept, and count w
   const tenantId = await world.tenant();
   await world.devices(1, { tenantId });
   await sql.begin(async (busy) => {
+    await busy.unsafe(MAY_IDLE);
     await busy.unsafe('select pg_advisory_xact_lock(727004, hashtext($1))', [tenantId]);
     expect(await countFleet(sql, tenantId, 0)).toEqual({ devices: 1, backlog: 0 });
     expect(await countFleet(sql, tenantId, 0)).toBeNull();

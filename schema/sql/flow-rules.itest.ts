@@ -15,7 +15,7 @@ import {
   suppress,
   unenrolLeads,
 } from './index.ts';
-import { createWorld, newId, now, type World } from './test-world.ts';
+import { createWorld, MAY_IDLE, newId, now, type World } from './test-world.ts';
 
 let world: World;
 let flows: FlowWorld;
@@ -112,6 +112,7 @@ describe('a lead who writes back', () => {
     const held = await flows.ready({ kind: 'SEQUENCE', steps: TWO_STEPS, rules: [END_ON_REPLY] });
     const phone = await phoneOf(held.tenantId);
     await world.sql.begin(async (other) => {
+      await other.unsafe(MAY_IDLE);
       await other.unsafe('select 1 from enrolments where flow_no = $1 for update', [held.no]);
       await says(held.deviceId, held.tenantId, phone, 'hello');
     });

@@ -14,7 +14,7 @@ import {
   startRedrive,
   suppress,
 } from './index.ts';
-import { createWorld, newId, now, someoneWaits, type World } from './test-world.ts';
+import { createWorld, MAY_IDLE, newId, now, someoneWaits, type World } from './test-world.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -198,6 +198,7 @@ describe('a redrive', () => {
     const id = await order();
     const dead = await world.sql.reserve();
     await dead.unsafe('begin');
+    await dead.unsafe(MAY_IDLE);
     expect((await redriveChunk(dead, { looked: 1, moved: 1 }))?.messages.length).toBe(1);
     expect(await redriveChunk(world.sql)).toBeNull();
     // it dies before its commit: nothing of it stands
@@ -248,6 +249,7 @@ describe('a redrive', () => {
     await order();
     const turn = await world.sql.reserve();
     await turn.unsafe('begin');
+    await turn.unsafe(MAY_IDLE);
     await turn.unsafe('select 1 from ownership where device_id = $1 for no key update', [device]);
     const chunk = redriveChunk(world.sql);
     await someoneWaits(world);

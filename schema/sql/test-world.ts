@@ -129,9 +129,22 @@ export async function createWorld(): Promise<World> {
   return world;
 }
 
+/** A device with one accepted message, owned by node-1. */
+export async function readyDevice(
+  world: World,
+  change: Partial<AcceptItem> = {},
+): Promise<{ readonly device: string; readonly message: string; readonly epoch: number }> {
+  const [device = ''] = await world.devices(1);
+  const message = await world.send(device, change);
+  return { device, message, epoch: await world.own(device) };
+}
+
+/** For a transaction that a test holds open: ours are ended by the server when they stand idle for 5 s, which a slow machine may take to get to the next statement. */
+export const MAY_IDLE = 'set local idle_in_transaction_session_timeout = 0';
+
 /** Resolves when some backend of the database waits for a lock: the statement under test has reached the row that is held. */
 export async function someoneWaits(world: World): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt++) {
+  for (const end = systemClock.monotonic() + 60_000; systemClock.monotonic() < end; ) {
     const rows = await world.sql.unsafe(
       `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and pid <> pg_backend_pid()`,
     );

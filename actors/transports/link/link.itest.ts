@@ -146,13 +146,13 @@ describe('the control lane', () => {
     await lane.keep([kept('delivered', 3), kept('failed', 3), { ...kept('delivered', 3), deviceId: stranger }]);
     await peer.prepare(device);
     const connection = connectTo(peer);
-    await expect.poll(() => seen.map(({ state }) => state), { timeout: 20_000 }).toEqual(['DELIVERED']);
-    await expect.poll(() => confirmed, { timeout: 20_000 }).toEqual([`${messageId} failed`]);
+    await expect.poll(() => seen.map(({ state }) => state)).toEqual(['DELIVERED']);
+    await expect.poll(() => confirmed).toEqual([`${messageId} failed`]);
     const left = async () => (await lane.read([partitionOf(device)])).map(({ status }) => status);
     expect(await left()).toEqual(['delivered']);
     seen[0]?.settled?.();
-    await expect.poll(() => confirmed, { timeout: 20_000 }).toEqual([`${messageId} failed`, `${messageId} delivered`]);
-    await expect.poll(left, { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => confirmed).toEqual([`${messageId} failed`, `${messageId} delivered`]);
+    await expect.poll(left).toEqual([]);
     // another device's, which this node does not own
     expect(await lane.read([partitionOf(stranger)])).toHaveLength(1);
     await connection.close();

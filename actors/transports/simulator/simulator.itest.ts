@@ -28,7 +28,7 @@ async function startPeer(): Promise<TransportPeer> {
     latencyMs: [1, 8],
     receipts: true,
     repliesPercent: 0,
-    inboundRepeatMs: 100,
+    inboundRepeatMs: 700,
   });
   const url = `tcp://127.0.0.1:${phones.port}`;
   const control = await controlPhones(url);
@@ -97,8 +97,8 @@ describe('phones as the oracle', () => {
     const old = await join(1, 'node-1', device);
     const fresh = await join(2, 'node-2', device);
     const ledger = id();
-    expect((await fresh.connection.send(message(ledger), 2000)).kind).toBe('sent');
-    expect((await old.connection.send(message(ledger, 2), 2000)).kind).toBe('sent');
+    expect((await fresh.connection.send(message(ledger), 30_000)).kind).toBe('sent');
+    expect((await old.connection.send(message(ledger, 2), 30_000)).kind).toBe('sent');
     await control.figures();
     expect(readArrivals(file).map(({ epoch, node, repeat, attempt }) => ({ epoch, node, repeat, attempt }))).toEqual([
       { epoch: 2, node: 'node-2', repeat: false, attempt: 1 },
@@ -146,7 +146,7 @@ describe('phones as the oracle', () => {
     await control.fault({ kind: 'never-connect', device });
     const transport = createSimulatorTransport(
       { ...deps, url: `tcp://127.0.0.1:${phones.port}` },
-      { connectTimeoutMs: 60, backoffMs: [20, 40] },
+      { connectTimeoutMs: 500, backoffMs: [20, 40] },
     );
     releases.push(() => transport.close());
     const states: string[] = [];

@@ -19,7 +19,7 @@ const file = (): string => join(folder, 'media');
 const options = (more: Partial<FetchOptions> = {}): FetchOptions => ({
   allowed: [`127.0.0.1:${port}`],
   signal: new AbortController().signal,
-  idleMs: 5000,
+  idleMs: 25_000,
   ...more,
 });
 const fetched = (path: string, kind: MediaKind = 'image', more: Partial<FetchOptions> = {}) =>

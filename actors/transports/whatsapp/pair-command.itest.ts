@@ -49,11 +49,8 @@ beforeEach(() => {
 describe('npm run pair', () => {
   it('makes the device, shows each code as it comes, and says PAIRED', async () => {
     const done = run({ device: 'shop-phone', create: true });
-    let id = '';
-    for (let tries = 0; id === '' && tries < 200; tries++) {
-      await systemClock.sleep(10);
-      id = await deviceNamed('shop-phone');
-    }
+    await expect.poll(() => deviceNamed('shop-phone')).not.toBe('');
+    const id = await deviceNamed('shop-phone');
     // the node that owns the device
     desk.watch(id, () => {
       desk.publish(id, { kind: 'qr', text: 'first', lifeMs: 60_000, number: 1, most: 6 });
@@ -75,11 +72,8 @@ describe('npm run pair', () => {
 
   it('says when the codes ran out', async () => {
     const done = run({ device: 'late-phone', create: true });
-    let id = '';
-    for (let tries = 0; id === '' && tries < 200; tries++) {
-      await systemClock.sleep(10);
-      id = await deviceNamed('late-phone');
-    }
+    await expect.poll(() => deviceNamed('late-phone')).not.toBe('');
+    const id = await deviceNamed('late-phone');
     desk.watch(id, () => desk.publish(id, { kind: 'end', outcome: 'PAIRING_EXPIRED' }));
     expect(await done).toBe(false);
     expect(written).toContain('PAIRING_EXPIRED');

@@ -21,7 +21,7 @@ describe.skipIf((await redisClockMissing()) !== undefined)('a clock for Redis', 
     const redis = connectRedis(`redis://127.0.0.1:${port}`, { role: 'general', name: 'test' });
     const ahead = async (): Promise<number> => Math.round((Number((await redis.time())[0]) - Date.now() / 1000) / 10) * 10 || 0;
     try {
-      await redisReady(redis, 20_000);
+      await redisReady(redis, 30_000);
       expect(await ahead()).toBe(0);
       await redis.set('lease', 'x', 'PX', 600_000);
       clock.step(-3600);
