@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { migrate, migrationsHash } from '../../schema/migrations/index.ts';
 import { ensurePartitions } from '../../schema/sql/index.ts';
 import { connectPostgres, type Sql } from '../connect/index.ts';
 import { systemClock } from '../lifecycle/index.ts';
+import { freePort } from '../start/index.ts';
 
 /**
  * Real servers for integration tests. Each test file takes its own and gives it back; nothing outlives the test process.
@@ -30,29 +31,6 @@ export interface TestRedis {
 }
 
 const HOST = '127.0.0.1';
-
-/** The places below those that the kernel gives to outgoing connections (Linux: from 32768 on). */
-const PORTS = { from: 20_000, to: 32_000 } as const;
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.on('error', () => resolve(false));
-    server.listen(port, HOST, () => server.close(() => resolve(true)));
-  });
-}
-
-/**
- * A port on which nobody listens. None of those that the kernel gives to outgoing connections: such a one may be taken the moment after, also while
- * its server is started again, and by a client that dials it meanwhile (TCP's simultaneous open: it is then connected to itself).
- */
-export async function freePort(): Promise<number> {
-  for (let tries = 0; tries < 100; tries++) {
-    const port = randomInt(PORTS.from, PORTS.to);
-    if (await isFree(port)) return port;
-  }
-  throw new Error('no free port');
-}
 
 /** Sends inline commands and resolves with the first reply line. */
 function ask(port: number, command: string): Promise<string> {

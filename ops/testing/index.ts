@@ -1,2 +1,2 @@
-export { createDatabase, freePort, redisCommand, startRedis, type TestDatabase, type TestRedis } from './backends.ts';
+export { createDatabase, redisCommand, startRedis, type TestDatabase, type TestRedis } from './backends.ts';
 export { selfSigned } from './certificate.ts';
