@@ -214,7 +214,7 @@ describe('TLS and limits by configuration', () => {
     expect(await third.closed).toBe(1013);
     one.ws.close();
     await one.closed;
-    await expect.poll(async () => (await dial(url, key.secret)).code(), { timeout: 15_000, interval: 200 }).toBeUndefined();
+    await expect.poll(async () => (await dial(url, key.secret)).code(), { interval: 200 }).toBeUndefined();
     expect(two.code()).toBeUndefined();
     two.ws.close();
   });

@@ -106,6 +106,6 @@ describe('nothing of one tenant is visible to another', () => {
     expect(rows[0]?.['n']).toBe(1);
     // not left to the sweep of a node: no node runs here
     const [redriven] = await api.database.sql.unsafe('select message_id as id from dead_letters where redriven_at is not null');
-    await expect.poll(() => api.enqueued, { timeout: 15_000 }).toContain(redriven?.['id']);
+    await expect.poll(() => api.enqueued).toContain(redriven?.['id']);
   });
 });

@@ -20,7 +20,9 @@ beforeAll(async () => {
   await api.database.sql.unsafe('update ownership set ended = 4');
   await api.database.sql.unsafe(
     `insert into dead_letters (message_id, tenant_id, device_id, state, cause, attempts, last_error, created_at)
-     select id, tenant_id, device_id, state, cause, 1, 'said no', now() + row_number() over (order by id) * interval '1 ms' - interval '1 s' from messages`,
+     select m.id, m.tenant_id, m.device_id, m.state, m.cause, 1, 'said no', now() + u.n * interval '1 ms' - interval '1 s'
+     from unnest($1::uuid[]) with ordinality as u (id, n) join messages m on m.id = u.id`,
+    [`{${messages.map((id) => id.replace('Message:', '')).join(',')}}`],
   );
 });
 afterAll(() => api?.stop());

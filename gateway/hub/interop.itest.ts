@@ -18,7 +18,7 @@ afterEach(async () => {
   endings = [];
   await hub.lifetime.end();
 });
-const within = { timeout: 15_000 };
+const within = { timeout: 30_000 };
 const STATE = 'subscription State { state { seq value } }';
 
 function wsClient(options: { readonly closes?: number[]; readonly pings?: unknown[] } = {}): Client {
@@ -26,7 +26,7 @@ function wsClient(options: { readonly closes?: number[]; readonly pings?: unknow
     url: `ws://127.0.0.1:${hub.port}/graphql`,
     webSocketImpl: WebSocket,
     connectionParams: { authorization: 'good' },
-    retryAttempts: 20,
+    retryAttempts: 1000,
     retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)),
     on: {
       closed: (event) => options.closes?.push((event as { code: number }).code),

@@ -29,10 +29,10 @@ describe('sharing', () => {
       const socket = await open();
       socket.send(sub(`id-${count}-${'x'.repeat(count)}`, query, count % 2 === 0 ? undefined : { since: { epoch: 'e', seq: 7 } }));
     }
-    await expect.poll(() => sockets.every((socket) => datas(socket, 'state').length === 1), { timeout: 15_000 }).toBe(true);
+    await expect.poll(() => sockets.every((socket) => datas(socket, 'state').length === 1)).toBe(true);
     const before = hub.executions();
     hub.state.push(77);
-    await expect.poll(() => sockets.every((socket) => datas(socket, 'state').length === 2), { timeout: 15_000 }).toBe(true);
+    await expect.poll(() => sockets.every((socket) => datas(socket, 'state').length === 2)).toBe(true);
     expect(hub.executions() - before).toBe(1);
     for (const [index, socket] of sockets.entries()) {
       // a heartbeat may have come since
@@ -49,21 +49,21 @@ describe('sharing', () => {
     const query = 'subscription { state { from seq value } }';
     const first = await open();
     first.send(sub('1', query));
-    await expect.poll(() => datas(first, 'state').length, { timeout: 15_000 }).toBe(1);
+    await expect.poll(() => datas(first, 'state').length).toBe(1);
     hub.state.push(5);
-    await expect.poll(() => datas(first, 'state').length, { timeout: 15_000 }).toBe(2);
+    await expect.poll(() => datas(first, 'state').length).toBe(2);
     const before = hub.executions();
     const late = await open();
     late.send(sub('late', query));
     await expect
-      .poll(() => datas(late, 'state'), { timeout: 15_000 })
+      .poll(() => datas(late, 'state'))
       .toEqual([
         { from: 0, seq: 0, value: 0 },
         { from: 0, seq: 1, value: 5 },
       ]);
     const again = await open();
     again.send(sub('again', query));
-    await expect.poll(() => datas(again, 'state').length, { timeout: 15_000 }).toBe(2);
+    await expect.poll(() => datas(again, 'state').length).toBe(2);
     // the change since the snapshot, once for each of them; the snapshot itself for none
     expect(hub.executions() - before).toBe(2);
   });
@@ -74,30 +74,31 @@ describe('sharing', () => {
     const three = await open();
     hub.keys.set('screen', { ...(hub.keys.get('good') as never as object), scopes: new Set(['screen']) } as never);
     three.send({ type: 'ping', payload: { authorization: 'screen' } });
-    await three.next();
-    await systemClock.sleep(20);
+    await expect.poll(() => hub.checked).toContain('screen');
     const query = 'subscription($n: Int) { state(n: $n) { seq } }';
     one.send(sub('1', query, { n: 1 }));
     two.send(sub('1', query, { n: 2 }));
     three.send(sub('1', query, { n: 1 }));
-    await expect.poll(() => hub.executions(), { timeout: 15_000 }).toBe(3);
+    await expect.poll(() => hub.executions()).toBe(3);
     hub.state.push(1);
-    await expect.poll(() => hub.executions(), { timeout: 15_000 }).toBe(6);
+    await expect.poll(() => hub.executions()).toBe(6);
   });
   it('gathers changes of one tick into one frame', { timeout: 60_000 }, async () => {
     hub = await startTestHub({ tickMs: 1_000 });
     const socket = await open();
     socket.send(sub('1', 'subscription { state { from seq } }'));
-    await expect.poll(() => datas(socket, 'state').length, { timeout: 15_000 }).toBe(1);
+    await expect.poll(() => datas(socket, 'state').length).toBe(1);
+    const began = systemClock.monotonic();
     for (let value = 0; value < 100; value++) {
       hub.state.push(value);
       await systemClock.sleep(0);
     }
-    await expect.poll(() => datas(socket, 'state').at(-1)?.seq, { timeout: 15_000 }).toBe(100);
+    const seconds = (systemClock.monotonic() - began) / 1000;
+    await expect.poll(() => datas(socket, 'state').at(-1)?.seq).toBe(100);
     const ticks = datas(socket, 'state');
     for (let index = 1; index < ticks.length; index++) expect(ticks[index].from).toBe(ticks[index - 1].seq);
-    // however slow the machine: far fewer frames than changes
-    expect(ticks.length).toBeLessThan(20);
+    // however slow the machine: the first one, and one for each tick
+    expect(ticks.length).toBeLessThanOrEqual(3 + Math.ceil(seconds));
   });
   it('gives no operation the rights its connection had before', async () => {
     hub = await startTestHub({ tickMs: 5 });
@@ -109,25 +110,29 @@ describe('sharing', () => {
     socket.send({ type: 'ping', payload: { authorization: 'screen' } });
     socket.send(sub('1', 'subscription { state { seq } }'));
     other.send(sub('1', 'subscription { state { seq } }'));
-    await expect.poll(() => datas(socket, 'state').length, { timeout: 15_000 }).toBeGreaterThan(0);
-    await expect.poll(() => datas(other, 'state').length, { timeout: 15_000 }).toBe(1);
-    await systemClock.sleep(50);
-    const before = hub.executions();
-    hub.state.push(1);
-    await expect.poll(() => [datas(socket, 'state').at(-1).seq, datas(other, 'state').at(-1).seq], { timeout: 15_000 }).toEqual([1, 1]);
-    // one group: the same rights
-    expect(hub.executions() - before).toBe(1);
+    await expect.poll(() => datas(socket, 'state').length).toBeGreaterThan(0);
+    await expect.poll(() => datas(other, 'state').length).toBe(1);
+    await expect.poll(() => hub.checked.filter((key) => key === 'screen').length).toBeGreaterThan(1);
+    // one group: the same rights (the operation may still be on its way into it)
+    let seq = 0;
+    const costs = async (): Promise<number> => {
+      const before = hub.executions();
+      hub.state.push(++seq);
+      await expect.poll(() => [datas(socket, 'state').at(-1).seq, datas(other, 'state').at(-1).seq]).toEqual([seq, seq]);
+      return hub.executions() - before;
+    };
+    await expect.poll(costs).toBe(1);
   });
   it('restarts an operation under a key with other rights', async () => {
     hub = await startTestHub();
     const socket = await open();
     socket.send(sub('1', 'subscription { state { seq } }'));
-    await expect.poll(() => datas(socket, 'state').length, { timeout: 15_000 }).toBe(1);
+    await expect.poll(() => datas(socket, 'state').length).toBe(1);
     hub.keys.set('screen', { ...(hub.keys.get('good') as never as object), scopes: new Set(['screen']) } as never);
     socket.send({ type: 'ping', payload: { authorization: 'screen' } });
-    await expect.poll(() => datas(socket, 'state').length, { timeout: 15_000 }).toBe(2);
+    await expect.poll(() => datas(socket, 'state').length).toBe(2);
     hub.state.push(1);
-    await expect.poll(() => datas(socket, 'state').map((tick) => tick.seq), { timeout: 15_000 }).toEqual([0, 0, 1]);
+    await expect.poll(() => datas(socket, 'state').map((tick) => tick.seq)).toEqual([0, 0, 1]);
   });
 });
 
@@ -144,7 +149,7 @@ describe('resuming and slow readers', () => {
     const first = async (field: string, since: unknown): Promise<unknown> => {
       const id = `${field}${JSON.stringify(since)}`;
       socket.send(sub(id, query(field), { since }));
-      await expect.poll(() => socket.messages.some((message) => message['id'] === id), { timeout: 15_000 }).toBe(true);
+      await expect.poll(() => socket.messages.some((message) => message['id'] === id)).toBe(true);
       return socket.messages.find((message) => message['id'] === id);
     };
     expect(await first('state', { epoch: 'e', seq: 16 })).toMatchObject({ payload: { data: { state: { from: 16, seq: 20 } } } });
@@ -159,18 +164,31 @@ describe('resuming and slow readers', () => {
     const slow = await open();
     const quick = await open();
     for (const socket of [slow, quick]) socket.send(sub('1', `subscription { ${field} { from seq value pad } }`));
-    if (field === 'state')
-      await expect.poll(() => [slow, quick].map((socket) => datas(socket, field).length), { timeout: 15_000 }).toEqual([1, 1]);
-    else await systemClock.sleep(50);
+    // nothing says that a subscription has begun: its first update does
+    const begun = (): boolean => {
+      if (field !== 'state') hub[field].push(0);
+      return [slow, quick].every((socket) => datas(socket, field).length > 0);
+    };
+    await expect.poll(begun).toBe(true);
+    const { seq } = hub[field].top();
+    await expect.poll(() => [slow, quick].map((socket) => datas(socket, field).at(-1)?.seq)).toEqual([seq, seq]);
     slow.ws.pause();
+    // the quick one has each before the next one comes
     for (let value = 1; value <= 400; value++) {
       hub[field].push(value);
-      await systemClock.sleep(2);
+      for (const end = systemClock.monotonic() + 60_000; datas(quick, field).at(-1)?.value !== value; ) {
+        if (systemClock.monotonic() > end) throw new Error(`${value} does not come`);
+        await systemClock.sleep(1);
+      }
     }
-    await expect.poll(() => datas(quick, field).at(-1)?.value, { timeout: 30_000 }).toBe(400);
     return { slow, quick };
   };
-  it('merges state for a reader that is slow, without a gap, while others get every frame', { timeout: 90_000 }, async () => {
+  /** without the updates of the beginning */
+  const valuesOf = (socket: TestSocket, field: string): number[] =>
+    datas(socket, field)
+      .map((tick) => tick.value as number)
+      .filter((value) => value > 0);
+  it('merges state for a reader that is slow, without a gap, while others get every frame', { timeout: 240_000 }, async () => {
     hub = await startTestHub({ tickMs: 1, pad: 60_000, stallMs: PATIENT });
     const { slow, quick } = await stalled('state');
     slow.ws.resume();
@@ -181,8 +199,8 @@ describe('resuming and slow readers', () => {
     }
     expect(datas(slow, 'state').length).toBeLessThan(datas(quick, 'state').length - 50);
   });
-  it('goes on with the newest telemetry for a reader that fell out, without an error', { timeout: 90_000 }, async () => {
-    hub = await startTestHub({ tickMs: 1, pad: 30_000, keep: 50, stallMs: PATIENT });
+  it('goes on with the newest telemetry for a reader that fell out, without an error', { timeout: 240_000 }, async () => {
+    hub = await startTestHub({ tickMs: 1, pad: 60_000, keep: 50, stallMs: PATIENT });
     const { slow } = await stalled('telemetry');
     slow.ws.resume();
     let next = 400;
@@ -192,7 +210,7 @@ describe('resuming and slow readers', () => {
       return datas(slow, 'telemetry').at(-1)?.value > 400;
     };
     await expect.poll(goesOn, { timeout: 30_000 }).toBe(true);
-    const seen = datas(slow, 'telemetry').map((tick) => tick.value);
+    const seen = valuesOf(slow, 'telemetry');
     expect(seen.filter((value) => value <= 400).length).toBeLessThan(400);
     expect([...seen].sort((a, b) => a - b)).toEqual(seen);
     expect(slow.messages.some((message) => message['type'] === 'error')).toBe(false);
@@ -202,23 +220,25 @@ describe('resuming and slow readers', () => {
     hub.events.push(1, 900);
     const socket = await open();
     socket.send(sub('1', 'subscription($since: LivePosition) { events(since: $since) { seq } }', { since: { epoch: 'e', seq: 100 } }));
-    await expect.poll(() => datas(socket, 'events').length, { timeout: 15_000 }).toBe(800);
+    await expect.poll(() => datas(socket, 'events').length).toBe(800);
     expect(datas(socket, 'events').map((tick) => tick.seq)).toEqual(Array.from({ length: 800 }, (_, index) => index + 101));
   });
-  it('tells a reader that fell out of the events so, with its last position', { timeout: 90_000 }, async () => {
+  it('tells a reader that fell out of the events so, with its last position', { timeout: 240_000 }, async () => {
     hub = await startTestHub({ tickMs: 1, pad: 60_000, keep: 50, stallMs: PATIENT });
     const { slow, quick } = await stalled('events');
-    expect(datas(quick, 'events').map((tick) => tick.value)).toEqual(Array.from({ length: 400 }, (_, index) => index + 1));
+    expect(valuesOf(quick, 'events')).toEqual(Array.from({ length: 400 }, (_, index) => index + 1));
     slow.ws.resume();
     await expect.poll(() => slow.messages.at(-1)?.['type'], { timeout: 30_000 }).toBe('error');
-    const seen = datas(slow, 'events').map((tick) => tick.value);
+    const seen = valuesOf(slow, 'events');
     expect(seen).toEqual(Array.from({ length: seen.length }, (_, index) => index + 1));
-    expect(slow.messages.at(-1)).toMatchObject({ payload: [{ extensions: { code: 'RESYNC_REQUIRED', live: { seq: seen.length } } }] });
+    const { seq } = datas(slow, 'events').at(-1);
+    expect(slow.messages.at(-1)).toMatchObject({ payload: [{ extensions: { code: 'RESYNC_REQUIRED', live: { seq } } }] });
   });
-  it('closes a reader that takes nothing with 4503', { timeout: 90_000 }, async () => {
-    hub = await startTestHub({ tickMs: 1, pad: 60_000, stallMs: 1_000 });
+  it('closes a reader that takes nothing with 4503', { timeout: 240_000 }, async () => {
+    // so long that a reader who shares a busy machine with it is not taken for one
+    hub = await startTestHub({ tickMs: 1, pad: 60_000, stallMs: 5_000 });
     const { slow } = await stalled('state');
-    await expect.poll(() => hub.server.sockets('graphql'), { timeout: 30_000 }).toBe(1);
+    await expect.poll(() => hub.server.sockets('graphql'), { timeout: 60_000 }).toBe(1);
     slow.ws.resume();
     expect([4503, 1006]).toContain((await slow.closed).code);
   });

@@ -70,6 +70,8 @@ export interface TestHub {
   /** executions of subscription events so far */
   executions(): number;
   readonly keys: Map<string, Viewer>;
+  /** what was shown as a key, each time the hub has its answer */
+  readonly checked: readonly (string | undefined)[];
   releaseSlow(): void;
 }
 
@@ -88,6 +90,7 @@ export async function startTestHub(options: Partial<HubOptions> & { pad?: number
   const events = createTestFeed('events', options.keep);
   const figures = createTestFeed('telemetry', options.keep);
   const keys = new Map<string, Viewer>([['good', testViewer]]);
+  const checked: (string | undefined)[] = [];
   const pad = 'x'.repeat(options.pad ?? 0);
   let executions = 0;
   let release = (): void => {};
@@ -131,6 +134,7 @@ export async function startTestHub(options: Partial<HubOptions> & { pad?: number
   const engine: OperationEngine = {
     async authenticate({ authorization }) {
       await systemClock.sleep(1);
+      checked.push(authorization);
       if (authorization === 'explode') throw new Error('planted');
       if (authorization === 'later') return { kind: 'unavailable', message: 'later' };
       return keys.get(authorization ?? '') ?? { kind: 'refused', message: 'no' };
@@ -167,7 +171,7 @@ export async function startTestHub(options: Partial<HubOptions> & { pad?: number
     return (await hub.eventStream(request, viewer)) ?? { status: 400, body: 'no live subscription' };
   });
   const { port } = await server.listen('127.0.0.1', 0);
-  return { port, server, state, events, telemetry: figures, lifetime, keys, executions: () => executions, releaseSlow: release };
+  return { port, server, state, events, telemetry: figures, lifetime, keys, checked, executions: () => executions, releaseSlow: release };
 }
 
 type Message = Readonly<Record<string, unknown>>;

@@ -55,7 +55,7 @@ describe('redis-check', () => {
     server.freeze();
     const from = systemClock.monotonic();
     const report = await check();
-    expect(systemClock.monotonic() - from).toBeLessThan(10_000);
+    expect(systemClock.monotonic() - from).toBeLessThan(25_000);
     server.thaw();
     expect(report).toMatchObject({ ok: false, reachable: false, problems: [{ code: 'UNREACHABLE' }] });
   });
@@ -83,6 +83,6 @@ describe('readiness', () => {
       redis: 'ok',
       draining: false,
     });
-    expect(systemClock.monotonic() - from).toBeLessThan(10_000);
+    expect(systemClock.monotonic() - from).toBeLessThan(25_000);
   });
 });

@@ -25,7 +25,7 @@ async function started(given: StackOptions): Promise<Stack> {
 }
 
 async function until(what: string, test: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 400; tries += 1) {
+  for (const end = systemClock.monotonic() + 60_000; systemClock.monotonic() < end; ) {
     if (test()) return;
     await systemClock.sleep(25);
   }
