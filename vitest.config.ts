@@ -22,13 +22,22 @@ export default defineConfig({
           include: ['{schema,actors,gateway,loadtest,ops}/**/*.test.ts'],
           exclude: [...excluded, 'ops/scripts/**'],
           maxWorkers: 2,
-          testTimeout: 30_000,
+          // a busy machine is slow, not wrong
+          testTimeout: 120_000,
+          expect: { poll: { timeout: 30_000 } },
           sequence: { groupOrder: 0 },
         },
       },
       {
         extends: true,
-        test: { name: 'tidy', include: ['ops/scripts/**/*.test.ts'], exclude: excluded, maxWorkers: 2, sequence: { groupOrder: 0 } },
+        test: {
+          name: 'tidy',
+          include: ['ops/scripts/**/*.test.ts'],
+          exclude: excluded,
+          maxWorkers: 2,
+          testTimeout: 120_000,
+          sequence: { groupOrder: 0 },
+        },
       },
       {
         extends: true,

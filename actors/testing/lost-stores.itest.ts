@@ -19,6 +19,8 @@ describe('stores that fail', () => {
   let redis: TestRedis;
   let database: TestDatabase;
   let proxy: FaultProxy;
+  /** a gateway's, and the test's own, which waits as long as the machine takes */
+  let sender: Redis;
   let client: Redis;
   let enqueuer: Enqueuer;
   let transport: ScriptedTransport;
@@ -35,10 +37,11 @@ describe('stores that fail', () => {
     [redis, database] = await Promise.all([startRedis(), createDatabase()]);
     proxy = await createProxy({ clock: systemClock, dice: seededDice(1) });
     proxy.target(Number(new URL(database.url).port));
-    client = connectRedis(redis.url, { role: 'mailbox', name: 'test-gateway' });
-    await redisReady(client);
+    sender = connectRedis(redis.url, { role: 'mailbox', name: 'test-gateway' });
+    client = connectRedis(redis.url, { role: 'general', name: 'test', commandTimeoutMs: 30_000 });
+    await Promise.all([redisReady(sender), redisReady(client)]);
     const telemetry = createTelemetry({ service: 'test', instance: 'test', level: 'error', samplePercent: 0, write: () => {} });
-    enqueuer = createEnqueuer({ redis: client, telemetry }, { window: 50 });
+    enqueuer = createEnqueuer({ redis: sender, telemetry }, { window: 50 });
     transport = scriptedTransport();
     sent = 0;
     tenantId = uuidV7(systemClock.wall());
@@ -49,7 +52,7 @@ describe('stores that fail', () => {
     proxy.disturb({ kind: 'none' });
     await Promise.all(nodes.map((node) => node.close()));
     nodes = [];
-    client.disconnect();
+    for (const one of [sender, client]) one.disconnect();
     await proxy.close();
     await database.drop();
     await redis.stop();
