@@ -1,75 +1,33 @@
-import { type Client, createClient } from 'graphql-ws';
+import type { Client } from 'graphql-ws';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import WebSocket from 'ws';
 import { createLive, type Live } from '../actors/live/index.ts';
-import { loadConfig } from '../ops/config/index.ts';
 import { connectRedis, type Redis } from '../ops/connect/index.ts';
-import { createLifetime, type Lifetime, systemClock, systemDice } from '../ops/lifecycle/index.ts';
-import { createTelemetry } from '../ops/telemetry/index.ts';
-import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../ops/testing/index.ts';
+import { systemClock } from '../ops/lifecycle/index.ts';
 import { type DeviceRecord, NODES_KEY } from '../schema/domain/index.ts';
-import { startGateway } from './gateway.ts';
+import { type Data, headersOf, startTestGateway, type TestGateway } from './gateway.testing.ts';
 
 /** The whole gateway on a real ledger and Redis, spoken to with stock clients; nodes are played by writing to the live streams. */
-const KEY = 'flk_an-admin-key-for-this-test';
-const telemetry = createTelemetry({ service: 'test', instance: 'gateway', level: 'error', samplePercent: 0, otlpEndpoint: undefined });
-let database: TestDatabase;
-let server: TestRedis;
-let gateway: Lifetime;
-let port = 0;
+let gateway: TestGateway;
 let tenantId = '';
 let redis: Redis;
 let node: Live;
-const clients: Client[] = [];
 
 beforeAll(async () => {
-  [database, server] = await Promise.all([createDatabase(), startRedis()]);
-  gateway = createLifetime();
-  const config = loadConfig({ DATABASE_URL: database.url, REDIS_URL: server.url, PORT: '0', LIVE_TICK_MS: '5', DRAIN_MS: '1000' }, [
-    'DATABASE_URL',
-    'REDIS_URL',
-  ]);
-  const started = await startGateway({
-    config,
-    adminKey: KEY,
-    id: 'gateway-test',
-    clock: systemClock,
-    dice: systemDice,
-    telemetry,
-    lifetime: gateway,
-  });
-  port = started.port;
-  await started.access;
-  redis = connectRedis(server.url, { role: 'general', name: 'test' });
-  node = createLive({ redis, clock: systemClock, telemetry }, { tickMs: 5, checkMs: 100 });
+  gateway = await startTestGateway({ LIVE_TICK_MS: '5' });
+  redis = connectRedis(gateway.redis.url, { role: 'general', name: 'test' });
+  node = createLive({ redis, clock: systemClock, telemetry: gateway.telemetry }, { tickMs: 5, checkMs: 100 });
   await alive('node-1');
-  tenantId = String((await database.sql.unsafe('select id from tenants limit 1'))[0]?.['id']);
+  tenantId = String((await gateway.database.sql.unsafe('select id from tenants limit 1'))[0]?.['id']);
 });
-afterEach(async () => {
-  for (const client of clients.splice(0)) await client.dispose();
-});
+afterEach(() => gateway.hangUp());
 afterAll(async () => {
-  await gateway.end();
   await node.close();
   redis.disconnect();
-  await server.stop();
-  await database.drop();
+  await gateway.stop();
 });
 
 const alive = (id: string): Promise<unknown> => redis.zadd(NODES_KEY, systemClock.wall() + 60_000, id);
-function connect(key = KEY): Client {
-  const client = createClient({
-    url: `ws://127.0.0.1:${port}/graphql`,
-    webSocketImpl: WebSocket,
-    connectionParams: { authorization: `Bearer ${key}` },
-    retryAttempts: 0,
-  });
-  clients.push(client);
-  return client;
-}
-// biome-ignore lint/suspicious/noExplicitAny: shapes are what each test asks for
-type Data = any;
-const ask = (query: string, variables?: Record<string, unknown>, client = connect()): Promise<Data> =>
+const ask = (query: string, variables?: Record<string, unknown>, client = gateway.connect()): Promise<Data> =>
   new Promise((resolve, reject) => {
     let result: unknown;
     client.subscribe(
@@ -81,7 +39,7 @@ const ask = (query: string, variables?: Record<string, unknown>, client = connec
 function listen(
   query: string,
   variables?: Record<string, unknown>,
-  client = connect(),
+  client = gateway.connect(),
 ): { readonly got: Data[]; readonly errors: Data[]; stop(): void } {
   const got: Data[] = [];
   const errors: Data[] = [];
@@ -92,7 +50,7 @@ function listen(
   return { got, errors, stop };
 }
 let made = 0;
-async function createDevice(client = connect()): Promise<{ readonly id: string; readonly uuid: string; readonly name: string }> {
+async function createDevice(client = gateway.connect()): Promise<{ readonly id: string; readonly uuid: string; readonly name: string }> {
   made += 1;
   const name = `device ${made}`;
   const answer = await ask(
@@ -121,7 +79,7 @@ const FLEET = `subscription($since: LivePosition) { fleet(since: $since) { __typ
   ... on FleetDelta { epoch from seq nodes ids states nodeIndex removed totals { connected backlog } } } }`;
 
 describe('HTTP', () => {
-  const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);
+  const get = (path: string): Promise<Response> => fetch(`${gateway.base}${path}`);
   it('says that it lives, is ready, and what it measures; serves the wall', async () => {
     expect((await get('/live')).status).toBe(200);
     const ready = await get('/ready');
@@ -135,9 +93,9 @@ describe('HTTP', () => {
   });
   it('answers GraphQL over POST and SSE', async () => {
     const post = (query: string, accept: string, signal?: AbortSignal): Promise<Response> =>
-      fetch(`http://127.0.0.1:${port}/graphql`, {
+      fetch(`${gateway.base}/graphql`, {
         method: 'POST',
-        headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json', accept },
+        headers: { ...headersOf(), 'content-type': 'application/json', accept },
         body: JSON.stringify({ query }),
         ...(signal === undefined ? {} : { signal }),
       });
@@ -160,13 +118,15 @@ describe('HTTP', () => {
 
 describe('stock graphql-ws client', () => {
   it('queries, mutates, and is told what is wrong without losing the socket', async () => {
-    const client = connect();
+    const client = gateway.connect();
     expect(await ask('{ viewer { __typename } }', undefined, client)).toMatchObject({ data: { viewer: { __typename: 'Viewer' } } });
     await expect(ask('{ nothing }', undefined, client)).rejects.toMatchObject([{ extensions: { code: 'GRAPHQL_VALIDATION_FAILED' } }]);
     expect(await ask('{ fleet { devices } }', undefined, client)).toMatchObject({ data: { fleet: {} } });
   });
   it('is closed with 4403 for a wrong key', async () => {
-    await expect(ask('{ fleet { devices } }', undefined, connect('flk_wrong-wrong-wrong'))).rejects.toMatchObject({ code: 4403 });
+    await expect(ask('{ fleet { devices } }', undefined, gateway.connect({ key: 'flk_wrong-wrong-wrong' }))).rejects.toMatchObject({
+      code: 4403,
+    });
   });
   it('sees the fleet: snapshot, deltas, what it missed, and a silent node as UNKNOWN', { timeout: 90_000 }, async () => {
     const device = await createDevice();
@@ -299,7 +259,7 @@ describe('stock graphql-ws client', () => {
     const fleet = listen(FLEET);
     await expect.poll(() => fleet.got.at(-1)?.data.fleet.ids ?? []).toContain(device.id);
     const { epoch } = fleet.got[0].data.fleet;
-    await server.flush();
+    await gateway.redis.flush();
     await alive('node-1');
     const fresh = (): Data => fleet.got.map((message) => message.data.fleet).filter((update) => update.epoch !== epoch);
     await expect.poll(() => fresh()[0]?.__typename, { timeout: 30_000 }).toBe('FleetSnapshot');
@@ -313,12 +273,5 @@ async function otherTenant(): Promise<Client> {
     'mutation($input: CreateTenantInput!) { createTenant(input: $input) { tenant { id } errors { code message } } }',
     { input: { name } },
   );
-  const client = createClient({
-    url: `ws://127.0.0.1:${port}/graphql`,
-    webSocketImpl: WebSocket,
-    connectionParams: { authorization: `Bearer ${KEY}`, 'x-flotilla-tenant': String(answer.data.createTenant.tenant.id) },
-    retryAttempts: 0,
-  });
-  clients.push(client);
-  return client;
+  return gateway.connect({ tenant: String(answer.data.createTenant.tenant.id) });
 }

@@ -1,34 +1,25 @@
-import { type Client, createClient } from 'graphql-ws';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import WebSocket from 'ws';
 import { createPostgresStore, createSessionStore, parseKeyRing } from '../actors/sessions/index.ts';
 import type { Transport } from '../actors/transports/port.ts';
 import { createWhatsappTransport } from '../actors/transports/whatsapp/index.ts';
 import { startWhatsappServer, type WhatsappServer } from '../actors/transports/whatsapp/testing/index.ts';
-import { loadConfig } from '../ops/config/index.ts';
 import { connectRedis, type Redis } from '../ops/connect/index.ts';
-import { createLifetime, type Lifetime, systemClock, systemDice } from '../ops/lifecycle/index.ts';
-import { createTelemetry } from '../ops/telemetry/index.ts';
-import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../ops/testing/index.ts';
+import { systemClock, systemDice } from '../ops/lifecycle/index.ts';
+import type { TestDatabase } from '../ops/testing/index.ts';
 import { uuidV7 } from '../schema/domain/index.ts';
 import { createDevice } from '../schema/sql/index.ts';
-import { startGateway } from './gateway.ts';
+import { type Data, startTestGateway, type TestGateway } from './gateway.testing.ts';
 
 /** From the API to a phone that scans: gateway, ledger, Redis, a node's transport and real Baileys, on a local server. */
-const KEY = 'flk_an-admin-key-for-this-test';
 const PHONE = '+491700000001';
-const telemetry = createTelemetry({ service: 'test', instance: 'gateway', level: 'error', samplePercent: 0, otlpEndpoint: undefined });
+let gateway: TestGateway;
 let database: TestDatabase;
-let store: TestRedis;
-let lifetime: Lifetime;
-let port = 0;
 let tenantId = '';
 let redis: Redis;
 let subscriber: Redis;
 let server: WhatsappServer;
 let transport: Transport;
 let deviceId = '';
-const clients: Client[] = [];
 
 interface Update {
   readonly stage: string;
@@ -41,18 +32,10 @@ interface Update {
 }
 
 beforeAll(async () => {
-  [database, store, server] = await Promise.all([createDatabase(), startRedis(), startWhatsappServer()]);
-  lifetime = createLifetime();
-  const config = loadConfig({ DATABASE_URL: database.url, REDIS_URL: store.url, PORT: '0', LIVE_TICK_MS: '5', DRAIN_MS: '1000' }, [
-    'DATABASE_URL',
-    'REDIS_URL',
-  ]);
-  const deps = { config, adminKey: KEY, id: 'gateway-test', clock: systemClock, dice: systemDice, telemetry, lifetime };
-  const started = await startGateway(deps);
-  port = started.port;
-  await started.access;
-  redis = connectRedis(store.url, { role: 'general', name: 'test' });
-  subscriber = connectRedis(store.url, { role: 'subscriber', name: 'test' });
+  [gateway, server] = await Promise.all([startTestGateway({ LIVE_TICK_MS: '5' }), startWhatsappServer()]);
+  ({ database } = gateway);
+  redis = connectRedis(gateway.redis.url, { role: 'general', name: 'test' });
+  subscriber = connectRedis(gateway.redis.url, { role: 'subscriber', name: 'test' });
   tenantId = String((await database.sql.unsafe('select id from tenants limit 1'))[0]?.['id']);
 });
 beforeEach(async () => {
@@ -69,7 +52,7 @@ beforeEach(async () => {
     }),
     clock: systemClock,
     dice: systemDice,
-    telemetry,
+    telemetry: gateway.telemetry,
     config: { WHATSAPP_URL: server.url, WHATSAPP_FORBID_REAL: true, LEASE_TTL_MS: 6000 },
   });
   deviceId = uuidV7(systemClock.wall());
@@ -80,31 +63,19 @@ beforeEach(async () => {
   transport.connect(device, silent, new AbortController().signal);
 });
 afterEach(async () => {
-  for (const client of clients.splice(0)) await client.dispose();
+  await gateway.hangUp();
   await transport.close();
 });
 afterAll(async () => {
-  await lifetime.end();
   redis.disconnect();
   subscriber.disconnect();
+  await gateway.stop();
   await server.close();
-  await store.stop();
-  await database.drop();
 });
 
-const connect = (key = KEY): Client => {
-  const client = createClient({
-    url: `ws://127.0.0.1:${port}/graphql`,
-    webSocketImpl: WebSocket,
-    connectionParams: { authorization: `Bearer ${key}` },
-    retryAttempts: 0,
-  });
-  clients.push(client);
-  return client;
-};
 function watch(id = deviceId): Update[] {
   const seen: Update[] = [];
-  connect().subscribe<{ pairing: Update }>(
+  gateway.connect().subscribe<{ pairing: Update }>(
     {
       query: 'subscription ($id: ID!) { pairing(deviceId: $id) { stage qr png code number remainingMs reason } }',
       variables: { id: `Device:${id}` },
@@ -113,16 +84,10 @@ function watch(id = deviceId): Update[] {
   );
   return seen;
 }
-async function ask(query: string, variables: object): Promise<unknown> {
-  const answer = await fetch(`http://127.0.0.1:${port}/graphql`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}` },
-    body: JSON.stringify({ query, variables }),
+const pair = (input: object): Promise<Data> =>
+  gateway.ask('mutation ($input: PairDeviceInput!) { pairDevice(input: $input) { device { id } errors { code path } } }', {
+    variables: { input },
   });
-  return answer.json();
-}
-const pair = (input: object): Promise<unknown> =>
-  ask('mutation ($input: PairDeviceInput!) { pairDevice(input: $input) { device { id } errors { code path } } }', { input });
 const soon = { timeout: 30_000 };
 
 describe('pairing through the API', () => {
@@ -166,7 +131,7 @@ describe('pairing through the API', () => {
   });
 
   it('refuses what makes no sense', async () => {
-    const errors = (answer: unknown): unknown => (answer as { data: { pairDevice: { errors: unknown } } }).data.pairDevice.errors;
+    const errors = (answer: Data): unknown => answer.data.pairDevice.errors;
     expect(errors(await pair({ deviceId: uuidV7(1) }))).toEqual([{ code: 'DEVICE_NOT_FOUND', path: ['input', 'deviceId'] }]);
     expect(errors(await pair({ deviceId, method: 'CODE' }))).toEqual([{ code: 'INVALID_PHONE', path: ['input', 'phone'] }]);
     const other = uuidV7(systemClock.wall());
@@ -175,11 +140,11 @@ describe('pairing through the API', () => {
   });
 
   it('has a page that needs nothing but the gateway', async () => {
-    const page = await fetch(`http://127.0.0.1:${port}/console/pair/${deviceId}`);
+    const page = await fetch(`${gateway.base}/console/pair/${deviceId}`);
     expect(page.status).toBe(200);
     const text = await page.text();
     const script = /<script src="([^"]+)"/.exec(text)?.[1] ?? '';
-    const answer = await fetch(`http://127.0.0.1:${port}${script}`);
+    const answer = await fetch(`${gateway.base}${script}`);
     expect(answer.headers.get('content-type')).toContain('javascript');
     const code = await answer.text();
     expect(() => new Function(code)).not.toThrow();

@@ -4,44 +4,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
-import { loadConfig } from '../ops/config/index.ts';
-import { createLifetime, type Lifetime, systemClock, systemDice } from '../ops/lifecycle/index.ts';
-import { createTelemetry } from '../ops/telemetry/index.ts';
-import { createDatabase, selfSigned, startRedis, type TestDatabase, type TestRedis } from '../ops/testing/index.ts';
-import { startGateway } from './gateway.ts';
+import { systemClock } from '../ops/lifecycle/index.ts';
+import { selfSigned } from '../ops/testing/index.ts';
+import { ADMIN_KEY, startTestGateway, type TestGateway } from './gateway.testing.ts';
 
 /** Two whole gateways on one ledger and one Redis; the second speaks TLS and has tight limits. */
-const ADMIN = 'flk_an-admin-key-for-this-test';
 const FRIEND = 'https://wall.example';
-const telemetry = createTelemetry({ service: 'test', instance: 'gateway', level: 'error', samplePercent: 0, otlpEndpoint: undefined });
 const folder = mkdtempSync(join(tmpdir(), 'flotilla-tls-'));
-let database: TestDatabase;
-let redis: TestRedis;
-const lifetimes: Lifetime[] = [];
+let gateway: TestGateway;
 let plain = '';
 let secure = 0;
 let certificate = '';
 
-const start = async (id: string, env: Record<string, string>): Promise<number> => {
-  const lifetime = createLifetime();
-  lifetimes.push(lifetime);
-  const config = loadConfig({ DATABASE_URL: database.url, REDIS_URL: redis.url, PORT: '0', DRAIN_MS: '500', ...env }, [
-    'DATABASE_URL',
-    'REDIS_URL',
-  ]);
-  const { port, access } = await startGateway({ config, adminKey: ADMIN, id, clock: systemClock, dice: systemDice, telemetry, lifetime });
-  await access;
-  return port;
-};
-
 beforeAll(async () => {
-  [database, redis] = await Promise.all([createDatabase(), startRedis()]);
   const { cert, key } = selfSigned(systemClock.wall());
   certificate = cert;
   writeFileSync(join(folder, 'cert.pem'), cert);
   writeFileSync(join(folder, 'key.pem'), key, { mode: 0o600 });
-  plain = `127.0.0.1:${await start('gateway-1', { ALLOWED_ORIGINS: FRIEND })}`;
-  secure = await start('gateway-2', {
+  gateway = await startTestGateway({ ALLOWED_ORIGINS: FRIEND });
+  plain = `127.0.0.1:${gateway.port}`;
+  secure = await gateway.another('gateway-2', {
     TLS_CERT_FILE: join(folder, 'cert.pem'),
     TLS_KEY_FILE: join(folder, 'key.pem'),
     RATE_PER_KEY: '1',
@@ -49,9 +31,7 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  for (const lifetime of lifetimes) await lifetime.end();
-  await redis?.stop();
-  await database?.drop();
+  await gateway?.stop();
   rmSync(folder, { recursive: true });
 });
 
@@ -59,12 +39,12 @@ afterAll(async () => {
 const ask = async (query: string, headers: Record<string, string> = {}): Promise<{ status: number; headers: Headers; json: any }> => {
   const response = await fetch(`http://${plain}/graphql`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${ADMIN}`, ...headers },
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${ADMIN_KEY}`, ...headers },
     body: JSON.stringify({ query }),
   });
   return { status: response.status, headers: response.headers, json: await response.json().catch(() => null) };
 };
-const askSecurely = (query: string, key = ADMIN): Promise<{ status: number; headers: Record<string, unknown>; text: string }> =>
+const askSecurely = (query: string, key = ADMIN_KEY): Promise<{ status: number; headers: Record<string, unknown>; text: string }> =>
   new Promise((resolve, reject) => {
     const request = httpsRequest(
       {
@@ -140,7 +120,7 @@ describe('a revoked key', () => {
   it('an expired one loses them too, though nobody says so', async () => {
     const key = await newKey();
     const { closed } = await dial(`ws://${plain}/graphql`, key.secret);
-    await database.sql.unsafe('update api_keys set expires_at = now() where id = $1', [key.id.replace('ApiKey:', '')]);
+    await gateway.database.sql.unsafe('update api_keys set expires_at = now() where id = $1', [key.id.replace('ApiKey:', '')]);
     expect(await closed).toBe(4403);
   });
 });
@@ -175,12 +155,12 @@ describe('pages of other Origins', () => {
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
       expect((await ask('mutation { __typename }', { 'content-type': type })).status).toBe(415);
     }
-    const address = await fetch(`http://${plain}/graphql?query={__typename}&authorization=Bearer%20${ADMIN}`);
+    const address = await fetch(`http://${plain}/graphql?query={__typename}&authorization=Bearer%20${ADMIN_KEY}`);
     expect(address.status).toBe(401);
-    const cookie = await fetch(`http://${plain}/graphql?query={__typename}`, { headers: { cookie: `authorization=${ADMIN}` } });
+    const cookie = await fetch(`http://${plain}/graphql?query={__typename}`, { headers: { cookie: `authorization=${ADMIN_KEY}` } });
     expect(cookie.status).toBe(401);
     const change = await fetch(`http://${plain}/graphql?query=${encodeURIComponent('mutation { __typename }')}`, {
-      headers: { authorization: `Bearer ${ADMIN}` },
+      headers: { authorization: `Bearer ${ADMIN_KEY}` },
     });
     expect(change.status).toBe(405);
   });

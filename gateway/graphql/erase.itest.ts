@@ -1,18 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../ops/config/index.ts';
 import { connectRedis, type Redis } from '../../ops/connect/index.ts';
-import { createLifetime, type Lifetime, systemClock, systemDice } from '../../ops/lifecycle/index.ts';
-import { createTelemetry } from '../../ops/telemetry/index.ts';
-import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
+import { systemClock } from '../../ops/lifecycle/index.ts';
+import type { TestDatabase } from '../../ops/testing/index.ts';
 import { uuidV7 } from '../../schema/domain/index.ts';
 import { bumpEpochs, goOnErasing, intent, result, storeInbound } from '../../schema/sql/index.ts';
-import { startGateway } from '../gateway.ts';
+import { type Data, startTestGateway, type TestGateway } from '../gateway.testing.ts';
 
 /**
  * A person is in every place that the product keeps people in; then erased; then nowhere: every column of every table and every key of Redis is read. Through a
  * whole gateway, so that Redis has what it has in life.
  */
-const KEY = 'flk_an-admin-key-for-this-test';
 const PHONE = '+4917055501234';
 const DIGITS = '4917055501234';
 const LID = '88123451234567';
@@ -30,40 +27,24 @@ const PLACES = [
   'messages',
 ];
 
-const telemetry = createTelemetry({ service: 'test', instance: 'erase', level: 'error', samplePercent: 0, otlpEndpoint: undefined });
+let gateway: TestGateway;
 let database: TestDatabase;
-let server: TestRedis;
 let redis: Redis;
-let gateway: Lifetime;
-let base = '';
 let tenantId = '';
 let deviceId = '';
 
 beforeAll(async () => {
-  [database, server] = await Promise.all([createDatabase(), startRedis()]);
-  redis = connectRedis(server.url, { role: 'general', name: 'erase-test' });
-  gateway = createLifetime();
-  const config = loadConfig({ DATABASE_URL: database.url, REDIS_URL: server.url, PORT: '0', DRAIN_MS: '1000' }, [
-    'DATABASE_URL',
-    'REDIS_URL',
-  ]);
-  const deps = { clock: systemClock, dice: systemDice, telemetry, lifetime: gateway };
-  const started = await startGateway({ config, adminKey: KEY, id: 'gateway-erase', ...deps });
-  base = `http://127.0.0.1:${started.port}`;
-  await started.access;
+  gateway = await startTestGateway();
+  ({ database } = gateway);
+  redis = connectRedis(gateway.redis.url, { role: 'general', name: 'erase-test' });
 });
 afterAll(async () => {
-  await gateway.end();
   redis.disconnect();
-  await server.stop();
-  await database.drop();
+  await gateway.stop();
 });
 
-// biome-ignore lint/suspicious/noExplicitAny: shapes are what each test asks for
-type Data = any;
 const ask = async (query: string): Promise<Data> => {
-  const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' };
-  const answer = (await (await fetch(`${base}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query }) })).json()) as Data;
+  const answer = await gateway.ask(query);
   expect(answer.errors).toBeUndefined();
   return answer.data;
 };

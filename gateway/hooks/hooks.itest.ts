@@ -1,51 +1,21 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../ops/config/index.ts';
-import { createLifetime, type Lifetime, systemClock, systemDice } from '../../ops/lifecycle/index.ts';
-import { createTelemetry } from '../../ops/telemetry/index.ts';
-import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
-import { startGateway } from '../gateway.ts';
+import { ADMIN_KEY, type Data, headersOf, startTestGateway, type TestGateway } from '../gateway.testing.ts';
 
 /** Hooks that other systems call, through a whole gateway, over the wire. */
-const KEY = 'flk_an-admin-key-for-this-test';
-const telemetry = createTelemetry({ service: 'test', instance: 'hooks', level: 'error', samplePercent: 0, otlpEndpoint: undefined });
-let database: TestDatabase;
-let redis: TestRedis;
-let gateway: Lifetime;
-let base = '';
-
+let gateway: TestGateway;
 beforeAll(async () => {
-  [database, redis] = await Promise.all([createDatabase(), startRedis()]);
-  gateway = createLifetime();
-  const config = loadConfig({ DATABASE_URL: database.url, REDIS_URL: redis.url, PORT: '0', DRAIN_MS: '1000' }, [
-    'DATABASE_URL',
-    'REDIS_URL',
-  ]);
-  const deps = { clock: systemClock, dice: systemDice, telemetry, lifetime: gateway };
-  const started = await startGateway({ config, adminKey: KEY, id: 'gateway-hooks', ...deps });
-  base = `http://127.0.0.1:${started.port}`;
-  await started.access;
+  gateway = await startTestGateway();
 });
-afterAll(async () => {
-  await gateway.end();
-  await redis.stop();
-  await database.drop();
-});
+afterAll(() => gateway.stop());
 
-// biome-ignore lint/suspicious/noExplicitAny: shapes are what each test asks for
-type Data = any;
-const ask = async (query: string, key = KEY): Promise<Data> => {
-  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
-  return (await fetch(`${base}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query }) })).json();
-};
-const call = async (name: string, body: unknown, key = KEY): Promise<{ readonly status: number; readonly body: Data }> => {
+const ask = (query: string): Promise<Data> => gateway.ask(query);
+const keyOf = (scope: string): Promise<string> => gateway.keyOf(scope);
+const call = async (name: string, body: unknown, key = ADMIN_KEY): Promise<{ readonly status: number; readonly body: Data }> => {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  const answer = await fetch(`${base}/api/hooks/${name}`, { method: 'POST', headers: { authorization: `Bearer ${key}` }, body: text });
+  const answer = await fetch(`${gateway.base}/api/hooks/${name}`, { method: 'POST', headers: headersOf({ key }), body: text });
   const said = await answer.text();
   return { status: answer.status, body: said.startsWith('{') ? JSON.parse(said) : said };
 };
-const keyOf = async (scope: string): Promise<string> =>
-  (await ask(`mutation { createApiKey(input: {name: "${scope}", scopes: [${scope}]}) { secret errors { code } } }`)).data.createApiKey
-    .secret;
 
 describe('a hook', () => {
   it('writes the lead down and brings it into the sequences that listen, once; nobody else', async () => {

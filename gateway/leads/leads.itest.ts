@@ -1,59 +1,31 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../ops/config/index.ts';
-import { createLifetime, type Lifetime, systemClock, systemDice } from '../../ops/lifecycle/index.ts';
-import { createTelemetry } from '../../ops/telemetry/index.ts';
-import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
+import { systemClock } from '../../ops/lifecycle/index.ts';
 import { uuidV7 } from '../../schema/domain/index.ts';
-import { startGateway } from '../gateway.ts';
+import { type Data, headersOf, startTestGateway, type TestGateway } from '../gateway.testing.ts';
 
 /** Files of leads through a whole gateway, over the wire. */
-const KEY = 'flk_an-admin-key-for-this-test';
-const telemetry = createTelemetry({ service: 'test', instance: 'leads', level: 'error', samplePercent: 0, otlpEndpoint: undefined });
-let database: TestDatabase;
-let redis: TestRedis;
-let gateway: Lifetime;
-let base = '';
-
+let gateway: TestGateway;
 beforeAll(async () => {
-  [database, redis] = await Promise.all([createDatabase(), startRedis()]);
-  gateway = createLifetime();
-  const config = loadConfig({ DATABASE_URL: database.url, REDIS_URL: redis.url, PORT: '0', DRAIN_MS: '1000' }, [
-    'DATABASE_URL',
-    'REDIS_URL',
-  ]);
-  const deps = { clock: systemClock, dice: systemDice, telemetry, lifetime: gateway };
-  const started = await startGateway({ config, adminKey: KEY, id: 'gateway-leads', ...deps });
-  base = `http://127.0.0.1:${started.port}`;
-  await started.access;
+  gateway = await startTestGateway();
 });
-afterAll(async () => {
-  await gateway.end();
-  await redis.stop();
-  await database.drop();
-});
+afterAll(() => gateway.stop());
 
-// biome-ignore lint/suspicious/noExplicitAny: shapes are what each test asks for
-type Data = any;
-const authorization = `Bearer ${KEY}`;
 const upload = async (
   file: BodyInit,
   query = '',
   headers: Record<string, string> = {},
 ): Promise<{ readonly status: number; readonly body: Data }> => {
-  const answer = await fetch(`${base}/api/leads/import${query}`, {
+  const answer = await fetch(`${gateway.base}/api/leads/import${query}`, {
     method: 'POST',
-    headers: { authorization, 'content-type': 'text/csv', ...headers },
+    headers: { ...headersOf(), 'content-type': 'text/csv', ...headers },
     body: file,
     duplex: 'half',
   } as RequestInit);
   return { status: answer.status, body: await answer.json() };
 };
 const get = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
-  fetch(`${base}${path}`, { headers: { authorization, ...headers } });
-const ask = async (query: string, tenant?: string): Promise<Data> => {
-  const headers = { authorization, 'content-type': 'application/json', ...(tenant === undefined ? {} : { 'x-flotilla-tenant': tenant }) };
-  return (await fetch(`${base}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query }) })).json();
-};
+  fetch(`${gateway.base}${path}`, { headers: { ...headersOf(), ...headers } });
+const ask = (query: string, tenant?: string): Promise<Data> => gateway.ask(query, { tenant });
 
 describe('a file of leads', () => {
   it('comes in, with faults named by row and column in a report, and comes out as it went in', async () => {
@@ -182,8 +154,7 @@ describe('a file of leads', () => {
       ['', { origin: 'https://elsewhere.example' }, 403],
     ];
     for (const [query, headers, status] of refusals) expect((await upload('phone\n', query, headers)).status, query).toBe(status);
-    const { data } = await ask('mutation { createApiKey(input: {name: "s", scopes: [SENDER]}) { secret } }');
-    expect((await upload('phone\n', '', { authorization: `Bearer ${data.createApiKey.secret}` })).status).toBe(403);
+    expect((await upload('phone\n', '', headersOf({ key: await gateway.keyOf('SENDER') }))).status).toBe(403);
   });
 
   it('belongs to its tenant: nobody else sees report, progress or leads', async () => {

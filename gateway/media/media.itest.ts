@@ -1,63 +1,38 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SealedFiles, startSealedFiles } from '../../actors/media/testing.ts';
-import { loadConfig } from '../../ops/config/index.ts';
-import { createLifetime, type Lifetime, systemClock, systemDice } from '../../ops/lifecycle/index.ts';
-import { createTelemetry } from '../../ops/telemetry/index.ts';
-import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
+import { systemClock } from '../../ops/lifecycle/index.ts';
 import { type ReceivedMedia, uuidV7 } from '../../schema/domain/index.ts';
 import { storeInbound } from '../../schema/sql/index.ts';
-import { startGateway } from '../gateway.ts';
+import { ADMIN_KEY, type Data, headersOf, startTestGateway, type TestGateway } from '../gateway.testing.ts';
 
 /** Files through a whole gateway, over the wire. */
-const KEY = 'flk_an-admin-key-for-this-test';
-const telemetry = createTelemetry({ service: 'test', instance: 'media', level: 'error', samplePercent: 0, otlpEndpoint: undefined });
-let database: TestDatabase;
-let redis: TestRedis;
+let gateway: TestGateway;
 let files: SealedFiles;
-let gateway: Lifetime;
-let base = '';
 let device = '';
 let tenant = '';
 
-// biome-ignore lint/suspicious/noExplicitAny: shapes are what each test asks for
-type Data = any;
-const ask = async (query: string, key = KEY): Promise<Data> => {
-  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
-  return (await fetch(`${base}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query }) })).json();
-};
-const get = (path: string, key = KEY): Promise<Response> => fetch(`${base}${path}`, { headers: { authorization: `Bearer ${key}` } });
-const post = (body: BodyInit, type: string, query = '', key = KEY): Promise<Response> =>
-  fetch(`${base}/api/media${query}`, {
+const ask = (query: string): Promise<Data> => gateway.ask(query);
+const get = (path: string, key = ADMIN_KEY): Promise<Response> => fetch(`${gateway.base}${path}`, { headers: headersOf({ key }) });
+const post = (body: BodyInit, type: string, query = '', key = ADMIN_KEY): Promise<Response> =>
+  fetch(`${gateway.base}/api/media${query}`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': type },
+    headers: { ...headersOf({ key }), 'content-type': type },
     body,
     duplex: 'half',
   } as RequestInit);
-const keyOf = async (scope: string): Promise<string> =>
-  (await ask(`mutation { createApiKey(input: {name: "${scope}", scopes: [${scope}]}) { secret } }`)).data.createApiKey.secret;
+const keyOf = (scope: string): Promise<string> => gateway.keyOf(scope);
 
 beforeAll(async () => {
-  [database, redis, files] = await Promise.all([createDatabase(), startRedis(), startSealedFiles()]);
-  gateway = createLifetime();
-  const settings = { WHATSAPP_MEDIA_URL: files.url, WHATSAPP_FORBID_REAL: 'true', MEDIA_DOWNLOAD_BYTES: '1000000' };
-  const config = loadConfig({ DATABASE_URL: database.url, REDIS_URL: redis.url, PORT: '0', DRAIN_MS: '1000', ...settings }, [
-    'DATABASE_URL',
-    'REDIS_URL',
-  ]);
-  const deps = { clock: systemClock, dice: systemDice, telemetry, lifetime: gateway };
-  const started = await startGateway({ config, adminKey: KEY, id: 'gateway-media', ...deps });
-  base = `http://127.0.0.1:${started.port}`;
-  await started.access;
+  files = await startSealedFiles();
+  gateway = await startTestGateway({ WHATSAPP_MEDIA_URL: files.url, WHATSAPP_FORBID_REAL: 'true', MEDIA_DOWNLOAD_BYTES: '1000000' });
   const made = await ask('mutation { createDevice(input: {name: "one", transport: SIMULATOR}) { device { id } } }');
   device = made.data.createDevice.device.id.replace('Device:', '');
-  tenant = (await database.sql`select tenant_id from devices where id = ${device}`)[0]?.['tenant_id'];
+  tenant = (await gateway.database.sql`select tenant_id from devices where id = ${device}`)[0]?.['tenant_id'];
 });
 afterAll(async () => {
-  await gateway.end();
-  await redis.stop();
+  await gateway.stop();
   await files.stop();
-  await database.drop();
 });
 
 describe('what people sent to devices', () => {
@@ -69,7 +44,7 @@ describe('what people sent to devices', () => {
         ? null
         : { kind: 'image', type: 'image/jpeg', bytes: null, fileName: null, seconds: null, voice: false, path: null, key: null, ...media };
     const item = { deviceId: device, id, tenantId: tenant, sender: '+491700000002', senderLid: null, body, receivedAt: systemClock.wall() };
-    await storeInbound(database.sql, [{ ...item, media: whole as ReceivedMedia | null }]);
+    await storeInbound(gateway.database.sql, [{ ...item, media: whole as ReceivedMedia | null }]);
     return id;
   };
   const newest = async (first = 1, after = ''): Promise<Data> =>
@@ -114,9 +89,7 @@ describe('what people sent to devices', () => {
     expect((await get(at, await keyOf('SCREEN'))).status).toBe(403);
     expect((await get(at, await keyOf('VIEWER'))).status).toBe(200);
     const other = await ask('mutation { createTenant(input: {name: "other"}) { tenant { id } } }');
-    const foreign = await fetch(`${base}${at}`, {
-      headers: { authorization: `Bearer ${KEY}`, 'x-flotilla-tenant': other.data.createTenant.tenant.id },
-    });
+    const foreign = await fetch(`${gateway.base}${at}`, { headers: headersOf({ tenant: other.data.createTenant.tenant.id }) });
     expect(foreign.status).toBe(404);
     expect((await get(`/api/media/received/${device}/none`)).status).toBe(404);
     expect((await get(`/api/media/received/${device}/${await receive(null)}`)).status).toBe(404);
@@ -141,7 +114,7 @@ describe('what is to be sent', () => {
     expect((await send(`image: {uploadId: "${made.id}"}`)).errors).toEqual([]);
     const file = (await (await post('%PDF-1.7', 'application/pdf', '?fileName=prices.pdf')).json()) as Data;
     expect((await send(`document: {uploadId: "${file.id}"}`)).errors).toEqual([]);
-    const rows = await database.sql`select content from messages where recipient = '+491700000003' order by id`;
+    const rows = await gateway.database.sql`select content from messages where recipient = '+491700000003' order by id`;
     expect(rows.map((row) => row['content'])).toEqual([
       { kind: 'image', url: `upload:${made.id}` },
       { kind: 'document', url: `upload:${file.id}`, fileName: 'prices.pdf' },
@@ -151,13 +124,14 @@ describe('what is to be sent', () => {
     expect((await send(`image: {uploadId: "${made.id}", url: "https://example.com/x.jpg"}`)).errors).toMatchObject([wrong]);
     expect((await send('image: {}')).errors).toMatchObject([wrong]);
     expect((await send('image: {url: "upload:x"}')).errors).toMatchObject([wrong]);
-    await database.sql`update media_uploads set expires_at = now() + interval '1 hour' where id = ${made.id}`;
+    await gateway.database.sql`update media_uploads set expires_at = now() + interval '1 hour' where id = ${made.id}`;
     const late = new Date(systemClock.wall() + 7_200_000).toISOString();
     expect((await send(`image: {uploadId: "${made.id}"}`, `, scheduledAt: "${late}"`)).errors).toMatchObject([wrong]);
     const none = uuidV7(systemClock.wall());
     expect((await send(`image: {uploadId: "${none}"}`)).errors).toMatchObject([{ code: 'UPLOAD_NOT_FOUND' }]);
     const other = await ask('mutation { createTenant(input: {name: "third"}) { tenant { id } } }');
-    await database.sql`update media_uploads set tenant_id = ${other.data.createTenant.tenant.id.replace('Tenant:', '')} where id = ${file.id}`;
+    await gateway.database
+      .sql`update media_uploads set tenant_id = ${other.data.createTenant.tenant.id.replace('Tenant:', '')} where id = ${file.id}`;
     expect((await send(`document: {uploadId: "${file.id}"}`)).errors).toMatchObject([{ code: 'UPLOAD_NOT_FOUND' }]);
   });
 

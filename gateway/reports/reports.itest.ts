@@ -1,33 +1,17 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { loadConfig } from '../../ops/config/index.ts';
-import { createLifetime, type Lifetime, systemClock, systemDice } from '../../ops/lifecycle/index.ts';
-import { createTelemetry } from '../../ops/telemetry/index.ts';
-import { createDatabase, startRedis, type TestDatabase, type TestRedis } from '../../ops/testing/index.ts';
+import { systemClock } from '../../ops/lifecycle/index.ts';
 import { bumpEpochs, foldReports, intent, ownershipOf, result } from '../../schema/sql/index.ts';
-import { startGateway } from '../gateway.ts';
+import { type Data, headersOf, startTestGateway, type TestGateway } from '../gateway.testing.ts';
 
 /** Reports of two tenants through a whole gateway, over the wire: as fields and as files. */
-const KEY = 'flk_an-admin-key-for-this-test';
-const telemetry = createTelemetry({ service: 'test', instance: 'reports', level: 'error', samplePercent: 0, otlpEndpoint: undefined });
-let database: TestDatabase;
-let redis: TestRedis;
-let gateway: Lifetime;
-let base = '';
+let gateway: TestGateway;
 let other = '';
 let device = '';
 let campaign = '';
 
-// biome-ignore lint/suspicious/noExplicitAny: shapes are what each test asks for
-type Data = any;
-const authorization = `Bearer ${KEY}`;
-const headersOf = (tenant: string | undefined): Record<string, string> => ({
-  authorization,
-  'content-type': 'application/json',
-  ...(tenant === undefined ? {} : { 'x-flotilla-tenant': tenant }),
-});
-const ask = async (query: string, tenant?: string): Promise<Data> =>
-  (await fetch(`${base}/graphql`, { method: 'POST', headers: headersOf(tenant), body: JSON.stringify({ query }) })).json();
-const get = (path: string, tenant?: string): Promise<Response> => fetch(`${base}/api/reports/${path}`, { headers: headersOf(tenant) });
+const ask = (query: string, tenant?: string): Promise<Data> => gateway.ask(query, { tenant });
+const get = (path: string, tenant?: string): Promise<Response> =>
+  fetch(`${gateway.base}/api/reports/${path}`, { headers: headersOf({ tenant }) });
 const rows = async (path: string, tenant?: string): Promise<Record<string, string>[]> => {
   const [head = '', ...lines] = (await (await get(path, tenant)).text()).trimEnd().split('\r\n');
   // no cell of this test holds a comma or a line break
@@ -36,7 +20,7 @@ const rows = async (path: string, tenant?: string): Promise<Record<string, strin
 
 /** sends messages of a device through the ledger as its owner would: `sent` of them go, the rest dies of a cause */
 async function play(deviceId: string, messages: readonly string[], sent: number): Promise<void> {
-  const { sql } = database;
+  const { sql } = gateway.database;
   const uuid = deviceId.replace('Device:', '');
   const [owner] = await ownershipOf(sql, { deviceIds: [uuid] });
   const [won] = await bumpEpochs(sql, [{ deviceId: uuid, epoch: owner?.epoch ?? 0, crash: false }], 'node-1');
@@ -76,16 +60,7 @@ async function deviceWith(name: string, count: number, tenant?: string): Promise
 }
 
 beforeAll(async () => {
-  [database, redis] = await Promise.all([createDatabase(), startRedis()]);
-  gateway = createLifetime();
-  const config = loadConfig({ DATABASE_URL: database.url, REDIS_URL: redis.url, PORT: '0', DRAIN_MS: '1000' }, [
-    'DATABASE_URL',
-    'REDIS_URL',
-  ]);
-  const deps = { clock: systemClock, dice: systemDice, telemetry, lifetime: gateway };
-  const started = await startGateway({ config, adminKey: KEY, id: 'gateway-reports', ...deps });
-  base = `http://127.0.0.1:${started.port}`;
-  await started.access;
+  gateway = await startTestGateway();
   const tenant = await ask('mutation { createTenant(input: {name: "other"}) { tenant { id } } }');
   other = tenant.data.createTenant.tenant.id;
   const ours = await deviceWith('=cmd|calc "1"', 5);
@@ -94,7 +69,7 @@ beforeAll(async () => {
     'mutation { createCampaign(input: {name: "@spring", template: "hi", audience: {}}) { campaign { id } errors { code path message } } }',
   );
   campaign = made.data.createCampaign.campaign.id;
-  const { sql } = database;
+  const { sql } = gateway.database;
   // it runs, and no node is there to go on with it
   await sql.unsafe(`update flows set state = 'RUNNING'`);
   for (const [lead, id] of ours.messages.slice(0, 2).entries()) {
@@ -113,11 +88,7 @@ beforeAll(async () => {
   await play(theirs.id, theirs.messages, 2);
   while ((await foldReports(sql)) > 0);
 }, 120_000);
-afterAll(async () => {
-  await gateway.end();
-  await redis.stop();
-  await database.drop();
-});
+afterAll(() => gateway.stop());
 
 const FIELDS =
   'about name queueDepth total { sent failed successRate processing { count } latency { count p50 } } causes { outcome cause messages } steps { at sent }';
@@ -171,7 +142,7 @@ it('refuses what cannot be meant', async () => {
   ])
     expect((await get(path)).status).toBe(400);
   expect((await get('people.csv')).status).toBe(404);
-  expect((await fetch(`${base}/api/reports/devices.csv`)).status).toBe(401);
+  expect((await fetch(`${gateway.base}/api/reports/devices.csv`)).status).toBe(401);
 });
 
 it('comes as files: streamed, quoted, no cell a formula, and nothing of another tenant', async () => {
