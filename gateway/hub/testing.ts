@@ -67,6 +67,8 @@ export interface TestHub {
   readonly events: ReturnType<typeof createTestFeed>;
   readonly telemetry: ReturnType<typeof createTestFeed>;
   readonly lifetime: Lifetime;
+  /** operations that run now, over sockets and as event streams */
+  operations(): number;
   /** executions of subscription events so far */
   executions(): number;
   readonly keys: Map<string, Viewer>;
@@ -162,7 +164,12 @@ export async function startTestHub(options: Partial<HubOptions> & { pad?: number
   };
   const server = createServer({ clock: systemClock, dice: seededDice(1), telemetry });
   lifetime.add('server', () => server.drain({ windowMs: 0, deadlineMs: 100 }));
-  const hub = createHub({ engine, clock: systemClock, telemetry }, { tickMs: 5, allowedOrigins: [], ...options });
+  let operations = (): number => 0;
+  const gauge: typeof telemetry.gauge = (name, read, labels) => {
+    if (name === 'operations') operations = read;
+    return telemetry.gauge(name, read, labels);
+  };
+  const hub = createHub({ engine, clock: systemClock, telemetry: { ...telemetry, gauge } }, { tickMs: 5, allowedOrigins: [], ...options });
   lifetime.add('hub', () => hub.close());
   server.websocket('/graphql', hub.behaviour);
   server.http('ANY', '/graphql', async (request) => {
@@ -171,7 +178,19 @@ export async function startTestHub(options: Partial<HubOptions> & { pad?: number
     return (await hub.eventStream(request, viewer)) ?? { status: 400, body: 'no live subscription' };
   });
   const { port } = await server.listen('127.0.0.1', 0);
-  return { port, server, state, events, telemetry: figures, lifetime, keys, checked, executions: () => executions, releaseSlow: release };
+  return {
+    port,
+    server,
+    state,
+    events,
+    telemetry: figures,
+    lifetime,
+    keys,
+    checked,
+    operations: () => operations(),
+    executions: () => executions,
+    releaseSlow: release,
+  };
 }
 
 type Message = Readonly<Record<string, unknown>>;
