@@ -31,7 +31,7 @@ export interface TestGateway {
 }
 
 export const telemetry = createTelemetry({ service: 'test', instance: 'test', level: 'error', samplePercent: 0 });
-const WAIT_MS = 30_000;
+const WAIT_MS = 60_000;
 
 export async function until<T>(what: () => string, read: () => T | undefined): Promise<T> {
   const deadline = systemClock.monotonic() + WAIT_MS;
