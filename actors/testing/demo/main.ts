@@ -4,19 +4,20 @@ import { runStorm } from './storm.ts';
 import { runWhatsappLocal } from './whatsapp-local.ts';
 import { runWhatsappPairing } from './whatsapp-pairing.ts';
 
-/** `npm run demo -- <name> [--kills N] [--devices N --leads N] [--json FILE]`: one story told end to end on a stack of its own; the last line is one JSON object. */
+/** `npm run demo -- <name> [--kills N] [--plant doubled] [--devices N --leads N] [--json FILE]`: one story told end to end on a stack of its own; the last line is one JSON object. */
 const DEMOS = {
   storm: (write: (text: string) => void) => runStorm(write, sizes()),
   'whatsapp-local': (write: (text: string) => void) => runWhatsappLocal(write),
   /** `kills`: how often a node is killed in the middle of a send */
-  'whatsapp-pairing': (write: (text: string) => void, kills: number) => runWhatsappPairing(write, { kills, judgeTimes: true }),
+  'whatsapp-pairing': (write: (text: string) => void, kills: number) =>
+    runWhatsappPairing(write, { kills, judgeTimes: true, plant: plant() }),
 } as const;
 
 const write = (text: string): void => void process.stdout.write(text);
 
 function usage(problem: string): never {
   process.stderr.write(
-    `${problem}\nusage: npm run demo -- <${Object.keys(DEMOS).join('|')}> [--kills N] [--devices N --leads N] [--json FILE]\n`,
+    `${problem}\nusage: npm run demo -- <${Object.keys(DEMOS).join('|')}> [--kills N] [--plant doubled] [--devices N --leads N] [--json FILE]\n`,
   );
   process.exit(2);
 }
@@ -28,6 +29,7 @@ const { values, positionals } = (() => {
       options: {
         json: { type: 'string' },
         kills: { type: 'string', default: '5' },
+        plant: { type: 'string' },
         devices: { type: 'string' },
         leads: { type: 'string' },
       },
@@ -45,8 +47,13 @@ function sizes(): { readonly devices: number; readonly leads: number } {
   const devices = of('devices', 3000);
   return { devices, leads: of('leads', devices * 1000) };
 }
+function plant(): 'doubled' | undefined {
+  if (values.plant === undefined || values.plant === 'doubled') return values.plant;
+  return usage('--plant: only "doubled" can be planted');
+}
 const [name = ''] = positionals;
 if (!Object.hasOwn(DEMOS, name) || positionals.length > 1) usage(`unknown demo "${positionals.join(' ')}"`);
 const kills = Number(values.kills);
 if (!Number.isInteger(kills) || kills < 0) usage('--kills: expected a whole number');
+if (plant() !== undefined && kills === 0) usage('--plant: needs a kill');
 finish(await DEMOS[name as keyof typeof DEMOS](write, kills), { write, jsonFile: values.json });

@@ -12,8 +12,8 @@ export type Counted = Omit<NewChats, 'at'>;
 /** One socket to WhatsApp: what device-connection.ts needs of Baileys, and all it knows of it. line.ts is the real one. */
 export interface Line {
   /**
-   * Writes one message. `gate` is asked while it is prepared, the last time right before it is encrypted and written; false
-   * stops it, no byte leaves. `leaving` is called after that last yes: from then on bytes may have left. Never rejects.
+   * Writes one message. `gate` is asked while it is prepared, the last time right before it is written, when what it was encrypted with is
+   * stored; false stops it, no byte leaves. `leaving` is called after that last yes: from then on bytes may have left. Never rejects.
    */
   send(message: LineMessage, gate: () => boolean, leaving: () => void): Promise<LineAnswer>;
   /** makes content ready to be sent: the bytes for `LineMessage.wire`; uploads its media. @throws when that fails; nothing was sent */

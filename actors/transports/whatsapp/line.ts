@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import {
   type AuthenticationCreds,
   DEFAULT_CONNECTION_CONFIG,
@@ -23,8 +22,9 @@ import {
 } from '@whiskeysockets/baileys';
 import type { DeviceSession } from '../../sessions/index.ts';
 import { compose, jidOf, mediaAgent } from './compose.ts';
-import type { Counted, InboundText, Line, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
+import type { Counted, InboundText, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
 import { quietLogger } from './quiet-logger.ts';
+import { createRatchets } from './ratchets.ts';
 import type { ReachOut } from './reach-out.ts';
 import { mediaOf } from './received-media.ts';
 import { serverAddress } from './server-address.ts';
@@ -35,22 +35,16 @@ import { serverAddress } from './server-address.ts';
 const FIRST_QR_MS = 60_000;
 const LATER_QR_MS = 20_000;
 
-interface Sending {
-  readonly gate: () => boolean;
-  readonly leaving: () => void;
-  /** how often the message was handed to us for a look; from the second time on it is encrypted and written right after */
-  looks: number;
-}
-
 export const openLine: LineFactory['openLine'] = (options, events) => {
   const address = serverAddress(options.server);
   const agent = mediaAgent(address);
-  const sending = new AsyncLocalStorage<Sending>();
+  const ratchets = createRatchets(keyStore(options.session));
   const sock = makeWASocket({
     ...(address === undefined ? {} : { waWebSocketUrl: address }),
     ...(agent === undefined ? {} : { fetchAgent: agent }),
     version: (options.version?.split('.').map(Number) as WAVersion | undefined) ?? DEFAULT_CONNECTION_CONFIG.version,
-    auth: { creds: options.creds as unknown as AuthenticationCreds, keys: keyStore(options.session) },
+    auth: { creds: options.creds as unknown as AuthenticationCreds, keys: ratchets.keys },
+    makeSignalRepository: ratchets.watch(DEFAULT_CONNECTION_CONFIG.makeSignalRepository),
     logger: quietLogger(options.log),
     // else the phone gets no notifications any more
     markOnlineOnConnect: false,
@@ -70,22 +64,21 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
       return found.wire === undefined ? { conversation: found.body } : proto.Message.decode(found.wire);
     },
     patchMessageBeforeSending: (message) => {
-      const current = sending.getStore();
-      if (current !== undefined) {
-        if (!current.gate()) throw new Error('this message may not be sent any more');
-        current.looks += 1;
-        if (current.looks >= 2) current.leaving();
-      }
+      ratchets.look();
       return message;
     },
   });
   listen(sock, events, options);
   return {
     send: async (message, gate, leaving) => {
-      const answer = await sending.run({ gate, leaving, looks: 0 }, () => write(sock, message));
+      try {
+        await ratchets.send(gate, leaving, () => write(sock, message));
+      } catch {
+        return { written: false, open: sock.ws.isOpen };
+      }
       // Baileys has asked for the recipient's LID by now and answers from memory
-      if (answer.written) void tellIdentity(sock, jidOf(message.to), events);
-      return answer;
+      void tellIdentity(sock, jidOf(message.to), events);
+      return { written: true, open: true };
     },
     compose: (message) => compose(sock, message, options.log),
     end: async () => {
@@ -116,17 +109,11 @@ function pairOf(pn: string | null | undefined, lid: string | null | undefined, e
   if (number !== undefined && other !== undefined) events.identity(`+${number}`, other);
 }
 
-async function write(sock: WASocket, message: LineMessage): ReturnType<Line['send']> {
-  try {
-    const jid = jidOf(message.to);
-    const { wireId: messageId, wire } = message;
-    // linkPreview null: no page is fetched because a message names it
-    if (wire === undefined) await sock.sendMessage(jid, { text: message.body, linkPreview: null }, { messageId });
-    else await sock.relayMessage(jid, proto.Message.decode(wire), { messageId });
-    return { written: true, open: true };
-  } catch {
-    return { written: false, open: sock.ws.isOpen };
-  }
+async function write(sock: WASocket, { to, body, wireId: messageId, wire }: LineMessage): Promise<void> {
+  const jid = jidOf(to);
+  // linkPreview null: no page is fetched because a message names it
+  if (wire === undefined) await sock.sendMessage(jid, { text: body, linkPreview: null }, { messageId });
+  else await sock.relayMessage(jid, proto.Message.decode(wire), { messageId });
 }
 
 function keyStore(session: DeviceSession): SignalKeyStore {

@@ -9,7 +9,7 @@ import { rejectionFor } from './rejections.ts';
  * Owns: which attempt waits for which WhatsApp id. Does not own: the socket. Called by device-connection.ts.
  *
  * S1. An attempt settles once: by the server's ack, by its timeout, or because the socket went.
- * S2. `not-sent` is said only when no byte can have left; from the last look before encryption on, the answer is `unknown`.
+ * S2. `not-sent` is said only when no byte can have left; from the last look before the bytes on (ratchets.ts T1), the answer is `unknown`.
  * S3. An attempt that has settled is stopped if it has not been written yet.
  */
 export interface Sends {
