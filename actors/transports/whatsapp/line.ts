@@ -16,6 +16,7 @@ import {
   type SignalDataSet,
   type SignalDataTypeMap,
   type SignalKeyStore,
+  type UserFacingSocketConfig,
   type WAMessage,
   type WASocket,
   type WAVersion,
@@ -23,6 +24,7 @@ import {
 import type { DeviceSession } from '../../sessions/index.ts';
 import { compose, jidOf, mediaAgent } from './compose.ts';
 import type { Counted, InboundText, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
+import { withSharedStorage } from './one-storage.ts';
 import { quietLogger } from './quiet-logger.ts';
 import { createRatchets } from './ratchets.ts';
 import type { ReachOut } from './reach-out.ts';
@@ -39,7 +41,7 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
   const address = serverAddress(options.server);
   const agent = mediaAgent(address);
   const ratchets = createRatchets(keyStore(options.session));
-  const sock = makeWASocket({
+  const config: UserFacingSocketConfig = {
     ...(address === undefined ? {} : { waWebSocketUrl: address }),
     ...(agent === undefined ? {} : { fetchAgent: agent }),
     version: (options.version?.split('.').map(Number) as WAVersion | undefined) ?? DEFAULT_CONNECTION_CONFIG.version,
@@ -67,7 +69,8 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
       ratchets.look();
       return message;
     },
-  });
+  };
+  const sock = withSharedStorage(() => makeWASocket(config));
   listen(sock, events, options);
   return {
     send: async (message, gate, leaving) => {

@@ -1,5 +1,5 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { SignalDataSet, SignalKeyStore, SocketConfig } from '@whiskeysockets/baileys';
+import { SharedStorage } from './one-storage.ts';
 
 /**
  * Signal sessions that do not go back. Baileys stores the sessions that a message was encrypted with after the message has left, as they were when the
@@ -45,7 +45,7 @@ interface Sending {
 const NEXT_BEFORE_WRITING = 'tctoken';
 
 export function createRatchets(store: SignalKeyStore): Ratchets {
-  const current = new AsyncLocalStorage<Change>();
+  const current = new SharedStorage<Change>();
   const stored = new WeakSet<object>();
   let last: Promise<void> = Promise.resolve();
 
