@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { systemClock } from '../lifecycle/index.ts';
@@ -32,6 +33,12 @@ export function machine(): Readonly<Record<string, Figure>> {
   };
 }
 
+/** The commit that this runs from, `-dirty` when files differ from it; undefined outside of a repository. */
+export function commit(): string | undefined {
+  const { status, stdout } = spawnSync('git', ['describe', '--always', '--exclude=*', '--dirty', '--abbrev=10'], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : undefined;
+}
+
 /** Rows as aligned text; the first row is the head. */
 export function table(rows: readonly (readonly Figure[])[]): string {
   const cells = rows.map((row) => row.map((value) => (value === null ? '—' : String(value))));
@@ -61,6 +68,7 @@ export function finish(
     ...result,
     ...(command === undefined ? {} : { command }),
     at: new Date(systemClock.wall()).toISOString(),
+    commit: commit(),
     machine: machine(),
   });
   if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, `${line}\n`);

@@ -37,6 +37,15 @@ its file in [loadtest/bench](../../loadtest/README.md); why a frame costs what i
 Everything ran on one machine together: servers, peers, readers, Redis and Postgres.`,
     runs: ['bench-fanout', 'bench-connections', 'bench-live', 'bench-resume', 'bench-queries', 'bench-link', 'chaos-gateway', 'fuzz'],
   },
+  {
+    file: 'whatsapp.md',
+    title: 'WhatsApp devices: results',
+    intro: `Made by \`npm run results\` from the JSON files in this folder; not written by hand. SIMULATED: nothing here has spoken to WhatsApp. Real Baileys devices, real Redis
+and Postgres (with fsync), and a WhatsApp-shaped server of our own on loopback (real Noise handshake, real Signal sessions) with programs in the place of phones, all on one
+machine together. What each run does stands at the head of its file: [the acceptance](../../actors/testing/demo/whatsapp-pairing.ts),
+[the bench of sessions](../../loadtest/bench/sessions/index.ts). Times are without a network and without people.`,
+    runs: ['demo-whatsapp', 'demo-whatsapp-doubled', 'bench-sessions'],
+  },
 ] as const;
 
 const at = process.argv.indexOf('--folder');

@@ -8,6 +8,7 @@ export interface Written {
   readonly targets: Readonly<Record<string, Figure>>;
   readonly machine: Readonly<Record<string, Figure>>;
   readonly at?: string;
+  readonly commit?: string;
   readonly command?: string;
   readonly rows?: readonly (readonly Figure[])[];
   readonly notes?: Readonly<Record<string, string>>;
@@ -40,6 +41,8 @@ const machineOf = (machine: Written['machine']): string =>
 /** What a reader must know about how real a figure is, by the command it is from. */
 function kindOf(name: string): string {
   if (name.startsWith('sim')) return 'SIMULATED: time, network, stores and phones; the code under test is real';
+  if (name === 'sessions' || name.startsWith('whatsapp'))
+    return 'SIMULATED: WhatsApp is a local server of our own and phones are programs; Baileys, Redis and Postgres are real, all on one machine';
   if (name.startsWith('chaos')) return 'real processes, Redis and Postgres on one machine; phones are simulated';
   return 'real Redis and Postgres on one machine; what is a stand-in is named in the figures';
 }
@@ -59,7 +62,7 @@ function section(written: Written): string {
   const others = Object.entries(figures).filter(([figure]) => targets[figure] === undefined);
   const parts = [
     `## ${name}`,
-    `${written.command === undefined ? '' : `\`${written.command}\`. `}${dateOf(written.at)}. ${kindOf(name)}.\n${machineOf(written.machine)}.`,
+    `${written.command === undefined ? '' : `\`${written.command}\`. `}${dateOf(written.at)}${written.commit === undefined ? '' : `, commit ${written.commit}`}. ${kindOf(name)}.\n${machineOf(written.machine)}.`,
   ];
   if (judged.length > 0) parts.push(tableOf([['figure', 'measured', 'target', ''], ...judged]));
   if (rows !== undefined && rows.length > 1) parts.push(tableOf(rows));

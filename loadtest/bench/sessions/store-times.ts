@@ -21,7 +21,7 @@ const VALUE_BYTES = 2500;
  * all devices in turn, each timed from the moment it was due. The cache is off, so each read goes to Postgres.
  */
 export async function storeTimes(databaseUrl: string, dataDir: string, deviceIds: readonly string[]): Promise<StoreTimes> {
-  const sql = connectPostgres(databaseUrl, { applicationName: 'bench-sessions' });
+  const sql = connectPostgres(databaseUrl, { applicationName: 'bench-sessions', max: 10, plans: 'once' });
   try {
     const store = createSessionStore({ sealed: createPostgresStore(sql), ring: loadKeyRing({ DATA_DIR: dataDir }) }, { cacheBytes: 0 });
     const rows = await sql<{ id: string; epoch: number }[]>`

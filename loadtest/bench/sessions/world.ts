@@ -18,6 +18,8 @@ export interface World {
   readonly phones: Phones;
   readonly tenantId: string;
   readonly ids: string[];
+  /** of each pairing: ms from the request to its first QR code, as seen by looking every `LOOK_SHARPLY_MS` */
+  readonly firstQrMs: number[];
   say(line: string): void;
 }
 
@@ -25,6 +27,9 @@ const PEERS = 10;
 const PAIR_AT_ONCE = 10;
 /** how long a stage may make no progress at all: longer than an unknown outcome waits */
 const STUCK_MS = 120_000;
+const LOOK_MS = 200;
+/** where a time is taken of it */
+const LOOK_SHARPLY_MS = 20;
 const telemetry = createTelemetry({ service: 'test', instance: 'bench', level: 'error', samplePercent: 0, write: () => {} });
 
 /** E.164 of the device with this number, and of each of its ten peers: nobody is a peer of two. */
@@ -41,6 +46,7 @@ export async function counts(world: World): Promise<Counts> {
 export async function until(
   what: string,
   look: () => Promise<{ readonly done: boolean; readonly progress: number | string }>,
+  everyMs = LOOK_MS,
 ): Promise<void> {
   let last: number | string = Number.NaN;
   let at = clock.monotonic();
@@ -50,7 +56,7 @@ export async function until(
     if (progress !== last) at = clock.monotonic();
     last = progress;
     if (clock.monotonic() - at > STUCK_MS) throw new Error(`${what}: stands still at ${progress}`);
-    await clock.sleep(200);
+    await clock.sleep(everyMs);
   }
 }
 
@@ -72,13 +78,19 @@ export async function pairDevices(world: World, count: number): Promise<void> {
     const id = ids[index] ?? '';
     await requestPairing(sql, id, tenantId, { requestedAt: Math.floor(clock.wall()), method: 'qr', phone: null });
     await redis.publish(PAIRING_ASKED_CHANNEL, id);
+    const asked = clock.monotonic();
     let qr = '';
-    await until(`a QR code for device ${index}`, async () => {
-      const event = (await record(id))?.event;
-      if (event?.kind === 'end') throw new Error(`device ${index}: ${event.outcome}`);
-      if (event?.kind === 'qr') qr = event.text;
-      return { done: event?.kind === 'qr', progress: event?.kind ?? 'nothing' };
-    });
+    await until(
+      `a QR code for device ${index}`,
+      async () => {
+        const event = (await record(id))?.event;
+        if (event?.kind === 'end') throw new Error(`device ${index}: ${event.outcome}`);
+        if (event?.kind === 'qr') qr = event.text;
+        return { done: event?.kind === 'qr', progress: event?.kind ?? 'nothing' };
+      },
+      LOOK_SHARPLY_MS,
+    );
+    world.firstQrMs.push(clock.monotonic() - asked);
     await phones.scan(phoneOf(index), qr);
     await until(`device ${index} to be paired`, async () => {
       const event = (await record(id))?.event;
