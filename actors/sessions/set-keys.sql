@@ -11,9 +11,12 @@ with owner as materialized (
   select owner.device_id, g.type, g.id, g.value
   from owner, unnest($3::text[], $4::text[], $5::text[]) as g (type, id, value)
 ), gone as (
+  -- by what the index can look up: joined alone, the planner reads the keys of all devices before this one
   delete from session_keys k
-  using given g
-  where k.device_id = g.device_id and k.type = g.type and k.id = g.id and g.value is null
+  where k.device_id = $1::uuid
+    and k.type = any (array(select type from given where value is null))
+    and k.id = any (array(select id from given where value is null))
+    and (k.type, k.id) in (select type, id from given where value is null)
 ), put as (
   insert into session_keys (device_id, type, id, value)
   select device_id, type, id, decode(value, 'base64') from given where value is not null

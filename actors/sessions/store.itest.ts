@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../ops/lifecycle/index.ts';
+import { readAsset, systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../ops/testing/index.ts';
 import { uuidV7 } from '../../schema/domain/index.ts';
 import { checkKeyRing, createPostgresStore, createSessionStore, type DeviceSession, parseKeyRing, type SessionStore } from './index.ts';
@@ -219,4 +219,42 @@ it('erase removes creds and keys', async () => {
   await session.erase();
   expect(await stored()).toBe(0);
   expect((await fresh().open(device, 5)).creds).toBeNull();
+});
+
+interface PlanNode {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly 'Actual Rows': number;
+  readonly Plans?: readonly PlanNode[];
+}
+
+/** A write that used up a pre-key took 40 ms with 300 devices: the planner went through the keys of all devices before this one. */
+describe('statements', () => {
+  it.each([
+    ['./set-keys.sql', (id: string) => [id, 5, ['session', 'pre-key'], ['x.0', '250'], [Buffer.from('v').toString('base64'), null]]],
+    ['./erase.sql', (id: string) => [id, 5]],
+  ])('%s reads the keys of its own device only', async (file, parameters) => {
+    const { sql } = database;
+    const others = 20;
+    for (let n = 0; n < others; n++) {
+      await sql`insert into session_keys (device_id, type, id, value)
+        select ${await newDevice(1)}, 'pre-key', g::text, ''::bytea from generate_series(1, 500) g`;
+    }
+    const last = await newDevice(5);
+    await sql`insert into session_keys (device_id, type, id, value) select ${last}, 'pre-key', g::text, ''::bytea from generate_series(1, 500) g`;
+    await sql`analyze session_keys`;
+    const text = readAsset(import.meta.url, file);
+    const [row] = await sql.unsafe<{ 'QUERY PLAN': { Plan: PlanNode }[] }[]>(
+      `explain (analyze, format json) ${text}`,
+      parameters(last) as Parameters<typeof sql.unsafe>[1],
+    );
+    const nodes = (node: PlanNode): PlanNode[] => [node, ...(node.Plans ?? []).flatMap(nodes)];
+    const reads = (row?.['QUERY PLAN'] ?? []).flatMap(({ Plan }) => nodes(Plan)).filter((node) => /Scan$/.test(node['Node Type']));
+    const rows = reads.filter((node) => node['Relation Name'] === 'session_keys').map((node) => node['Actual Rows']);
+    expect(rows.length).toBeGreaterThan(0);
+    // those of its own device, at most
+    expect(Math.max(...rows)).toBeLessThanOrEqual(500);
+    const [left] = await sql<{ n: number }[]>`select count(*)::int as n from session_keys where device_id = ${last} and type = 'pre-key'`;
+    expect(left?.n).toBe(file === './erase.sql' ? 0 : 499);
+  });
 });

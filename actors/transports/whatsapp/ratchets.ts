@@ -32,6 +32,8 @@ interface Change {
   /** by address: what is changed and not stored; null = deleted */
   readonly changed: Map<string, Stored[string]>;
   readonly sending: Sending | undefined;
+  /** a change by itself that has the turn: what it calls is part of it */
+  alone: boolean;
 }
 interface Sending {
   readonly gate: () => boolean;
@@ -92,15 +94,17 @@ export function createRatchets(store: SignalKeyStore): Ratchets {
 
   /** a change by itself: it has the turn until it is stored */
   const alone = async <T>(task: () => Promise<T>): Promise<T> => {
+    if (current.getStore()?.alone === true) return task();
     const endOfTurn = await takeTurn();
+    const change: Change = { changed: new Map(), sending: undefined, alone: true };
     try {
-      const change: Change = { changed: new Map(), sending: undefined };
       return await current.run(change, async () => {
         const result = await task();
         await save(change);
         return result;
       });
     } finally {
+      change.alone = false;
       endOfTurn();
     }
   };
@@ -152,7 +156,7 @@ export function createRatchets(store: SignalKeyStore): Ratchets {
     async send(gate, leaving, task) {
       const sending: Sending = { gate, leaving, left: false, turn: undefined };
       try {
-        await current.run({ changed: new Map(), sending }, task);
+        await current.run({ changed: new Map(), sending, alone: false }, task);
       } finally {
         await endTurn(sending);
       }

@@ -36,7 +36,7 @@ describe('sessions of messages', () => {
   it('are stored before it leaves: when they cannot be, nothing leaves, and the next message can be read (T1, T3)', async () => {
     const first = await wire.paired();
     const friend = wire.server.account(FRIEND);
-    expect((await first.connection.send(outbound('one'), 15_000)).kind).toBe('sent');
+    expect((await first.connection.send(outbound('one'), 60_000)).kind).toBe('sent');
     await wire.transport.close();
     let away = false;
     wire.transport = wire.newTransport(
@@ -48,9 +48,9 @@ describe('sessions of messages', () => {
     const second = wire.connect(first.device);
     await wire.online(second);
     away = true;
-    expect(await second.connection.send(outbound('two'), 30_000)).toMatchObject({ kind: 'rejected', retry: true, code: 'SEND_FAILED' });
+    expect(await second.connection.send(outbound('two'), 60_000)).toMatchObject({ kind: 'rejected', retry: true, code: 'SEND_FAILED' });
     away = false;
-    expect((await second.connection.send(outbound('three'), 15_000)).kind).toBe('sent');
+    expect((await second.connection.send(outbound('three'), 60_000)).kind).toBe('sent');
     await until('the last one', () => friend.arrived.some(({ text }) => text === 'three'));
     expect(friend.arrived.map(({ text }) => text)).toEqual(['one', 'three']);
     expect(friend.unreadable).toEqual([]);
@@ -71,10 +71,10 @@ describe('sessions of messages', () => {
     );
     const second = wire.connect({ ...first.device, canAct: () => acting });
     await wire.online(second);
-    expect(await second.connection.send(outbound('late'), 15_000)).toEqual({ kind: 'not-sent', code: 'FENCED' });
+    expect(await second.connection.send(outbound('late'), 60_000)).toEqual({ kind: 'not-sent', code: 'FENCED' });
     const third = wire.connect({ ...first.device, canAct: () => true }, wire.newTransport());
     await wire.online(third);
-    expect((await third.connection.send(outbound('after'), 15_000)).kind).toBe('sent');
+    expect((await third.connection.send(outbound('after'), 60_000)).kind).toBe('sent');
     await until('it', () => wire.server.account(FRIEND).arrived.length > 0);
     expect(wire.server.account(FRIEND).arrived.map(({ text }) => text)).toEqual(['after']);
     expect(wire.server.account(FRIEND).unreadable).toEqual([]);
@@ -83,7 +83,7 @@ describe('sessions of messages', () => {
 
   it('are written once for each message (T2)', async () => {
     const first = await wire.paired();
-    expect((await first.connection.send(outbound('one'), 15_000)).kind).toBe('sent');
+    expect((await first.connection.send(outbound('one'), 60_000)).kind).toBe('sent');
     await wire.transport.close();
     const writes: KeyWrites[] = [];
     wire.transport = wire.newTransport(
@@ -95,7 +95,7 @@ describe('sessions of messages', () => {
     );
     const second = wire.connect(first.device);
     await wire.online(second);
-    for (const body of ['two', 'three', 'four']) expect((await second.connection.send(outbound(body), 15_000)).kind).toBe('sent');
+    for (const body of ['two', 'three', 'four']) expect((await second.connection.send(outbound(body), 60_000)).kind).toBe('sent');
     await wire.transport.close();
     expect(writes.filter(toFriend)).toHaveLength(3);
   });
@@ -103,7 +103,7 @@ describe('sessions of messages', () => {
   it('do not go back while both sides write at once', async () => {
     const { connection, inbound } = await wire.paired();
     const friend = wire.server.account(FRIEND);
-    expect((await connection.send(outbound('hello'), 15_000)).kind).toBe('sent');
+    expect((await connection.send(outbound('hello'), 60_000)).kind).toBe('sent');
     await until('hello', () => friend.arrived.length === 1);
     const messages = 60;
     const speak = async (): Promise<void> => {
@@ -113,7 +113,7 @@ describe('sessions of messages', () => {
       }
     };
     const send = async (): Promise<void> => {
-      for (let n = 0; n < messages; n++) expect((await connection.send(outbound(`to the friend ${n}`), 15_000)).kind).toBe('sent');
+      for (let n = 0; n < messages; n++) expect((await connection.send(outbound(`to the friend ${n}`), 60_000)).kind).toBe('sent');
     };
     await Promise.all([speak(), send()]);
     await until('all of them', () => inbound.length >= messages && friend.arrived.length >= messages + 1);
