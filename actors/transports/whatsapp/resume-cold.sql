@@ -7,9 +7,8 @@ with resumed as (
   returning d.id
 ), freed as (
   update messages m set due_at = now()
-  from resumed r
-  where m.device_id = r.id and m.state = 'QUEUED' and m.seq is null and m.cause = 'COLD_PAUSED' and m.due_at > now()
+  where m.device_id = $1::uuid and exists (select from resumed) and m.state = 'QUEUED' and m.seq is null and m.cause = 'COLD_PAUSED' and m.due_at > now()
 ), forgotten as (
-  delete from acquaintances a using resumed r where a.device_id = r.id
+  delete from acquaintances a where a.device_id = $1::uuid and exists (select from resumed)
 )
 select id from resumed
