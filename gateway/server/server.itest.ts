@@ -16,6 +16,8 @@ const telemetry = createTelemetry({
   otlpEndpoint: undefined,
   write() {},
 });
+/** soon over for a test; long for a client that shares a busy machine with its server and does what it should */
+const SOON_MS = 3000;
 let lifetime: Lifetime;
 let server: Server;
 const make = (options: { maxSockets?: number; bodyTimeoutMs?: number; answerStallMs?: number } = {}): Server => {
@@ -59,7 +61,7 @@ describe('HTTP', () => {
     expect(await answer.json()).toEqual({ method: 'POST', path: '/echo', query: 'a=1', custom: 'yes', sum: 1_400_000, length: 200_000 });
   });
   it('refuses a body over the limit with 413, said or unsaid beforehand, and a body that never ends with 408', async () => {
-    const strict = make({ bodyTimeoutMs: 200 });
+    const strict = make({ bodyTimeoutMs: SOON_MS });
     strict.http('POST', '/small', async (request) => ({ status: 200, body: String((await request.body()).length) }), {
       bodyLimitBytes: 1000,
     });
@@ -120,7 +122,7 @@ describe('HTTP', () => {
     tcp.destroy();
   });
   it('answers early while a streamed body is still coming, and refuses one that is too long or never comes', async () => {
-    const strict = make({ bodyTimeoutMs: 200 });
+    const strict = make({ bodyTimeoutMs: SOON_MS });
     strict.http('POST', '/early', () => ({ status: 422, body: 'no' }), { bodyLimitBytes: 100_000_000, streamed: true });
     const all: HttpHandler = async (request) => {
       let size = 0;
@@ -233,7 +235,7 @@ describe('HTTP', () => {
       tcp.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
       // each byte makes uWS's own time-out begin anew
       const poke = setInterval(() => tcp.write('\r\n'), 100);
-      await expect.poll(() => cut, { timeout: 25_000 }).toBe(true);
+      await expect.poll(() => cut).toBe(true);
       clearInterval(poke);
       tcp.destroy();
     }
@@ -274,7 +276,7 @@ describe('HTTP', () => {
     const etag = first.headers.get('etag') ?? '';
     const again = await fetch(`http://127.0.0.1:${port}/`, { headers: { 'accept-encoding': 'br', 'if-none-match': etag } });
     expect(again.status).toBe(304);
-    const outside = await rawExchange(port, ['GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'], 200);
+    const outside = await rawExchange(port, ['GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n']);
     expect(outside).toMatch(/^HTTP\/1\.1 404/);
   });
 });
@@ -316,7 +318,7 @@ describe('sockets', () => {
     const sockets: Socket[] = [];
     let drained = 0;
     const port = await listen(server, sockets, {
-      stallMs: 1_500,
+      stallMs: 2 * SOON_MS,
       drained: () => {
         drained += 1;
       },
@@ -338,7 +340,7 @@ describe('sockets', () => {
       while (!socket.closed && !['dropped', 'closed'].includes(socket.send(Buffer.alloc(32 * 1024))));
       return socket.closed;
     };
-    await expect.poll(fill, { timeout: 30_000, interval: 20 }).toBe(true);
+    await expect.poll(fill, { timeout: 60_000, interval: 20 }).toBe(true);
     expect(socket.send('late')).toBe('closed');
     await expect.poll(() => server.sockets()).toBe(0);
     tcp.destroy();
@@ -354,10 +356,9 @@ describe('sockets', () => {
       });
     }
     const began = performance.now();
-    await server.drain({ windowMs: 500, deadlineMs: 2_000 });
-    await systemClock.sleep(50);
-    expect(frames).toEqual(Array(30).fill(1012));
+    await server.drain({ windowMs: 500, deadlineMs: 30_000 });
     expect(performance.now() - began).toBeGreaterThan(300);
+    await expect.poll(() => frames).toEqual(Array(30).fill(1012));
     await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow();
   });
 });

@@ -72,8 +72,8 @@ export function rawUpgrade(
   });
 }
 
-/** Sends raw bytes over a new connection and gives back all that came until the server closed it or `ms` passed. */
-export function rawExchange(port: number, parts: readonly (string | Buffer)[], ms = 1_000): Promise<string> {
+/** Sends raw bytes over a new connection and gives back all that came until a whole head was there, or the server closed it. */
+export function rawExchange(port: number, parts: readonly (string | Buffer)[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const tcp = connect(port, '127.0.0.1');
     const chunks: Buffer[] = [];
@@ -82,12 +82,15 @@ export function rawExchange(port: number, parts: readonly (string | Buffer)[], m
       tcp.destroy();
       resolve(Buffer.concat(chunks).toString('latin1'));
     };
-    const timer = setTimeout(finish, ms);
+    const timer = setTimeout(finish, 60_000);
     tcp.on('error', reject);
     tcp.on('connect', () => {
       for (const part of parts) tcp.write(part);
     });
-    tcp.on('data', (chunk) => chunks.push(chunk));
+    tcp.on('data', (chunk) => {
+      chunks.push(chunk);
+      if (Buffer.concat(chunks).includes('\r\n\r\n')) finish();
+    });
     tcp.on('close', finish);
   });
 }
