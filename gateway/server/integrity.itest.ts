@@ -67,7 +67,8 @@ async function run(
   server.websocket('/bytes', {
     kind: 'link',
     maxPayloadBytes: 1024,
-    stallMs: 60_000,
+    // a slow machine takes long to send it all, and they stall until then
+    stallMs: 600_000,
     upgrade: () => ({ accept: true, state: undefined }),
     open: (socket) => void sockets.push(socket),
     message() {},
