@@ -171,7 +171,8 @@ export async function startTestHub(options: Partial<HubOptions> & { pad?: number
   };
   const hub = createHub({ engine, clock: systemClock, telemetry: { ...telemetry, gauge } }, { tickMs: 5, allowedOrigins: [], ...options });
   lifetime.add('hub', () => hub.close());
-  server.websocket('/graphql', hub.behaviour);
+  // a reader that a test stalls answers no ping, and is not to be taken for dead
+  server.websocket('/graphql', { ...hub.behaviour, idleTimeoutS: 900 });
   server.http('ANY', '/graphql', async (request) => {
     const viewer = keys.get(request.headers['authorization'] ?? '');
     if (viewer === undefined) return { status: 401 };

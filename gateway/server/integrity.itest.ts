@@ -67,8 +67,9 @@ async function run(
   server.websocket('/bytes', {
     kind: 'link',
     maxPayloadBytes: 1024,
-    // a slow machine takes long to send it all, and they stall until then
+    // a slow machine takes long to send it all: until then they stall, and answer no ping
     stallMs: 600_000,
+    idleTimeoutS: 900,
     upgrade: () => ({ accept: true, state: undefined }),
     open: (socket) => void sockets.push(socket),
     message() {},

@@ -291,6 +291,8 @@ describe('sockets', () => {
       kind: 'link',
       maxPayloadBytes: 1_000,
       stallMs: options.stallMs ?? 15_000,
+      // raw readers answer no ping
+      idleTimeoutS: 900,
       highWaterBytes: 64 * 1024,
       upgrade: (info) =>
         info.origin === 'http://bad'
