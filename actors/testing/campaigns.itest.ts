@@ -7,11 +7,11 @@ import { createFlow, importLeads, type NewFlow, setFlowState } from '../../schem
 import { type Campaigns, startCampaigns } from '../campaigns/index.ts';
 import { createWorld, type World } from '../node/world.testing.ts';
 
-const until = (check: () => unknown): Promise<unknown> => vi.waitFor(check, { timeout: 40_000, interval: 30 });
+const until = (check: () => unknown): Promise<unknown> => vi.waitFor(check, { timeout: 100_000, interval: 30 });
 const id = (): string => uuidV7(systemClock.wall());
 
 /** A node with real stores that enrols and plans, as main wires it. */
-describe('campaigns on a node', () => {
+describe('campaigns on a node', { timeout: 240_000 }, () => {
   let world: World;
   let campaigns: Campaigns | undefined;
   const subscribers: ReturnType<typeof connectRedis>[] = [];

@@ -258,6 +258,9 @@ describe('what the server may say', () => {
     try {
       await restart();
       const { device } = await wire.paired();
+      const isPaired = async () => (await wire.database.sql`select 1 from devices where id = ${device.id} and paired`).length === 1;
+      // its row says so a moment after it is online, and would say so after the unlinking
+      await until('paired', isPaired);
       const settings = { unlinkedAt: Math.floor(systemClock.wall()) };
       await wire.database
         .sql`update devices set paired = false, settings = settings || ${wire.database.sql.json(settings)} where id = ${device.id}`;
@@ -270,7 +273,6 @@ describe('what the server may say', () => {
       await until('a QR code', () => wire.qrs().length > shown);
       await wire.server.scan(PHONE, wire.qrs().at(-1) ?? '');
       await wire.online(second);
-      const isPaired = async () => (await wire.database.sql`select 1 from devices where id = ${device.id} and paired`).length === 1;
       await until('paired', isPaired);
       await restart();
       await wire.online(wire.connect({ ...device, epoch: 3, settings }));
