@@ -107,11 +107,12 @@ describe('campaigns', () => {
     await api.ask('mutation { suppress(input: {phone: "+15550000103", reason: "STOP"}) { errors { code } } }');
     const id = await campaign(`name: "look", template: "Hi {{first_name}}", audience: {tags: ["look"]}, deviceIds: ["${deviceId}"]`);
     const { data } = await api.ask(
-      `mutation { previewCampaign(input: {id: "${id}"}) { belonging suppressed whole samples { phone deviceId text } errors { code } } }`,
+      `mutation { previewCampaign(input: {id: "${id}"}) { belonging suppressed unconsented whole samples { phone deviceId text } errors { code } } }`,
     );
     expect(data.previewCampaign).toEqual({
       belonging: 3,
       suppressed: 1,
+      unconsented: 0,
       whole: true,
       samples: [
         { phone: '+15550000101', deviceId, text: 'Hi Ann' },
@@ -119,6 +120,12 @@ describe('campaigns', () => {
       ],
       errors: [],
     });
+    // where the tenant asks for consent, those without a record of it get nothing; the third is suppressed already
+    const asks = (on: boolean) => api.ask(`mutation { updateTenant(input: {consentRequired: ${on}}) { errors { code } } }`);
+    await asks(true);
+    const strict = await api.ask(`mutation { previewCampaign(input: {id: "${id}"}) { suppressed unconsented samples { phone } } }`);
+    expect(strict.data.previewCampaign).toEqual({ suppressed: 1, unconsented: 2, samples: [] });
+    await asks(false);
     // a look changes nothing; the enrolment is what the look said
     const { data: before } = await api.ask(`{ campaign(id: "${id}") { state enrolled } }`);
     expect(before.campaign).toEqual({ state: 'DRAFT', enrolled: 0 });

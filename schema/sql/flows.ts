@@ -353,6 +353,8 @@ export interface FlowPreview {
   readonly looked: number;
   readonly belonging: number;
   readonly suppressed: number;
+  /** not counted as suppressed */
+  readonly unconsented: number;
   /** these were all leads of the tenant */
   readonly whole: boolean;
   readonly samples: readonly {

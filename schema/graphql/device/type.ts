@@ -60,13 +60,13 @@ export function addDeviceType(kit: Kit): void {
       canSend: t.exposeBoolean('canSend', { description: 'A message queued now goes out as soon as the pace allows.' }),
       reasons: t.stringList({
         description:
-          'Most important first: DELETED, QUARANTINED, PAUSED, NOT_PAIRED, LOGGED_OUT, NO_OWNER, MOVING, OFFLINE, CONNECTING, CIRCUIT_OPEN, PROBATION, RATE_LIMITED, DAILY_CAP; COLD_PAUSED (people who do not know the device wait), PACE and EMPTY_QUEUE do not stop it.',
+          'Most important first: DELETED, QUARANTINED, PAUSED, NOT_PAIRED, LOGGED_OUT, NO_OWNER, MOVING, OFFLINE, CONNECTING, CIRCUIT_OPEN, PROBATION, RATE_LIMITED, QUIET_HOURS, DAILY_CAP; COLD_PAUSED (people who do not know the device wait), PACE and EMPTY_QUEUE do not stop it.',
         resolve: (sendability) => [...sendability.reasons],
       }),
       until: t.expose('until', {
         type: 'DateTime',
         nullable: true,
-        description: 'When the first of RATE_LIMITED, DAILY_CAP, COLD_PAUSED, PACE lets go, if that is known.',
+        description: 'When the first of RATE_LIMITED, QUIET_HOURS, DAILY_CAP, COLD_PAUSED, PACE lets go, if that is known.',
       }),
       backlog: t.exposeInt('backlog', { description: 'Messages accepted and not yet ended.' }),
       nextSendAt: t.expose('nextSendAt', { type: 'DateTime', nullable: true, description: 'The pace allows the next send from here on.' }),

@@ -63,6 +63,11 @@ function addPreviewCampaign(kit: Kit): void {
         description: 'Of these: who asked not to be messaged. They get nothing.',
         resolve: (answer) => ('suppressed' in answer ? answer.suppressed : 0),
       }),
+      unconsented: t.int({
+        description:
+          'Of the rest: who has no record of consent, where the tenant asks for one (`Tenant.consentRequired`). They get nothing either.',
+        resolve: (answer) => ('unconsented' in answer ? answer.unconsented : 0),
+      }),
       samples: t.field({
         type: [SampleType],
         description: 'The first ones, and what each would get.',

@@ -55,7 +55,7 @@ export function flowTypes(kit: Kit) {
     fields: (t) => ({
       place: t.exposeString('place', {
         description:
-          'WAITING, SENDING (its message is in the queue of a device), DONE, FAILED, DEAD, SUPPRESSED, CANCELLED, REPLIED, GOAL (reached), STOPPED (taken out), NO_TEXT (it lacks what the text needs), NO_PHONE.',
+          'WAITING, SENDING (its message is in the queue of a device), DONE, FAILED, DEAD, SUPPRESSED, CANCELLED, REPLIED, GOAL (reached), STOPPED (taken out), ERASED, NO_TEXT (it lacks what the text needs), NO_PHONE.',
       }),
       leads: t.exposeInt('leads', { description: 'How many.' }),
     }),
