@@ -1,3 +1,4 @@
+import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { finish, type RunResult, table } from '../../ops/report/index.ts';
 
@@ -42,6 +43,8 @@ if (load === undefined) {
   );
   process.exit(2);
 }
+// a reader must know what else the machine did
+const busy = `load average ${(loadavg()[0] ?? 0).toFixed(1)} on ${cpus().length} cores in the minute before it began`;
 const result = await (await load())(say, [...positionals.slice(1), ...sizes]);
 say(
   table([
@@ -51,5 +54,8 @@ say(
 );
 const typed = process.argv.slice(2).filter((word, at, all) => !word.startsWith('--json') && all[at - 1] !== '--json');
 const command = ['npm run bench --', ...typed].join(' ');
-finish({ command, ...result }, { write: (text) => void process.stdout.write(text), jsonFile: values.json });
+finish(
+  { command, ...result, notes: { ...result.notes, machine: busy } },
+  { write: (text) => void process.stdout.write(text), jsonFile: values.json },
+);
 process.exit();

@@ -253,6 +253,13 @@ export async function queries(say: (line: string) => void, parts: readonly strin
       'messages of a device': () =>
         `{ messages(deviceId: "Device:${one(ids)}", first: 50) { edges { node { id to state body createdAt sentAt } } pageInfo { hasNextPage endCursor } } }`,
       'messages page': () => '{ messages(first: 50) { edges { node { id to state device { name } } } pageInfo { endCursor } } }',
+      // what nothing fits costs the most: all that one page may look at is looked at
+      'messages in a rare state': () =>
+        '{ messages(state: [DEAD], first: 50) { edges { node { id to } } pageInfo { hasNextPage endCursor } } }',
+      'devices in a rare state': () =>
+        '{ devices(state: [LOGGED_OUT], first: 50) { edges { node { id name } } pageInfo { hasNextPage endCursor } } }',
+      'devices by a rare name': () =>
+        '{ devices(name: "nobody", first: 50) { edges { node { id name } } pageInfo { hasNextPage endCursor } } }',
       fleet: () => '{ fleet { devices connected backlog sentPerMinute failedPerMinute states { state count } } }',
       'fleet history': () => '{ fleet { history(span: DAY) { total { sent processing { p99 } } points { at sent } } } }',
     };

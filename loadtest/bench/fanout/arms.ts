@@ -8,7 +8,7 @@ import { useServer } from 'graphql-ws/use/ws';
 import mercurius from 'mercurius';
 import { WebSocketServer } from 'ws';
 import { createHub, type OperationEngine } from '../../../gateway/hub/index.ts';
-import { createServer } from '../../../gateway/server/index.ts';
+import { createServer, type Socket } from '../../../gateway/server/index.ts';
 import { seededDice, systemClock } from '../../../ops/lifecycle/index.ts';
 import { createTelemetry } from '../../../ops/telemetry/index.ts';
 import { type LiveFeed, type LivePosition, SCOPES } from '../../../schema/graphql/index.ts';
@@ -21,6 +21,8 @@ export interface Arm {
   readonly port: number;
   /** one change for every subscription */
   publish(at: number): void;
+  /** bytes taken for readers and not yet given to the kernel; left out where an arm does not show them */
+  held?(): number;
 }
 export interface ArmOptions {
   readonly payloadBytes: number;
@@ -159,10 +161,26 @@ async function ours({ payloadBytes, tickMs }: ArmOptions): Promise<Arm> {
     { engine, clock: systemClock, telemetry },
     { tickMs, heartbeatMs: HEARTBEAT_MS, allowedOrigins: [], limits: { operations: 10_000, messagesBurst: 20_000 } },
   );
-  server.websocket('/graphql', hub.behaviour);
+  const open = new Set<Socket>();
+  const { behaviour } = hub;
+  server.websocket('/graphql', {
+    ...behaviour,
+    // a stalled reader is to be there for as long as it is measured
+    stallMs: HEARTBEAT_MS,
+    idleTimeoutS: 0,
+    open(socket, state) {
+      open.add(socket);
+      behaviour.open(socket, state);
+    },
+    close(socket, state, code) {
+      open.delete(socket);
+      behaviour.close(socket, state, code);
+    },
+  });
   const { port } = await server.listen('127.0.0.1', 0);
   return {
     port,
+    held: () => [...open].reduce((sum, socket) => sum + socket.bufferedBytes(), 0),
     publish(now) {
       top = { epoch: 'e', seq: top.seq + 1 };
       ticks.push({ ...top, at: now });
@@ -178,9 +196,10 @@ async function graphqlWs({ payloadBytes }: ArmOptions): Promise<Arm> {
   const http = createHttpServer();
   const sockets = new WebSocketServer({ server: http, path: '/graphql', perMessageDeflate: false });
   useServer({ schema: executable(topic) }, sockets);
+  const held = (): number => [...sockets.clients].reduce((sum, socket) => sum + socket.bufferedAmount, 0);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const address = http.address();
-  return { port: typeof address === 'object' && address !== null ? address.port : 0, publish: topic.publish };
+  return { port: typeof address === 'object' && address !== null ? address.port : 0, publish: topic.publish, held };
 }
 
 function listenUws(app: ReturnType<typeof uws.App>): Promise<number> {

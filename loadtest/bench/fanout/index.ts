@@ -1,6 +1,8 @@
 import type { Figure, RunResult } from '../../../ops/report/index.ts';
 import { table } from '../../../ops/report/index.ts';
-import { type Measured, type Memory, percentile, type Rig, type RigOptions, startRig } from './rig.ts';
+import { type Measured, median, type Rig, type RigOptions, round, startRig } from './rig.ts';
+
+export { connections } from './connections.ts';
 
 /**
  * What one delivered message costs the server, side by side with peers: the arms of a scenario stand at the same time, are measured in turn
@@ -15,6 +17,8 @@ interface Scenario {
   readonly name: string;
   readonly arms: readonly string[];
   readonly options: RigOptions;
+  /** default WARM_UP: more until those who stall are seen to be stalled */
+  readonly warmUp?: number;
   /** default HZ: slower where the slowest arm could not keep up */
   readonly hz?: number;
 }
@@ -36,6 +40,12 @@ const SCENARIOS: readonly Scenario[] = [
   },
   { name: 'identical, 0.1 KB, 1k', arms: THREE, options: { sockets: 1_000, groups: 1, payloadBytes: 100 } },
   { name: 'identical, 10 KB, 1k', arms: THREE, options: { sockets: 1_000, groups: 1, payloadBytes: 10_000 } },
+  {
+    name: 'identical, 10 KB, 1k, 5 % stalled',
+    arms: THREE,
+    options: { sockets: 1_000, groups: 1, payloadBytes: 10_000, stalled: 50, stalledOperations: 4 },
+    warmUp: 140,
+  },
   { name: 'identical, 1.2 KB, 3k', arms: THREE, options: { sockets: 3_000, groups: 1, payloadBytes: KB }, hz: 4 },
 ];
 const ROUNDS = 7;
@@ -46,10 +56,7 @@ const WARM_UP = 40;
 const SETTLE = 20;
 const HZ = 8;
 
-const HEAD: readonly Figure[] = ['arm', 'us/message', 'in the kernel', 'lowest', 'highest', 'p50 ms', 'p99 ms', 'delivered'];
-
-const round = (value: number): number => Math.round(value * 10) / 10;
-const median = (values: readonly number[]): number => percentile(values, 0.5);
+const HEAD: readonly Figure[] = ['arm', 'us/message', 'in the kernel', 'lowest', 'highest', 'p50 ms', 'p99 ms', 'delivered', 'RSS grew MB'];
 
 /** Of one arm to another, round by round. */
 function ratio(measured: ReadonlyMap<string, readonly Measured[]>, arm: string, to: string): number {
@@ -64,13 +71,19 @@ async function play(scenario: Scenario, say: (line: string) => void): Promise<{ 
   try {
     for (const arm of scenario.arms) rigs.push(await startRig(arm, scenario.options));
     const measured = new Map<string, Measured[]>(scenario.arms.map((arm) => [arm, []]));
-    for (const rig of rigs) await rig.measure(WARM_UP, hz * 2);
+    const rss = new Map<string, number>();
+    for (const rig of rigs) rss.set(rig.arm, (await rig.memory()).rss);
+    for (const rig of rigs) {
+      rig.stall(true);
+      await rig.measure(scenario.warmUp ?? WARM_UP, hz * 2);
+    }
     for (let n = 0; n < ROUNDS; n++) {
       for (const rig of n % 2 === 0 ? rigs : [...rigs].reverse()) {
         await rig.measure(SETTLE, hz);
         measured.get(rig.arm)?.push(await rig.measure(TIMES, hz));
       }
     }
+    for (const rig of rigs) rss.set(rig.arm, (await rig.memory()).rss - (rss.get(rig.arm) ?? 0));
     const rows: Figure[][] = [[...HEAD]];
     for (const [arm, list] of measured) {
       const us = list.map((one) => one.cpuUsPerMessage);
@@ -84,6 +97,7 @@ async function play(scenario: Scenario, say: (line: string) => void): Promise<{ 
         round(median(list.map((one) => one.p50Ms))),
         round(median(list.map((one) => one.p99Ms))),
         lost ? 'NOT ALL' : 'all',
+        round((rss.get(arm) ?? 0) / 1e6),
       ]);
     }
     say(`\n${scenario.name}\n${table(rows)}`);
@@ -113,58 +127,4 @@ export async function fanout(say: (line: string) => void, parts: readonly string
   const most = { identicalToGraphqlWs: 0.2, identicalToRaw: 1.3, distinctToGraphqlWs: 1.1, roundsThatLostFrames: 0 };
   const targets = Object.fromEntries(Object.entries(most).filter(([name]) => name in figures));
   return { name: 'fanout', ok: Object.entries(targets).every(([name, most]) => Number(figures[name]) <= most), figures, targets, rows };
-}
-
-const SOCKETS = 3_000;
-
-/** Heap per idle connection with one operation; a storm of connects; and what one stalled reader among many does to the others. */
-export async function connections(say: (line: string) => void): Promise<RunResult> {
-  const figures: Record<string, Figure> = {};
-  for (const [arm, groups] of [
-    ['ours', 1],
-    ['ours', 0],
-    ['graphql-ws + ws', 1],
-  ] as const) {
-    let before: Memory | undefined;
-    const rig = await startRig(arm, { sockets: SOCKETS, groups, payloadBytes: KB }, (memory) => {
-      before = memory;
-    });
-    const after = await rig.memory();
-    rig.close();
-    const each = (name: keyof Memory): number => Math.round((after[name] - (before?.[name] ?? 0)) / SOCKETS);
-    const name = `${arm}${groups === 0 ? ', all distinct' : ''}`;
-    figures[`${name}: heap bytes`] = each('heapUsed');
-    figures[`${name}: rss bytes`] = each('rss');
-    say(`${name}: ${each('heapUsed')} bytes of heap, ${each('external')} external, ${each('rss')} RSS per socket with one operation`);
-  }
-  for (const arm of ['ours', 'graphql-ws + ws']) {
-    const rig = await startRig(arm, { sockets: SOCKETS, groups: 1, payloadBytes: KB, spreadMs: 0 });
-    rig.close();
-    figures[`${arm}: storm of connects ms`] = Math.round(rig.connected.ms);
-    figures[`${arm}: storm of connects, cpu us each`] = Math.round(rig.connected.cpuUs);
-    say(`${arm}: ${SOCKETS} sockets dialled at once all have their subscription after ${Math.round(rig.connected.ms)} ms`);
-  }
-  const p99: Record<string, number[]> = { alone: [], stalled: [] };
-  let held = 0;
-  const options = { sockets: SOCKETS, groups: 1, payloadBytes: 10_000 };
-  const alone = await startRig('ours', options);
-  const stalled = await startRig('ours', { ...options, stalled: 1 / SOCKETS });
-  const memory = (await stalled.memory()).external;
-  for (let n = 0; n < 4; n++) {
-    p99['alone']?.push((await alone.measure(40, 8)).p99Ms);
-    p99['stalled']?.push((await stalled.measure(40, 8, SOCKETS - 1)).p99Ms);
-    held = Math.max(held, (await stalled.memory()).external - memory);
-  }
-  alone.close();
-  stalled.close();
-  const ratio = median(p99['stalled'] ?? []) / median(p99['alone'] ?? []);
-  Object.assign(figures, {
-    heapPerIdleOperation: figures['ours: heap bytes'] ?? null,
-    p99AloneMs: round(median(p99['alone'] ?? [])),
-    p99WithOneStalledMs: round(median(p99['stalled'] ?? [])),
-    othersP99Ratio: Math.round(ratio * 100) / 100,
-    heldForStalledBytes: held,
-  });
-  const targets = { heapPerIdleOperation: 2048, othersP99Ratio: 1.1, heldForStalledBytes: 1024 * 1024 };
-  return { name: 'connections', ok: Object.entries(targets).every(([name, most]) => Number(figures[name]) <= most), figures, targets };
 }

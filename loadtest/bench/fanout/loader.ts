@@ -6,10 +6,12 @@ import { systemClock as clock } from '../../../ops/lifecycle/index.ts';
  * Subscribers in a process of their own: raw TCP, frames are counted by their headers and not decoded, so that the loader is never what is
  * measured. One socket in `SAMPLE` looks into its frames for the time of publishing.
  */
-const [port = '', sockets = '', groups = '', stalledShare = '0', ids = 'same', spreadMs = sockets] = process.argv.slice(2);
+const [port = '', sockets = '', groups = '', stalled = '0', ids = 'same', spreadMs = sockets, stalledOperations = '1'] =
+  process.argv.slice(2);
 const SAMPLE = 20;
 const QUERY = 'subscription($group: Int!) { tick(group: $group) { at group rows { id name state } } }';
 
+const slow = new Set<Socket>();
 let frames = 0;
 let live = 0;
 const latencies: number[] = [];
@@ -27,7 +29,9 @@ function frameOf(text: string): Buffer {
 function subscriber(number: number): void {
   const group = Number(groups) === 0 ? number : number % Number(groups);
   const tcp: Socket = connect(Number(port), '127.0.0.1');
-  const sampled = number % SAMPLE === 0;
+  /** may stop reading: its frames are not counted */
+  const mayStall = number < Number(stalled);
+  const sampled = !mayStall && number % SAMPLE === 0;
   const id = ids === 'same' ? '1' : randomUUID();
   let upgraded = false;
   let rest: Buffer = Buffer.alloc(0);
@@ -42,11 +46,14 @@ function subscriber(number: number): void {
     if (opcode !== 1) return;
     if (!acknowledged) {
       acknowledged = true;
-      tcp.write(frameOf(JSON.stringify({ id, type: 'subscribe', payload: { query: QUERY, variables: { group } } })));
+      const payload = { query: QUERY, variables: { group } };
+      for (let n = 0; n < (mayStall ? Number(stalledOperations) : 1); n++)
+        tcp.write(frameOf(JSON.stringify({ id: n === 0 ? id : `${id} ${n}`, type: 'subscribe', payload })));
       live += 1;
-      if (number < Number(sockets) * Number(stalledShare)) tcp.pause();
+      if (mayStall) slow.add(tcp);
       return;
     }
+    if (mayStall) return;
     frames += 1;
     if (!sampled) return;
     const at = /"at":([\d.]+)/.exec(payload.toString('latin1', 0, 300))?.[1];
@@ -82,7 +89,7 @@ function subscriber(number: number): void {
       if (whole) take(opcode, data.subarray(at + headLength, at + headLength + length));
       else if (acknowledged && !sampled && opcode === 1) {
         // counted now, its rest is skipped without being kept
-        frames += 1;
+        if (!mayStall) frames += 1;
         skip = at + headLength + length - data.length;
         rest = Buffer.alloc(0);
         return;
@@ -98,7 +105,8 @@ function subscriber(number: number): void {
   });
 }
 
-process.on('message', ({ ask }: { readonly ask?: 'count' | 'latencies' }) => {
+process.on('message', ({ ask, stall }: { readonly ask?: 'count' | 'latencies'; readonly stall?: boolean }) => {
+  if (stall !== undefined) for (const tcp of slow) stall ? tcp.pause() : tcp.resume();
   if (ask === 'count') process.send?.({ live, frames });
   else if (ask === 'latencies') process.send?.({ latencies: latencies.splice(0) });
 });

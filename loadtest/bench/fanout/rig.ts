@@ -8,8 +8,10 @@ export interface Rig {
   readonly sockets: number;
   /** from the first dial until the last socket has its subscription, and what that cost the server for each */
   readonly connected: { readonly ms: number; readonly cpuUs: number };
-  /** publishes `times` at `hz`, waits until all frames are there (or 10 s) */
-  measure(times: number, hz: number, expectedReaders?: number): Promise<Measured>;
+  /** publishes `times` at `hz`, waits until all who read have all frames (or 10 s) */
+  measure(times: number, hz: number): Promise<Measured>;
+  /** the readers that may stall stop reading, or go on */
+  stall(on: boolean): void;
   memory(): Promise<Memory>;
   close(): void;
 }
@@ -26,13 +28,18 @@ export interface Memory {
   readonly heapUsed: number;
   readonly external: number;
   readonly rss: number;
+  /** bytes that wait in the server for readers that do not read */
+  readonly held: number;
 }
 export interface RigOptions {
   readonly sockets: number;
   /** 0: each socket has a subscription of its own */
   readonly groups: number;
   readonly payloadBytes: number;
+  /** so many of the sockets stop reading when they are told to; what they get is not counted */
   readonly stalled?: number;
+  /** how often each of those subscribes; more fill the kernel's buffers (4 MB) sooner, and only then the server notices */
+  readonly stalledOperations?: number;
   readonly tickMs?: number;
   /** ids of operations: `own` = a UUID for each, as most clients make them; default `same` */
   readonly ids?: 'same' | 'own';
@@ -66,6 +73,10 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
+export const median = (values: readonly number[]): number => percentile(values, 0.5);
+/** to a tenth */
+export const round = (value: number): number => Math.round(value * 10) / 10;
+
 /** `baseline` is told the memory of the server before anybody has come. */
 export async function startRig(arm: string, options: RigOptions, baseline: (memory: Memory) => void = () => {}): Promise<Rig> {
   const server = start('server', [arm, options.payloadBytes, options.tickMs ?? 0]);
@@ -73,8 +84,8 @@ export async function startRig(arm: string, options: RigOptions, baseline: (memo
   baseline(await ask<Memory>(server, { ask: 'memory' }));
   const cpu = (): Promise<{ readonly cpuUs: number; readonly kernelUs: number }> => ask(server, { ask: 'cpu' });
   const cpuBefore = await cpu();
-  const { sockets, groups, stalled = 0, ids = 'same', spreadMs = sockets } = options;
-  const loader = start('loader', [port, sockets, groups, stalled, ids, spreadMs]);
+  const { sockets, groups, stalled = 0, stalledOperations = 1, ids = 'same', spreadMs = sockets } = options;
+  const loader = start('loader', [port, sockets, groups, stalled, ids, spreadMs, stalledOperations]);
   await first(loader);
   const count = (): Promise<{ live: number; frames: number }> => ask(loader, { ask: 'count' });
   const began = clock.monotonic();
@@ -90,7 +101,7 @@ export async function startRig(arm: string, options: RigOptions, baseline: (memo
     arm,
     sockets,
     connected,
-    async measure(times, hz, expectedReaders = sockets) {
+    async measure(times, hz) {
       await ask(loader, { ask: 'latencies' });
       const before = { frames: (await count()).frames, cpu: await cpu() };
       const begun = clock.monotonic();
@@ -98,7 +109,7 @@ export async function startRig(arm: string, options: RigOptions, baseline: (memo
         await clock.sleep(Math.max(0, begun + (n * 1000) / hz - clock.monotonic()));
         server.send({ publish: performance.timeOrigin + clock.monotonic() });
       }
-      const expected = times * expectedReaders;
+      const expected = times * (sockets - stalled);
       const until = clock.monotonic() + 10_000;
       let delivered = 0;
       do {
@@ -116,6 +127,7 @@ export async function startRig(arm: string, options: RigOptions, baseline: (memo
         p99Ms: percentile(latencies, 0.99),
       };
     },
+    stall: (on) => void loader.send({ stall: on }),
     memory: () => ask(server, { ask: 'memory' }),
     close() {
       for (const child of [loader, server]) {

@@ -18,7 +18,7 @@ process.on('message', (message: { readonly publish?: number; readonly ask?: 'cpu
   }
   const { user, system } = process.cpuUsage();
   const { heapUsed, rss, external } = process.memoryUsage();
-  process.send?.({ cpuUs: user + system, kernelUs: system, heapUsed, external, rss });
+  process.send?.({ cpuUs: user + system, kernelUs: system, heapUsed, external, rss, held: arm.held?.() ?? 0 });
 });
 process.on('disconnect', () => process.exit());
 process.send?.({ port: arm.port });
