@@ -66,6 +66,8 @@ interface Context extends ServicesDeps {
 /** How long an answer waits for an owner to say the new state (within the patience of the request), and how often it looks. */
 const STATE_PATIENCE_MS = 400;
 const STATE_LOOK_MS = 20;
+/** Messages looked at for one page of those in some states. */
+const MESSAGES_LOOK = 20_000;
 /** Messages of a deleted device ended by one statement. */
 const END_CHUNK = 1_000;
 
@@ -80,16 +82,13 @@ function ledgerReads({ sql, guard }: Context): LedgerReads {
     messagesByIds: (tenantId, ids) => guard(() => ledger.loadMessages(sql, tenantId, ids)),
     sendability: (tenantId, ids) => guard(() => ledger.sendability(sql, tenantId, ids)),
     devicePage: (tenantId, { after, limit }) => guard(async () => pageOf(await ledger.devicesPage(sql, tenantId, after, limit + 1), limit)),
+    deviceMarks: (tenantId, marks) => guard(() => ledger.deviceMarks(sql, tenantId, marks)),
     messagePage: (tenantId, { deviceId, states, after, limit }) =>
       guard(async () => {
-        const rows = await ledger.messagesPage(sql, {
-          tenantId,
-          deviceId: deviceId ?? undefined,
-          states,
-          before: after,
-          limit: limit + 1,
-        });
-        return pageOf(rows, limit);
+        const page = { tenantId, deviceId: deviceId ?? undefined, before: after, limit: limit + 1 };
+        if (states === null) return pageOf(await ledger.messagesPage(sql, page), limit);
+        const { messages, until } = await ledger.messagesInStates(sql, { ...page, states, look: MESSAGES_LOOK });
+        return messages.length <= limit && until !== null ? { rows: messages, more: true, resumeAfter: until } : pageOf(messages, limit);
       }),
     upload: (tenantId, id) => guard(() => ledger.findUpload(sql, id, tenantId)),
     receivedPage: (tenantId, query) =>

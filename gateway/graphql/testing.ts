@@ -76,6 +76,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       messagesByIds: async () => [],
       sendability: async () => [],
       devicePage: async () => ({ rows: [testDevice()], more: false }),
+      deviceMarks: async () => ({ marks: [{ id: DEVICE, paused: false, quarantined: false, name: testDevice().name }], until: null }),
       messagePage: async () => ({ rows: [], more: false }),
       deadLetterPage: async () => ({ rows: [], more: false }),
       upload: async () => null,

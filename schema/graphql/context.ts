@@ -17,6 +17,7 @@ import type {
   DeadLetterFilter,
   DeadLetterGroups,
   DeadLetterRow,
+  DeviceMark,
   DeviceRow,
   Erased,
   FleetTotals,
@@ -93,12 +94,21 @@ export function allows(viewer: Pick<Viewer, 'scopes'>, needed: Scope): boolean {
 export interface Page<T> {
   readonly rows: readonly T[];
   readonly more: boolean;
+  /** the id from which the next page goes on, where that is not the last row's: a filter may fit few of those that were looked at */
+  readonly resumeAfter?: string | null;
 }
 
 export interface DevicePageQuery {
   /** id of the last row seen, or null */
   readonly after: string | null;
   readonly limit: number;
+}
+/** The next `look` devices by id: those on the transport, with their names when asked for. */
+export interface DeviceMarksQuery {
+  readonly after: string | null;
+  readonly transport: TransportKind | null;
+  readonly names: boolean;
+  readonly look: number;
 }
 export interface MessagePageQuery {
   readonly deviceId: string | null;
@@ -125,6 +135,7 @@ export interface LedgerReads {
   messagesByIds(tenantId: string, ids: readonly string[]): Promise<readonly LedgerMessage[]>;
   sendability(tenantId: string, ids: readonly string[]): Promise<readonly SendabilityRow[]>;
   devicePage(tenantId: string, query: DevicePageQuery): Promise<Page<DeviceRow>>;
+  deviceMarks(tenantId: string, query: DeviceMarksQuery): Promise<{ readonly marks: readonly DeviceMark[]; readonly until: string | null }>;
   messagePage(tenantId: string, query: MessagePageQuery): Promise<Page<LedgerMessage>>;
   deadLetterPage(tenantId: string, query: DeadLetterPageQuery): Promise<Page<DeadLetterRow>>;
   /** null: no such file is kept for this tenant */

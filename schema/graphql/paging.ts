@@ -39,7 +39,7 @@ export function connectionOf<T>(page: Page<T>, cursorOf: (row: T) => string, arg
       hasNextPage: page.more,
       hasPreviousPage: args.after !== undefined && args.after !== null,
       startCursor: edges[0]?.cursor ?? null,
-      endCursor: edges.at(-1)?.cursor ?? null,
+      endCursor: page.resumeAfter ?? edges.at(-1)?.cursor ?? null,
     },
   };
 }

@@ -1,10 +1,9 @@
--- A page of one device's messages, newest first. $1 tenant  $2 device  $3 before this id (null = from the newest)  $4 states (null = all)  $5 most
+-- A page of one device's messages, newest first. $1 tenant  $2 device  $3 before this id (null = from the newest)  $4 most
 select m.id, m.tenant_id, m.device_id, m.lane, m.seq, m.state, m.attempt as attempts, m.recipient, m.body, m.content, m.cause, m.last_error,
   floor(extract(epoch from m.due_at) * 1000)::bigint as due_at, floor(extract(epoch from m.created_at) * 1000)::bigint as created_at,
   floor(extract(epoch from m.sent_at) * 1000)::bigint as sent_at, floor(extract(epoch from m.delivered_at) * 1000)::bigint as delivered_at,
   floor(extract(epoch from m.read_at) * 1000)::bigint as read_at, floor(extract(epoch from m.ended_at) * 1000)::bigint as ended_at
 from messages m
 where m.device_id = $2::uuid and m.tenant_id = $1::uuid and m.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-  and ($4::message_state[] is null or m.state = any($4::message_state[]))
 order by m.id desc
-limit $5
+limit $4

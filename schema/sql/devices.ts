@@ -7,6 +7,7 @@ const sqlFile = (name: string): string => readAsset(import.meta.url, `./${name}.
 const LOAD_DEVICES = sqlFile('load-devices');
 const TENANT_DEVICES = sqlFile('tenant-devices');
 const DEVICES_PAGE = sqlFile('devices-page');
+const DEVICE_MARKS = sqlFile('device-marks');
 const CHANGED_DEVICES = sqlFile('changed-devices');
 const ALL_DEVICES = sqlFile('all-devices');
 const CREATE_DEVICES = sqlFile('create-devices');
@@ -88,6 +89,45 @@ export async function tenantDevices(
 /** A page of a tenant's devices in id order; the cursor is the last id. */
 export async function devicesPage(sql: SqlRunner, tenantId: string, after: string | null, limit: number): Promise<readonly DeviceRow[]> {
   return await many(sql, DEVICES_PAGE, [tenantId, after, limit]);
+}
+
+/** As much of a device as tells whether a filter fits. */
+export interface DeviceMark {
+  readonly id: string;
+  readonly paused: boolean;
+  readonly quarantined: boolean;
+  /** '' unless asked for */
+  readonly name: string;
+}
+
+/**
+ * Looks at the next `look` devices of a tenant in id order.
+ * @returns those on `transport` (null = any); `until`: the last id looked at, null = there are no more
+ */
+export async function deviceMarks(
+  sql: SqlRunner,
+  tenantId: string,
+  {
+    after,
+    transport,
+    names,
+    look,
+  }: { readonly after: string | null; readonly transport: TransportKind | null; readonly names: boolean; readonly look: number },
+): Promise<{ readonly marks: readonly DeviceMark[]; readonly until: string | null }> {
+  const [row] = await query<{ marks: string | null; names: string | null; until: string | null }>(sql, DEVICE_MARKS, [
+    tenantId,
+    after,
+    transport,
+    names,
+    look,
+  ]);
+  if (row === undefined || row.marks === null) return { marks: [], until: row?.until ?? null };
+  const called = row.names === null ? [] : (JSON.parse(row.names) as string[]);
+  const marks = row.marks.split(',').map((mark, at): DeviceMark => {
+    const flag = mark[0];
+    return { id: mark.slice(1), paused: flag === 'p', quarantined: flag === 'q', name: called[at] ?? '' };
+  });
+  return { marks, until: row.until };
 }
 
 /** Devices whose row changed at or after `sinceWallMs` by the database's clock, deleted ones too. Overlap calls by some seconds. */

@@ -11,6 +11,8 @@ const REDRIVE = readAsset(import.meta.url, './redrive.sql');
 const TENANT_MESSAGES = readAsset(import.meta.url, './tenant-messages.sql');
 const MESSAGES_PAGE = readAsset(import.meta.url, './messages-page.sql');
 const DEVICE_MESSAGES_PAGE = readAsset(import.meta.url, './device-messages-page.sql');
+const MESSAGES_IN_STATES = readAsset(import.meta.url, './messages-in-states.sql');
+const DEVICE_MESSAGES_IN_STATES = readAsset(import.meta.url, './device-messages-in-states.sql');
 
 export type CancelOutcome =
   | { readonly kind: 'cancelled'; readonly deviceId: string; readonly attempt: number }
@@ -104,8 +106,6 @@ export async function loadMessages(sql: SqlRunner, tenantId: string, ids: readon
 export interface MessagesPage {
   readonly tenantId: string;
   readonly deviceId?: string | undefined;
-  /** null or missing = every state */
-  readonly states?: readonly MessageState[] | null | undefined;
   /** the last id of the page before; null = from the newest */
   readonly before: string | null;
   readonly limit: number;
@@ -113,10 +113,27 @@ export interface MessagesPage {
 
 /** A page of messages, newest id first; the cursor of the next page is the last id. */
 export async function messagesPage(sql: SqlRunner, page: MessagesPage): Promise<readonly LedgerMessage[]> {
-  const states = page.states === undefined || page.states === null ? null : arrayLiteral(page.states);
   const rows =
     page.deviceId === undefined
-      ? await query<MessageRow>(sql, MESSAGES_PAGE, [page.tenantId, page.before, states, page.limit])
-      : await query<MessageRow>(sql, DEVICE_MESSAGES_PAGE, [page.tenantId, page.deviceId, page.before, states, page.limit]);
+      ? await query<MessageRow>(sql, MESSAGES_PAGE, [page.tenantId, page.before, page.limit])
+      : await query<MessageRow>(sql, DEVICE_MESSAGES_PAGE, [page.tenantId, page.deviceId, page.before, page.limit]);
   return rows.map(messageOf);
+}
+
+/**
+ * A page of messages in some states, newest id first, among the next `look` messages.
+ * @returns `until`: the last id looked at, from which the next page goes on when this one has fewer than `limit`; null = there are no more
+ */
+export async function messagesInStates(
+  sql: SqlRunner,
+  page: MessagesPage & { readonly states: readonly MessageState[]; readonly look: number },
+): Promise<{ readonly messages: readonly LedgerMessage[]; readonly until: string | null }> {
+  const rest = [page.before, arrayLiteral(page.states), page.look, page.limit];
+  const rows =
+    page.deviceId === undefined
+      ? await query<{ until: string | null } & MessageRow>(sql, MESSAGES_IN_STATES, [page.tenantId, ...rest])
+      : await query<{ until: string | null } & MessageRow>(sql, DEVICE_MESSAGES_IN_STATES, [page.tenantId, page.deviceId, ...rest]);
+  // the one row that says nothing fits has no message
+  const messages = rows.flatMap((row) => ((row.id as string | null) === null ? [] : [messageOf(row)]));
+  return { messages, until: rows[0]?.until ?? null };
 }

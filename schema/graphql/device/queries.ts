@@ -1,4 +1,5 @@
 import type { DeviceState, TransportKind } from '../../domain/index.ts';
+import type { DeviceMark } from '../../sql/index.ts';
 import type { DeviceRow } from '../../sql/types.ts';
 import type { Kit } from '../builder.ts';
 import type { DevicePageQuery, GraphqlContext, Page } from '../context.ts';
@@ -6,9 +7,8 @@ import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { argumentError, argumentId } from '../validate.ts';
 import { calledState, ofLive } from './type.ts';
 
-/** Rows looked at per read when filtering by state, and the most reads one request may cost. */
-const SCAN_CHUNK = 1000;
-const SCAN_READS = 40;
+/** Devices looked at by one read when filtering: few at first, since most filters fit many; the reads together are the most that one page may cost. */
+const LOOKS = [1_000, 10_000, 10_000];
 
 interface DeviceFilter {
   readonly states: ReadonlySet<DeviceState> | null;
@@ -17,36 +17,47 @@ interface DeviceFilter {
   readonly transport: TransportKind | null;
 }
 
-function matches(row: DeviceRow, filter: DeviceFilter, context: GraphqlContext): boolean | Promise<boolean> {
-  if (filter.transport !== null && row.transport !== filter.transport) return false;
-  if (filter.name !== null && !row.name.toLowerCase().includes(filter.name)) return false;
+function matches(mark: DeviceMark, filter: DeviceFilter, context: GraphqlContext): boolean | Promise<boolean> {
+  if (filter.name !== null && !mark.name.toLowerCase().includes(filter.name)) return false;
   const { states } = filter;
-  return states === null || ofLive(row, context, (live) => states.has(calledState(row, live).state));
+  const row = { ...mark, deleted: false, pauseReason: null, quarantineReason: null };
+  return states === null || ofLive(mark, context, (live) => states.has(calledState(row, live).state));
 }
 
-/**
- * A page of devices that pass a filter. States live with the owners, not in the ledger, so pages are read by key and filtered until the
- * page is full. A filter that matches next to nothing may answer a short page with `more`: its last cursor goes on.
- */
-async function filteredPage(
+/** Ids of devices that fit, one more than wanted if there are as many; `until`: the last one looked at, null when there are no more. */
+async function fitting(
   context: GraphqlContext,
   query: DevicePageQuery,
   filter: DeviceFilter,
-): Promise<Page<DeviceRow> & { readonly resumeAfter: string | null }> {
-  const rows: DeviceRow[] = [];
-  let after = query.after;
-  for (let read = 0; read < SCAN_READS; read++) {
-    const page = await context.ledger.devicePage(context.viewer.tenantId, { after, limit: SCAN_CHUNK });
-    for (const row of page.rows) {
-      const matched = matches(row, filter, context);
+): Promise<{ readonly ids: readonly string[]; readonly until: string | null }> {
+  const ids: string[] = [];
+  let { after } = query;
+  for (const look of LOOKS) {
+    const asked = { after, transport: filter.transport, names: filter.name !== null, look };
+    const { marks, until } = await context.ledger.deviceMarks(context.viewer.tenantId, asked);
+    for (const mark of marks) {
+      const matched = matches(mark, filter, context);
       if (!(matched instanceof Promise ? await matched : matched)) continue;
-      if (rows.length === query.limit) return { rows, more: true, resumeAfter: rows.at(-1)?.id ?? after };
-      rows.push(row);
+      ids.push(mark.id);
+      if (ids.length > query.limit) return { ids, until: mark.id };
     }
-    after = page.rows.at(-1)?.id ?? after;
-    if (!page.more) return { rows, more: false, resumeAfter: rows.at(-1)?.id ?? null };
+    if (until === null) return { ids, until };
+    after = until;
   }
-  return { rows, more: true, resumeAfter: after };
+  return { ids, until: after };
+}
+
+/**
+ * A page of devices that pass a filter. States live with the owners, not in the ledger, so devices are looked through by key, with little of each, until the
+ * page is full. A filter that matches next to nothing may answer a short page with `more`: its last cursor goes on.
+ */
+async function filteredPage(context: GraphqlContext, query: DevicePageQuery, filter: DeviceFilter): Promise<Page<DeviceRow>> {
+  const { ids, until } = await fitting(context, query, filter);
+  const wanted = ids.slice(0, query.limit);
+  const found = wanted.length === 0 ? [] : await context.ledger.devicesByIds(context.viewer.tenantId, wanted);
+  // one that was deleted since is left out
+  const rows = found.filter((row) => !row.deleted).sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { rows, more: until !== null, resumeAfter: ids.length > query.limit ? (wanted.at(-1) ?? null) : until };
 }
 
 export function addDeviceQueries(kit: Kit): void {
@@ -86,9 +97,7 @@ export function addDeviceQueries(kit: Kit): void {
           if (filter.states === null && filter.name === null && filter.transport === null) {
             return connectionOf(await context.ledger.devicePage(context.viewer.tenantId, query), (row) => row.id, args);
           }
-          const page = await filteredPage(context, query, filter);
-          const connection = connectionOf(page, (row) => row.id, args);
-          return { ...connection, pageInfo: { ...connection.pageInfo, endCursor: page.resumeAfter } };
+          return connectionOf(await filteredPage(context, query, filter), (row) => row.id, args);
         },
       },
       { name: 'DeviceConnection', description: 'A page of the list.' },

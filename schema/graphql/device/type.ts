@@ -6,7 +6,7 @@ import { sendabilityOf } from './sendability.ts';
 
 /** Of what its owner last said. At once when that is known: a page asks for hundreds of them. */
 export function ofLive<T>(
-  device: DeviceRow,
+  device: Pick<DeviceRow, 'id'>,
   context: GraphqlContext,
   tell: (live: DeviceRecord | undefined) => T | Promise<T>,
 ): T | Promise<T> {
@@ -19,7 +19,7 @@ export function ofLive<T>(
  * or of its end, yet.
  */
 export function calledState(
-  device: DeviceRow,
+  device: Pick<DeviceRow, 'deleted' | 'quarantined' | 'quarantineReason' | 'paused' | 'pauseReason'>,
   live: DeviceRecord | undefined,
 ): { readonly state: DeviceRecord['state']; readonly reason: string | null } {
   if (device.deleted) return { state: 'UNKNOWN', reason: 'DELETED' };

@@ -61,7 +61,11 @@ export function addMessageQueries(kit: Kit): void {
         complexity: (args) => listCost(args),
         args: {
           deviceId: t.arg.id({ required: false, description: 'only messages of this device' }),
-          state: t.arg({ type: [kit.MessageState], required: false, description: 'only messages in one of these states' }),
+          state: t.arg({
+            type: [kit.MessageState],
+            required: false,
+            description: 'only messages in one of these states; a page may then be short, or empty, and have a next one',
+          }),
         },
         resolve: async (_root, args, context) => {
           const page = await context.ledger.messagePage(context.viewer.tenantId, {
