@@ -71,8 +71,20 @@ interface World {
   readonly options: LaunchOptions;
 }
 
+/** A busy machine may say "ask again" (UNAVAILABLE) and do all the same what was asked, so that a name is taken: what may be asked twice is. */
+async function patiently<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
+  for (const end = clock.monotonic() + READY_MS; ; await clock.sleep(500)) {
+    try {
+      return await work();
+    } catch (error) {
+      const again = error instanceof Error && /UNAVAILABLE|NAME_TAKEN/.test(error.message);
+      if (!again || clock.monotonic() > end) throw error;
+    }
+  }
+}
+
 async function fill({ clock, stack, api, sql, options }: World): Promise<void> {
-  await ensureDevices(api, options.devices, { paceMinMs: 5000, paceMaxMs: 15_000 });
+  await patiently(clock, () => ensureDevices(api, options.devices, { paceMinMs: 5000, paceMaxMs: 15_000 }));
   options.say(`${options.devices} devices made`);
   const [tenant] = await sql.unsafe<{ id: string }[]>('select id from tenants order by created_at limit 1');
   for (let from = 0; from < options.leads; from += LEADS_CHUNK)
@@ -80,7 +92,7 @@ async function fill({ clock, stack, api, sql, options }: World): Promise<void> {
   await sql.unsafe('analyze leads');
   options.say(`${options.leads} leads made`);
   const connected = async (): Promise<number> =>
-    (await ask<{ fleet: { connected: number } }>(api, '{ fleet { connected } }')).fleet.connected;
+    (await patiently(clock, () => ask<{ fleet: { connected: number } }>(api, '{ fleet { connected } }'))).fleet.connected;
   for (const end = clock.monotonic() + READY_MS; (await connected()) < options.devices; await clock.sleep(200))
     if (clock.monotonic() > end) throw new Error(`not all devices are connected after ${READY_MS / 1000} s`);
   options.say(`${options.devices} devices connected on ${stack.nodes.length} nodes`);
@@ -99,6 +111,7 @@ function firstArrival(path: string): number | null {
   }
 }
 
+/** Asked twice it makes two versions, of which the last is started. */
 async function makeSequence(api: Api): Promise<{ readonly id: string; readonly answerMs: (clock: Clock) => Promise<number> }> {
   const steps = Array.from(
     { length: STEPS },
@@ -114,7 +127,9 @@ async function makeSequence(api: Api): Promise<{ readonly id: string; readonly a
     id,
     async answerMs(clock) {
       const from = clock.monotonic();
-      await ask(api, `mutation { startSequence(input: {id: "${id}"}) { sequence { state } errors { code message } } }`);
+      await patiently(clock, () =>
+        ask(api, `mutation { startSequence(input: {id: "${id}"}) { sequence { state } errors { code message } } }`),
+      );
       return clock.monotonic() - from;
     },
   };
@@ -163,7 +178,7 @@ async function eagerMb({ sql, options }: World, flowNo: number): Promise<number>
 async function play(world: World): Promise<Launched> {
   const { clock, api, sql, options } = world;
   await fill(world);
-  const sequence = await makeSequence(api);
+  const sequence = await patiently(clock, () => makeSequence(api));
   const [flow] = await sql.unsafe<{ no: number }[]>('select no from flows where id = $1', [sequence.id.slice(-36)]);
   const flowNo = flow?.no ?? 0;
   const [before] = await sql.unsafe<{ used: number }[]>(SIZES);
