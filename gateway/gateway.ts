@@ -3,6 +3,8 @@ import { createLive } from '../actors/live/index.ts';
 import { createEnqueuer } from '../actors/mailbox/index.ts';
 import { createUploads } from '../actors/media/index.ts';
 import { createOptOut } from '../actors/opt-out/index.ts';
+import { loadKeyRing } from '../actors/sessions/index.ts';
+import { createProxySeal, type ProxySeal } from '../actors/transports/whatsapp/index.ts';
 import type { Config } from '../ops/config/index.ts';
 import { connectPostgres, connectRedis, type Redis, type RedisRole, type Sql } from '../ops/connect/index.ts';
 import type { Clock, Dice, Lifetime } from '../ops/lifecycle/index.ts';
@@ -49,7 +51,7 @@ import { addHookRoutes } from './hooks/index.ts';
 import { createEngine, createHub, createStreams } from './hub/index.ts';
 import { addLeadRoutes } from './leads/index.ts';
 import { asyncapiDocument, createLink, createLinkCloser, type Link } from './link/index.ts';
-import { addMediaRoutes } from './media/index.ts';
+import { addMediaRoutes, createAskAgain } from './media/index.ts';
 import { createPages } from './pages.ts';
 import { PAIRING_SCRIPT_PATH, pairingPage, pairingScript } from './pairing-page.ts';
 import { addReportRoutes } from './reports/index.ts';
@@ -144,6 +146,7 @@ function openApi(
     clock,
     telemetry,
     forgetKey: (keyId) => revocations.announce(keyId),
+    proxies: proxiesOf(config),
     webhooks: openWebhooks({ sql, config, clock, dice: deps.dice, telemetry, lifetime }),
   });
   const trusted = config.TRUSTED_DOCUMENTS_FILE === undefined ? [] : readTrustedDocuments(config.TRUSTED_DOCUMENTS_FILE);
@@ -154,6 +157,13 @@ function openApi(
   );
   return { executor, auth, revocations, audit: audit.note };
 }
+
+/** a node gives the phone 20 s */
+const AGAIN = { noticeMs: 3000, patienceMs: 30_000 };
+
+/** The key ring is read at the first need: a gateway that has no proxies needs none. */
+const proxiesOf = (config: GatewayDeps['config']): ProxySeal =>
+  createProxySeal(() => loadKeyRing(config), config.WHATSAPP_PROXY_PRIVATE_HOSTS);
 
 async function listenTo(subscriber: Redis, channel: string, handler: (text: string) => void): Promise<void> {
   subscriber.on('message', (from: string, text: string) => {
@@ -286,7 +296,8 @@ export async function startGateway(
   const plain = { sql: clients.sql, guard, auth, rates, audit, clock, telemetry, allowedOrigins: config.ALLOWED_ORIGINS };
   addLeadRoutes(server, plain);
   addReportRoutes(server, plain);
-  addMediaRoutes(server, { ...plain, config, uploads: createUploads(plain, config) });
+  const askAgain = createAskAgain({ redis: clients.general, clock }, AGAIN);
+  addMediaRoutes(server, { ...plain, config, uploads: createUploads(plain, config), askAgain });
   addHookRoutes(server, { ...plain, bells: clients.general });
   server.websocket('/link', link.behaviour);
   server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));

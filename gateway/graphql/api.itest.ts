@@ -78,6 +78,39 @@ describe('devices are changed and ended', () => {
     expect((await update('')).data.updateDevice.errors[0]).toEqual({ code: 'INVALID_INPUT', path: ['input'] });
   });
 
+  it('updateDevice keeps a proxy sealed, shows it without its credentials, and names what is wrong with one', async () => {
+    const { id } = await createDevice('transport: WHATSAPP');
+    const set = async (input: string) =>
+      (await api.ask(`mutation { updateDevice(input: {deviceId: "${id}", ${input}}) { device { proxy } errors { code path message } } }`))
+        .data.updateDevice;
+    expect(await set('proxy: "http://some-user:some-password@proxy.example:3128"')).toEqual({
+      device: { proxy: 'http://***@proxy.example:3128' },
+      errors: [],
+    });
+    const { sql } = api.database;
+    const kept = async (): Promise<string> =>
+      JSON.stringify([
+        await sql`select settings from devices where id = ${id.replace('Device:', '')}`,
+        await sql`select * from audit where action = 'updateDevice'`,
+      ]);
+    expect(await kept()).toContain('"shown":"http://***@proxy.example:3128"');
+    expect(await kept()).not.toMatch(/some-user|some-password/);
+    for (const wrong of [
+      '',
+      'proxy',
+      'socks5://proxy.example:1080',
+      'http://127.0.0.1:3128',
+      'http://[fd00::1]:80',
+      'http://proxy.example/x',
+    ]) {
+      const { device, errors } = await set(`proxy: "${wrong}"`);
+      expect([device, errors[0].code, errors[0].path]).toEqual([null, 'URL_INVALID', ['input', 'proxy']]);
+      expect(errors[0].message).toContain('expected the address of an HTTP proxy');
+    }
+    expect((await set('proxy: "http://proxy.example", noProxy: true')).errors[0].path).toEqual(['input', 'noProxy']);
+    expect((await set('noProxy: true')).device).toEqual({ proxy: null });
+  });
+
   it('deleteDevice frees the name, ends the queue, and leaves the history readable', async () => {
     const device = await createDevice();
     const waiting = await send(device.id);

@@ -1,6 +1,8 @@
 import { createServer, type Server } from 'node:net';
 import { auditServer } from 'graphql-http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseKeyRing } from '../../actors/sessions/index.ts';
+import { createProxySeal } from '../../actors/transports/whatsapp/index.ts';
 import { connectPostgres, type Sql } from '../../ops/connect/index.ts';
 import { systemClock, systemDice } from '../../ops/lifecycle/index.ts';
 import { buildSchema } from '../../schema/graphql/index.ts';
@@ -47,6 +49,7 @@ function apiOn(sql: Sql) {
   });
   const live = { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no, pairing: no };
   const services = createServices({
+    proxies: createProxySeal(() => parseKeyRing(`t:${Buffer.alloc(32, 1).toString('base64')}`), []),
     sql,
     accept,
     live,

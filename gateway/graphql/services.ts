@@ -1,3 +1,4 @@
+import type { ProxySeal } from '../../actors/transports/whatsapp/index.ts';
 import type { Sql } from '../../ops/connect/index.ts';
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
@@ -26,6 +27,7 @@ import * as ledger from '../../schema/sql/index.ts';
 import { hashOf, newLinkToken, newSecret } from '../auth/index.ts';
 import { createReportReads } from '../reports/index.ts';
 import { createGuard, type Guard } from '../system/index.ts';
+import { updateDevice } from './device-update.ts';
 import { createEraser } from './erase.ts';
 import { createFleetTotals } from './fleet-totals.ts';
 import { createFlowPort } from './flows.ts';
@@ -55,6 +57,8 @@ export interface ServicesDeps {
   readonly telemetry: Telemetry;
   /** a key was revoked here: gateway/auth drops it from its cache */
   readonly forgetKey: (keyId: string) => void;
+  /** actors/transports/whatsapp: proxies of devices are kept sealed */
+  readonly proxies: Pick<ProxySeal, 'seal'>;
   /** gateway/webhooks */
   readonly webhooks: (guard: Guard) => GraphqlServices['webhooks'];
 }
@@ -145,18 +149,7 @@ function deviceCommands(context: Context): DeviceCommands {
         });
         return row === null ? 'NAME_TAKEN' : { device: row, linkToken };
       }),
-    update: (tenantId, deviceId, patch) =>
-      guard(async () => {
-        try {
-          return changed(context, await ledger.updateDevice(sql, tenantId, deviceId, patch));
-        } catch (error) {
-          const { code } = error as { readonly code?: unknown };
-          if (code === '23505') return 'NAME_TAKEN';
-          if (code === '23514') return 'PACE_INVALID';
-          if (code === '22023') return 'ZONE_UNKNOWN';
-          throw error;
-        }
-      }),
+    update: (tenantId, deviceId, patch) => guard(() => updateDevice(context, tenantId, deviceId, patch, (row) => changed(context, row))),
     async setPaused(tenantId, deviceId, paused, reason) {
       const row = await guard(async () => changed(context, await ledger.setPaused(sql, tenantId, deviceId, paused, reason)));
       if (row !== null) await untilSaid(context, tenantId, deviceId, paused);

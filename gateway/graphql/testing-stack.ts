@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { parseKeyRing } from '../../actors/sessions/index.ts';
+import { createProxySeal } from '../../actors/transports/whatsapp/index.ts';
 import { type Clock, systemClock } from '../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../ops/testing/index.ts';
 import type { MessageEventRecord } from '../../schema/domain/index.ts';
@@ -97,6 +99,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
   const post = createPost(clock, { allowed: hosts, timeoutMs: PATIENCE_MS });
   const audit = createAudit({ write: (entries) => writeAudit(sql, entries), clock, telemetry }, { flushMs: 10 });
   const services = createServices({
+    proxies: createProxySeal(() => parseKeyRing(`t:${Buffer.alloc(32, 1).toString('base64')}`), []),
     sql,
     accept,
     live: { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no, pairing: no },

@@ -1,1 +1,2 @@
+export { createAskAgain } from './again.ts';
 export { addMediaRoutes, RECEIVED_PATH } from './routes.ts';

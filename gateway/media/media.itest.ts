@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SealedFiles, startSealedFiles } from '../../actors/media/testing.ts';
+import { connectRedis } from '../../ops/connect/index.ts';
 import { systemClock } from '../../ops/lifecycle/index.ts';
-import { type ReceivedMedia, uuidV7 } from '../../schema/domain/index.ts';
+import { MEDIA_WANTED_CHANNEL, type MediaWanted, mediaAgainKey, type ReceivedMedia, uuidV7 } from '../../schema/domain/index.ts';
 import { storeInbound } from '../../schema/sql/index.ts';
 import { ADMIN_KEY, type Data, headersOf, startTestGateway, type TestGateway } from '../gateway.testing.ts';
 
@@ -47,6 +48,12 @@ describe('what people sent to devices', () => {
     await storeInbound(gateway.database.sql, [{ ...item, media: whole as ReceivedMedia | null }]);
     return id;
   };
+  const phone = async (name: string): Promise<string> => {
+    const id = uuidV7(systemClock.wall());
+    await gateway.database
+      .sql`insert into devices (id, tenant_id, partition, name, transport) values (${id}, ${tenant}, 1, ${name}, 'whatsapp')`;
+    return id;
+  };
   const newest = async (first = 1, after = ''): Promise<Data> =>
     (
       await ask(`{ receivedMessages(first: ${first}, deviceId: "Device:${device}"${after === '' ? '' : `, after: "${after}"`}) {
@@ -81,6 +88,110 @@ describe('what people sent to devices', () => {
     await expect(get(bad.media.downloadPath).then((cut) => cut.arrayBuffer())).rejects.toThrow();
   });
 
+  it('WhatsApp does not keep it any more: the phone is asked to upload it again, and what came of that has a name', async () => {
+    const deviceId = await phone('phone');
+    const { path, key } = files.add('image', PLAIN);
+    const download = async (before?: string): Promise<{ readonly status: number; readonly text: string; readonly body: Buffer }> => {
+      const messageId = uuidV7(systemClock.wall());
+      const media = {
+        kind: 'image',
+        type: 'image/jpeg',
+        bytes: null,
+        fileName: null,
+        seconds: null,
+        voice: false,
+        path: '/v/gone',
+        key,
+      } as const;
+      const item = {
+        deviceId,
+        id: messageId,
+        tenantId: tenant,
+        sender: '+491700000002',
+        senderLid: null,
+        body: '',
+        receivedAt: systemClock.wall(),
+      };
+      await storeInbound(gateway.database.sql, [{ ...item, media }]);
+      if (before !== undefined) await node.set(mediaAgainKey(deviceId, messageId), before);
+      const answer = await get(`/api/media/received/${deviceId}/${messageId}`);
+      const body = Buffer.from(await answer.arrayBuffer());
+      return { status: answer.status, text: answer.status === 200 ? '' : body.toString(), body };
+    };
+    const node = connectRedis(gateway.redis.url, { role: 'general', name: 'node' });
+    const listener = connectRedis(gateway.redis.url, { role: 'subscriber', name: 'node' });
+    try {
+      // a node that has the device, and a phone that says this
+      let says = 'again';
+      const asked: string[] = [];
+      listener.on('message', (_channel: string, text: string) => {
+        const { deviceId: device, messageId } = JSON.parse(text) as MediaWanted;
+        asked.push(messageId);
+        const answer = async (): Promise<void> => {
+          await node.set(mediaAgainKey(device, messageId), 'asking');
+          await gateway.database.sql`update inbound_messages set media = jsonb_set(media, '{path}', to_jsonb(${path}::text))
+            where id = ${messageId} and ${says === 'again'}`;
+          await node.set(mediaAgainKey(device, messageId), says);
+        };
+        void answer();
+      });
+      await listener.subscribe(MEDIA_WANTED_CHANNEL);
+      // on a machine that stands still the node may be too late to say that it has the device: then once more
+      const patient = async (status: number): ReturnType<typeof download> => {
+        const end = systemClock.monotonic() + 60_000;
+        for (;;) {
+          const told = await download();
+          if (told.status === status || systemClock.monotonic() > end) return told;
+        }
+      };
+      expect((await patient(200)).body.equals(PLAIN)).toBe(true);
+      for (const [word, status, code] of [
+        ['gone', 410, 'MEDIA_GONE'],
+        ['failed', 502, 'MEDIA_NOT_UPLOADED'],
+        ['unanswered', 504, 'MEDIA_UNANSWERED'],
+        ['offline', 503, 'MEDIA_DEVICE_OFFLINE'],
+      ] as const) {
+        says = word;
+        const told = await patient(status);
+        expect([told.status, told.text.includes(code)]).toEqual([status, true]);
+      }
+      // a word that stands is taken: nobody is asked again
+      const before = asked.length;
+      expect((await download('unanswered')).status).toBe(504);
+      expect(asked).toHaveLength(before);
+      await listener.unsubscribe(MEDIA_WANTED_CHANNEL);
+      // no node has it
+      expect((await download()).status).toBe(503);
+    } finally {
+      node.disconnect();
+      listener.disconnect();
+    }
+  });
+
+  it('is not fetched past the proxy of its device', async () => {
+    const deviceId = await phone('far');
+    const proxy = { sealed: 'AAAA', shown: 'http://***@proxy.example:3128' };
+    await gateway.database.sql`update devices set settings = ${gateway.database.sql.json({ proxy })} where id = ${deviceId}`;
+    const { path, key } = files.add('image', PLAIN);
+    const media = { kind: 'image', type: 'image/jpeg', bytes: null, fileName: null, seconds: null, voice: false, path, key } as const;
+    const item = {
+      deviceId,
+      id: 'm',
+      tenantId: tenant,
+      sender: '+491700000002',
+      senderLid: null,
+      body: '',
+      receivedAt: systemClock.wall(),
+    };
+    await storeInbound(gateway.database.sql, [{ ...item, media }]);
+    const before = files.asked.length;
+    const refused = await get(`/api/media/received/${deviceId}/m`);
+    expect([refused.status, (await refused.text()).includes('MEDIA_BEHIND_PROXY')]).toEqual([501, true]);
+    expect(files.asked).toHaveLength(before);
+    await gateway.database.sql`update devices set settings = '{"proxy": null}' where id = ${deviceId}`;
+    expect((await get(`/api/media/received/${deviceId}/m`)).status).toBe(200);
+  });
+
   it('needs a key with the scope VIEWER of this tenant; says what is gone, too large, or not there', async () => {
     const { path, key } = files.add('image', PLAIN);
     const id = await receive({ path, key });
@@ -88,8 +199,8 @@ describe('what people sent to devices', () => {
     expect((await get(at, 'flk_nobody')).status).toBe(401);
     expect((await get(at, await keyOf('SCREEN'))).status).toBe(403);
     expect((await get(at, await keyOf('VIEWER'))).status).toBe(200);
-    const other = await ask('mutation { createTenant(input: {name: "other"}) { tenant { id } } }');
-    const foreign = await fetch(`${gateway.base}${at}`, { headers: headersOf({ tenant: other.data.createTenant.tenant.id }) });
+    await gateway.database.sql`insert into tenants (id, name) values (${uuidV7(systemClock.wall())}, 'other')`;
+    const foreign = await fetch(`${gateway.base}${at}`, { headers: headersOf({ tenant: 'other' }) });
     expect(foreign.status).toBe(404);
     expect((await get(`/api/media/received/${device}/none`)).status).toBe(404);
     expect((await get(`/api/media/received/${device}/${await receive(null)}`)).status).toBe(404);
@@ -100,11 +211,18 @@ describe('what people sent to devices', () => {
 
 describe('what is to be sent', () => {
   const PICTURE = Buffer.concat([Buffer.from('ffd8ffe0', 'hex'), randomBytes(600_000)]);
-  const send = async (content: string, more = ''): Promise<Data> =>
-    (
-      await ask(`mutation { sendMessage(input: {deviceId: "Device:${device}", to: "+491700000003", content: {${content}}${more}}) {
-        message { id kind } errors { code path } } }`)
-    ).data.sendMessage;
+  const send = async (content: string, more = ''): Promise<Data> => {
+    const end = systemClock.monotonic() + 60_000;
+    const key = uuidV7(systemClock.wall());
+    for (;;) {
+      const said = (
+        await ask(`mutation { sendMessage(input: {deviceId: "Device:${device}", to: "+491700000003", idempotencyKey: "${key}", content: {${content}}${more}}) {
+          message { id kind } errors { code path } } }`)
+      ).data.sendMessage;
+      // a machine that stands still for longer than a request waits
+      if (said.errors[0]?.code !== 'UNAVAILABLE' || systemClock.monotonic() > end) return said;
+    }
+  };
 
   it('is uploaded as it comes, and named in a message', async () => {
     const answer = await post(PICTURE, 'image/jpeg');

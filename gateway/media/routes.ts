@@ -9,11 +9,12 @@ import {
   type Uploads,
 } from '../../actors/media/index.ts';
 import type { Sql } from '../../ops/connect/index.ts';
-import { isUuid, MEDIA_KINDS, MEDIA_LIMITS, type MediaKind, uuidV7 } from '../../schema/domain/index.ts';
+import { isUuid, MEDIA_KINDS, MEDIA_LIMITS, type MediaKind, proxyOf, uuidV7 } from '../../schema/domain/index.ts';
 import type { AuditPort } from '../../schema/graphql/index.ts';
 import { findReceived } from '../../schema/sql/index.ts';
 import { HttpError, type HttpHandler, type HttpRequest, type Server } from '../server/index.ts';
 import { createHttpViewer, type Guard, type HttpViewerDeps } from '../system/index.ts';
+import type { AskAgain } from './again.ts';
 
 /**
  * Files over HTTP: what people sent to devices, fetched from WhatsApp and opened as it passes; and what is to be sent, taken as it comes. Owns the numbers of
@@ -28,6 +29,7 @@ export interface MediaRoutesDeps extends HttpViewerDeps {
   readonly audit: AuditPort;
   readonly config: OpenSettings & { readonly MEDIA_DOWNLOAD_BYTES: number };
   readonly uploads: Uploads;
+  readonly askAgain: AskAgain;
 }
 
 export const UPLOAD_PATH = '/api/media';
@@ -53,6 +55,17 @@ const UPLOAD_STATUS: Readonly<Record<MediaProblem['code'], number>> = {
   MEDIA_NOT_FOUND: 404,
   MEDIA_UNREACHABLE: 408,
 };
+const BEHIND_PROXY = 'MEDIA_BEHIND_PROXY: its device speaks to WhatsApp through a proxy; its files are not fetched past it';
+const GONE = 'WhatsApp does not keep it any more';
+const NOT_AGAIN: Readonly<Record<Exclude<Awaited<ReturnType<AskAgain>>, 'again'>, readonly [number, string]>> = {
+  gone: [410, `MEDIA_GONE: ${GONE}, and the phone of the device does not have it either: the sender has to send it again`],
+  failed: [502, `MEDIA_NOT_UPLOADED: ${GONE}; the phone of the device was asked to upload it again, and could not`],
+  unanswered: [
+    504,
+    `MEDIA_UNANSWERED: ${GONE}; the phone of the device was asked to upload it again and has not answered: whether it still can is not known`,
+  ],
+  offline: [503, `MEDIA_DEVICE_OFFLINE: ${GONE}; its device is not connected, so its phone cannot be asked now`],
+};
 const MOST_UPLOAD = Math.max(...MEDIA_KINDS.map((kind) => MEDIA_LIMITS[kind].bytes));
 const MOST_NAME = 200;
 
@@ -69,6 +82,7 @@ export function addMediaRoutes(server: Pick<Server, 'http'>, deps: MediaRoutesDe
     const found = id === null ? null : await guard(() => findReceived(sql, viewer.tenantId, deviceId, id));
     if (found?.media == null) throw new HttpError(404, 'no received message with this id and a file in this tenant');
     const { media } = found;
+    if (proxyOf(found.deviceSettings) !== null) throw new HttpError(501, BEHIND_PROXY);
     const mostBytes = config.MEDIA_DOWNLOAD_BYTES;
     if ((media.bytes ?? 0) > mostBytes) throw new HttpError(413, `it has ${media.bytes} bytes, at most ${mostBytes} are handed out`);
     if (running >= AT_ONCE) {
@@ -81,7 +95,15 @@ export function addMediaRoutes(server: Pick<Server, 'http'>, deps: MediaRoutesDe
     else request.signal.addEventListener('abort', () => (running -= 1), { once: true });
     await deps.audit({ viewer, action: 'downloadMedia', subject: deviceId, detail: { kind: media.kind } });
     try {
-      const body = await openReceived(media, config, { mostBytes, signal: request.signal, idleMs: IDLE_MS });
+      const open = (from: typeof media) => openReceived(from, config, { mostBytes, signal: request.signal, idleMs: IDLE_MS });
+      const body = await open(media).catch(async (error: unknown) => {
+        const wanted = { deviceId, messageId: found.id };
+        const gone = error instanceof MediaProblem && error.code === 'MEDIA_NOT_FOUND' && media.path !== null && media.key !== null;
+        if (!gone || found.transport !== 'whatsapp') throw error;
+        refuse(await deps.askAgain(wanted, request.signal));
+        const anew = await guard(() => findReceived(sql, viewer.tenantId, deviceId, wanted.messageId));
+        return open(anew?.media ?? media);
+      });
       return { status: 200, headers: headersOf(media.type, media.fileName), body, cut: request.signal };
     } catch (error) {
       if (!(error instanceof MediaProblem)) throw error;
@@ -113,6 +135,13 @@ export function addMediaRoutes(server: Pick<Server, 'http'>, deps: MediaRoutesDe
 
   server.http('POST', UPLOAD_PATH, upload, { bodyLimitBytes: MOST_UPLOAD, streamed: true });
   server.http('GET', `${RECEIVED_PATH}/*`, download);
+}
+
+/** @throws HttpError unless the phone has uploaded the file again */
+function refuse(word: Awaited<ReturnType<AskAgain>>): void {
+  if (word === 'again') return;
+  const [status, why] = NOT_AGAIN[word];
+  throw new HttpError(status, why, status === 503 || status === 504 ? { 'retry-after': '30' } : {});
 }
 
 /** What an upload says of itself. @throws HttpError 400, 413 or 415 before a byte is taken */

@@ -179,6 +179,32 @@ export const FIELDS = {
     parse: whole(1, 100_000),
     fallback: '120',
   }),
+  WHATSAPP_SILENCE_MS: field({
+    meaning:
+      'a WhatsApp socket over which nothing came for this long is dead, though it is open; pings are sent twice in this time (guess)',
+    parse: whole(1000, 600_000),
+    fallback: '60000',
+    unit: 'ms',
+  }),
+  WHATSAPP_ACK_MS: field({
+    meaning:
+      'a WhatsApp socket that answers pings is dead when an attempt to send began this long ago and nothing at all was acknowledged since (guess)',
+    parse: whole(1000, 600_000),
+    fallback: '30000',
+    unit: 'ms',
+  }),
+  WHATSAPP_CANARY_MS: field({
+    meaning:
+      'a WhatsApp socket over which nothing was acknowledged for this long is asked a cheap question that needs an answer, and is dead without one; 0 = never',
+    parse: whole(0, 86_400_000),
+    fallback: '0',
+    unit: 'ms',
+  }),
+  WHATSAPP_PROXY_PRIVATE_HOSTS: field({
+    meaning: 'host:port of proxies in a private network that devices may be given, commas between; else only public addresses are taken',
+    parse: list,
+    fallback: '',
+  }),
   MEDIA_PRIVATE_HOSTS: field({
     meaning:
       'host:port of servers in a private network from which media of messages may be fetched, commas between; else only public addresses are',

@@ -35,7 +35,9 @@ export function loadConfig<R extends FieldName = never>(
       continue;
     }
     if (raw === '' && definition.fallback === '') {
-      settings[name] = ['LOCK_REDIS_URLS', 'ALLOWED_ORIGINS', 'MEDIA_PRIVATE_HOSTS'].includes(name) ? [] : '';
+      settings[name] = ['LOCK_REDIS_URLS', 'ALLOWED_ORIGINS', 'MEDIA_PRIVATE_HOSTS', 'WHATSAPP_PROXY_PRIVATE_HOSTS'].includes(name)
+        ? []
+        : '';
       continue;
     }
     const parsed = definition.parse.safeParse(raw);

@@ -15,6 +15,14 @@ export interface Ramp {
   readonly steps: readonly number[];
 }
 
+/** A device's way out, as it is kept. */
+export interface StoredProxy {
+  /** base64 of the whole address, sealed with the key ring */
+  readonly sealed: string;
+  /** the address without its credentials */
+  readonly shown: string;
+}
+
 export const RAMP_STEPS = 60;
 
 /** Paces that fit most; ms between two sends, drawn evenly. Guesses, on the careful side of what people say they send. */
@@ -31,6 +39,9 @@ export function quietHoursOf(settings: Readonly<Record<string, unknown>>): Quiet
 }
 export function rampOf(settings: Readonly<Record<string, unknown>>): Ramp | null {
   return (settings['ramp'] ?? null) as Ramp | null;
+}
+export function proxyOf(settings: Readonly<Record<string, unknown>>): StoredProxy | null {
+  return (settings['proxy'] ?? null) as StoredProxy | null;
 }
 /** Null: a pace of its own. */
 export function paceProfileOf(minMs: number, maxMs: number): PaceProfile | null {

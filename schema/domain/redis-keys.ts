@@ -121,6 +121,11 @@ export const pairingKey = (deviceId: string): string => `${PREFIX}:pairing:${dev
 /** pub/sub channel to all nodes: the id of a device that somebody wants to pair. Lossy: nodes look into the rows too. */
 export const PAIRING_ASKED_CHANNEL = `${PREFIX}:pairing-asked`;
 
+/** pub/sub channel to all nodes: a received file that WhatsApp does not keep any more is wanted (JSON MediaWanted, domain/received.ts). Lossy: who asks has patience. */
+export const MEDIA_WANTED_CHANNEL = `${PREFIX}:media-wanted`;
+/** string with TTL: what came of it (MediaAgain). */
+export const mediaAgainKey = (deviceId: string, messageId: string): string => `${PREFIX}:media-again:${deviceId}:${messageId}`;
+
 /** Who of the fleet connects to WhatsApp (actors/transports/whatsapp/fleet-gate.lua), in one slot. */
 export const CONNECT_KEYS = Object.freeze({
   /** ZSET: devices that are connecting */

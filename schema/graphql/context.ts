@@ -177,6 +177,8 @@ export type DeviceSettingsPatch = {
   /** null takes them away */
   readonly quietHours?: QuietHours | null;
   readonly ramp?: Ramp | null;
+  /** its whole address; sealed before it is kept */
+  readonly proxy?: string | null;
 };
 export interface DevicePatch {
   readonly name?: string;
@@ -196,7 +198,7 @@ export interface DeviceCommands {
     tenantId: string,
     deviceId: string,
     patch: DevicePatch,
-  ): Promise<DeviceRow | null | 'NAME_TAKEN' | 'PACE_INVALID' | 'ZONE_UNKNOWN'>;
+  ): Promise<DeviceRow | null | 'NAME_TAKEN' | 'PACE_INVALID' | 'ZONE_UNKNOWN' | { readonly proxyFault: string }>;
   /** answers once the owner says so too, or after a moment */
   setPaused(tenantId: string, deviceId: string, paused: boolean, reason: string | null): Promise<DeviceRow | null>;
   release(tenantId: string, deviceId: string): Promise<DeviceRow | null>;

@@ -96,8 +96,17 @@ export async function receivedPage(
   return rows.map(receivedOf);
 }
 
+export interface FoundReceived extends ReceivedRow {
+  readonly deviceSettings: Readonly<Record<string, unknown>>;
+  readonly transport: string;
+}
+
 /** Null: the tenant has none. */
-export async function findReceived(sql: SqlRunner, tenantId: string, deviceId: string, id: string): Promise<ReceivedRow | null> {
-  const [row] = await query<Row>(sql, FIND, [tenantId, deviceId, id]);
-  return row === undefined ? null : receivedOf(row);
+export async function findReceived(sql: SqlRunner, tenantId: string, deviceId: string, id: string): Promise<FoundReceived | null> {
+  const [row] = await query<Row & { readonly device_settings: FoundReceived['deviceSettings']; readonly transport: string }>(sql, FIND, [
+    tenantId,
+    deviceId,
+    id,
+  ]);
+  return row === undefined ? null : { ...receivedOf(row), deviceSettings: row.device_settings, transport: row.transport };
 }

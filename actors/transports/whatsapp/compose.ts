@@ -1,5 +1,4 @@
 import { createReadStream } from 'node:fs';
-import { Agent } from 'node:https';
 import {
   type AnyMessageContent,
   generateWAMessageFromContent,
@@ -8,7 +7,6 @@ import {
   type WAMessage,
   type WASocket,
 } from '@whiskeysockets/baileys';
-import { isLoopback } from '../../../ops/connect/index.ts';
 import type { Log } from '../../../ops/telemetry/index.ts';
 import { isMedia, type MediaContent, type MessageContent } from '../../../schema/domain/index.ts';
 import type { Composed } from './line-port.ts';
@@ -101,20 +99,4 @@ function nameOf(url: string): string {
   } catch {
     return last || 'file';
   }
-}
-
-/**
- * Who carries media to WhatsApp's media server. The server names its hosts itself; when the server is one of our own on this machine, so must they be: its
- * certificate is nobody's, and nothing else is reached. Undefined: the usual way.
- */
-export function mediaAgent(address: string | undefined): Agent | undefined {
-  if (address === undefined || !isLoopback(new URL(address).hostname)) return undefined;
-  const agent = new Agent({ rejectUnauthorized: false });
-  const inner = agent as unknown as { createConnection(options: { host?: string }, done?: unknown): unknown };
-  const connect = inner.createConnection.bind(agent);
-  inner.createConnection = (options, done) => {
-    if (!isLoopback(options.host ?? '')) throw new Error('the media server is not on this machine');
-    return connect(options, done);
-  };
-  return agent;
 }

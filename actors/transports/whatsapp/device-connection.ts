@@ -1,24 +1,24 @@
-import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
-import type { Log } from '../../../ops/telemetry/index.ts';
-import { FlotillaError, type PairingRequest } from '../../../schema/domain/index.ts';
-import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
-import type { Connection, LinkState, TransportDevice, TransportEvents } from '../port.ts';
-import { type AccountTiming, createAccount } from './account.ts';
-import type { ConnectTurns, EndTurn } from './connect-turn.ts';
-import type { Contents } from './contents.ts';
+import { FlotillaError, type PairingRequest, proxyOf } from '../../../schema/domain/index.ts';
+import type { DeviceSession } from '../../sessions/index.ts';
+import type { LinkState, TransportDevice, TransportEvents } from '../port.ts';
+import { createAccount } from './account.ts';
+import type { EndTurn } from './connect-turn.ts';
+import type { ConnectionDeps, DeviceConnection } from './connection-port.ts';
 import { type DisconnectRow, disconnectFor } from './disconnects.ts';
-import type { Identities } from './identities.ts';
 import { createInbox } from './inbox.ts';
 import { phoneOf } from './jid.ts';
-import type { InboundText, Line, LineEvents, LineFactory, LineOptions } from './line-port.ts';
-import { createNumberCheck, type NumberCheckOptions } from './number-check.ts';
+import type { InboundText, Line, LineEvents } from './line-port.ts';
+import { createLiveness, type Zombie } from './liveness.ts';
+import { createNumberCheck } from './number-check.ts';
 import { createOutgoing } from './outgoing.ts';
-import type { PairingDesk } from './pairing-desk.ts';
-import type { Quarantine } from './quarantine.ts';
-import { createRedial, type Timing } from './redial.ts';
+import { createPairingCodes } from './pairing-codes.ts';
+import { createProofs } from './proofs.ts';
+import { createRedial } from './redial.ts';
 import { createSends } from './sends.ts';
-import type { Standing } from './standing.ts';
-import type { WireIds } from './wire-ids.ts';
+import type { ProxyFault } from './tunnel.ts';
+
+/** as long as the server keeps a pairing open: the first QR code's 60 s and five of 20 s */
+const CODE_LIFE_MS = 160_000;
 
 /**
  * One device's connection over all its sockets.
@@ -32,48 +32,23 @@ import type { WireIds } from './wire-ids.ts';
  * C5. Failures are forgotten only after the connection was open for `stableMs`, not by opening.
  * C6. Without a stored session and without a request to pair there is no socket.
  * C7. Nothing is stored of a pairing before the phone has accepted it.
+ * C8. A device with a proxy goes through it or nowhere; one whose proxy changes is let go and dials anew.
  */
-export interface ConnectionDeps {
-  readonly clock: Clock;
-  readonly dice: Dice;
-  readonly log: Log;
-  readonly sessions: SessionStore;
-  readonly wireIds: WireIds;
-  readonly desk: PairingDesk;
-  readonly turns: ConnectTurns;
-  readonly standing: Standing;
-  readonly quarantine: Quarantine;
-  readonly contents: Contents;
-  readonly identities: Identities;
-  readonly numbers: NumberCheckOptions;
-  /** erases a session that was unlinked through the API; true when there was one */
-  eraseUnlinked(device: TransportDevice, opened: DeviceSession): Promise<boolean>;
-  readonly library: () => Promise<LineFactory>;
-  /** what every socket of the node has in common */
-  readonly line: Pick<LineOptions, 'server' | 'version' | 'keyWriteTries' | 'retryCounts' | 'recipientDevices' | 'qrLifeMs'>;
-  /** QR codes shown before a pairing is over */
-  readonly mostCodes: number;
-  readonly timing: Timing & AccountTiming;
-}
-
-/** as long as the server keeps a pairing open: the first QR code's 60 s and five of 20 s */
-const CODE_LIFE_MS = 160_000;
-
 export function createDeviceConnection(
   deps: ConnectionDeps,
   device: TransportDevice,
   events: TransportEvents,
   signal: AbortSignal,
-): Connection {
+): DeviceConnection {
   const { clock, log, desk } = deps;
   let over = false;
   let generation = 0;
   let line: Line | undefined;
   let online = false;
   let linked = false;
-  /** the pairing under way, and how many QR codes came in it */
-  let asked: PairingRequest | undefined;
-  let codes = 0;
+  /** why it stands still until somebody acts, null while it tries; the proxy of the last socket, as it is kept */
+  let resting: string | null = null;
+  let way: string | null = null;
   let session: DeviceSession | undefined;
   let creds: Record<string, unknown> = {};
   let unwatch = (): void => {};
@@ -83,11 +58,14 @@ export function createDeviceConnection(
   const say = (state: LinkState, reason: string | null): void => {
     if (!over) events.state({ state, reason });
   };
+  const liveness = createLiveness(clock, deps.liveness);
   const sends = createSends({
     clock,
     canAct: () => !over && device.canAct(),
+    unanswered: (beganAt) => liveness.unanswered(beganAt),
     written: (messageId) => !over && events.receipt({ messageId, state: 'WRITTEN', at: clock.wall() }),
   });
+  const proofs = createProofs({ ...deps, deviceId: device.id, isOver: () => over, receipt: (proof) => events.receipt(proof) });
   const inbox = createInbox({ clock, log, store: (message) => heard(message), isOver: () => over });
 
   const redial = createRedial(clock, deps.dice, deps.timing);
@@ -109,30 +87,20 @@ export function createDeviceConnection(
       return;
     }
     // what another owner or a setting stands against stays as it is; the rest is tried again
-    if (error instanceof FlotillaError && error.policy !== 'retryable') return;
-    redial.failed({ slow: false, limit: null }, again);
+    if (error instanceof FlotillaError && error.policy !== 'retryable') resting = code;
+    else redial.failed({ slow: false, limit: null }, again);
   };
 
   /** quarantine; released, it starts from what is stored */
   const jail = (reason: string): void => {
+    resting = reason;
     unwatch();
     unwatch = deps.quarantine.enter(device.id, reason, () => {
       redial.forget();
       run('whatsapp.connection', begin);
     });
   };
-  const account = createAccount(
-    {
-      clock,
-      dice: deps.dice,
-      log,
-      standing: deps.standing,
-      timing: deps.timing,
-      line: () => line,
-      changed: () => online && say('ONLINE', account.reason),
-    },
-    device,
-  );
+  const account = createAccount({ ...deps, line: () => line, changed: () => online && say('ONLINE', account.reason) }, device);
 
   const heard = async (message: InboundText): Promise<void> => {
     // a number that WhatsApp did not say may have been learnt before
@@ -142,6 +110,7 @@ export function createDeviceConnection(
     await events.inbound(known === null ? message : { ...message, from: known });
   };
   const lineNow = (): Line | undefined => (over || !online ? undefined : line);
+  const forgetMedia = deps.mediaAgain.watch(device.id, (wanted) => (device.canAct() ? (lineNow()?.askMediaAgain(wanted) ?? null) : null));
   const numbers = createNumberCheck(deps, device, deps.numbers);
   const outgoing = createOutgoing({ ...deps, account, numbers, sends }, device);
 
@@ -159,7 +128,7 @@ export function createDeviceConnection(
   };
   const resume = (): Promise<void> => (linked ? reconnect() : begin());
 
-  /** no socket until somebody asks to pair (C6) */
+  // C6
   const idle = (state: LinkState, reason: string | null): void => {
     linked = false;
     say(state, reason);
@@ -170,8 +139,7 @@ export function createDeviceConnection(
   };
   const pair = async (request: PairingRequest): Promise<void> => {
     unwatch();
-    asked = request;
-    codes = 0;
+    codes.begin(request);
     await session?.erase();
     creds = (await deps.library()).freshCreds();
     await dial('PAIRING', 'CONNECTING');
@@ -180,6 +148,8 @@ export function createDeviceConnection(
   const dial = async (state: LinkState, reason: string | null): Promise<void> => {
     generation += 1;
     const mine = generation;
+    resting = null;
+    way = wayNow();
     say(state, reason);
     const library = await deps.library();
     const abandoned = (): boolean => over || mine !== generation;
@@ -194,9 +164,12 @@ export function createDeviceConnection(
     if (held) say(state, reason);
     endTurn = turn;
     try {
+      way = wayNow();
       line = library.openLine(
         {
           ...deps.line,
+          // unreadable: no socket at all
+          proxy: deps.proxies.open(device.id, device.settings),
           creds,
           session: current,
           log,
@@ -210,6 +183,39 @@ export function createDeviceConnection(
     }
   };
 
+  const wayNow = (): string | null => proxyOf(device.settings)?.sealed ?? null;
+  /** what no event tells: a socket that is dead, another proxy */
+  const look = (): void => {
+    if (over || generation === 0) return;
+    const zombie = liveness.look(async () => line?.probe());
+    if (way !== wayNow()) otherWay();
+    else if (zombie !== null) run('whatsapp.zombie', () => bury(zombie));
+  };
+  const bury = async (zombie: Zombie): Promise<void> => {
+    log.warn('whatsapp.zombie', { device: device.id, ...zombie });
+    say('OFFLINE', zombie.reason);
+    const mine = generation + 1;
+    await hangUp();
+    if (linked) await session?.flush();
+    if (!over && mine === generation) redial.failed({ slow: false, limit: null }, again);
+  };
+  const otherWay = (): void => {
+    if (!linked) {
+      if (line !== undefined) refuse('PROXY_CHANGED');
+      return;
+    }
+    // a proxy does not undo what stopped it
+    if (resting !== null && resting !== 'PROXY_UNREADABLE') return;
+    way = wayNow();
+    redial.stop();
+    say('OFFLINE', 'PROXY_CHANGED');
+    run('whatsapp.proxy', async () => {
+      const mine = generation + 1;
+      await hangUp();
+      if (mine === generation) await reconnect();
+    });
+  };
+
   const listener = (mine: number, turn: EndTurn): LineEvents => {
     const present = (): boolean => !over && mine === generation;
     return {
@@ -220,18 +226,19 @@ export function createDeviceConnection(
         if (!linked) return refuse('PAIRING_FAILED');
         online = true;
         redial.opened();
+        liveness.opened();
         log.info('whatsapp.online', { device: device.id });
         say('ONLINE', account.reason);
         account.opened();
         desk.opened(device.id, jid);
       },
-      closed(code) {
-        turn(code);
-        if (present()) run('whatsapp.closed', () => closed(code));
+      closed(code, fault) {
+        turn(fault === undefined ? code : null);
+        if (present()) run('whatsapp.closed', () => closed(code, fault));
       },
       qr(text, lifeMs) {
         turn(null);
-        if (present()) showCode(text, lifeMs);
+        if (present()) codes.came(text, lifeMs);
       },
       linked(jid) {
         if (!present()) return false;
@@ -253,14 +260,16 @@ export function createDeviceConnection(
       },
       reachOut: (standing) => present() && account.told(standing),
       newChats: (chats) => present() && account.counted(chats),
+      frame: () => present() && liveness.frame(),
       acknowledged(wireId, error) {
+        if (present()) liveness.acknowledged();
         const to = sends.recipientOf(wireId);
         if (present() && error !== null && to !== undefined) refusedBy(error, to);
         if (!present() || sends.acknowledged(wireId, error)) return;
-        if (error === null) void prove(wireId, 'SENT');
+        if (error === null) proofs.prove(wireId, 'SENT');
       },
       receipt(wireId, state) {
-        if (present()) void prove(wireId, state);
+        if (present()) proofs.prove(wireId, state);
       },
       identity: (phone, lid) => present() && deps.identities.learn(device.tenantId, phone, lid),
       inbound(message) {
@@ -274,40 +283,22 @@ export function createDeviceConnection(
     // most likely another list of the recipient's devices: asked for again before the one retry
     if (error === '479') deps.line.recipientDevices.del(to.replace(/^\+/, ''));
   };
-  /** an ack or receipt of a message no attempt waits for: proof of an earlier one */
-  const prove = async (wireId: string, state: 'SENT' | 'DELIVERED' | 'READ'): Promise<void> => {
-    try {
-      const message = await deps.wireIds.find(device.id, wireId);
-      if (message !== null && !over) events.receipt({ messageId: message.id, state, at: clock.wall() });
-    } catch (error) {
-      log.warn('whatsapp.receipt.unmatched', { device: device.id }, error);
-    }
-  };
-
-  /** a QR code came: it is shown, or asked to be a code to type; an unwatched pairing does not go on for ever */
-  const showCode = (text: string, lifeMs: number): void => {
-    codes += 1;
-    const { mostCodes } = deps;
-    if (codes > mostCodes) {
-      refuse('PAIRING_EXPIRED');
-      return;
-    }
-    if (asked?.method !== 'code') {
-      say('PAIRING', 'SCAN_QR');
-      desk.publish(device.id, { kind: 'qr', text, lifeMs, number: codes, most: mostCodes });
-      return;
-    }
-    // the codes that follow only tell that the pairing is still open
-    if (codes > 1) return;
-    const { phone } = asked;
+  const askCode = (phone: string): void =>
     run('whatsapp.pairing', async () => {
       const mine = generation;
-      const code = await line?.requestCode(phone ?? '');
+      const code = await line?.requestCode(phone);
       if (over || mine !== generation || linked || code === undefined) return;
       say('PAIRING', 'TYPE_CODE');
       desk.publish(device.id, { kind: 'code', code, lifeMs: CODE_LIFE_MS });
     });
-  };
+  const codes = createPairingCodes({
+    deviceId: device.id,
+    desk,
+    most: deps.mostCodes,
+    say: (reason) => say('PAIRING', reason),
+    expired: () => refuse('PAIRING_EXPIRED'),
+    askCode: (phone) => askCode(phone),
+  });
 
   /** ends a pairing that came out wrong; nothing of it was stored */
   const refuse = (reason: string): void => {
@@ -316,13 +307,15 @@ export function createDeviceConnection(
     idle('UNPAIRED', reason);
   };
 
-  const closed = async (code: number | null): Promise<void> => {
-    const row = disconnectFor(code, linked, codes > 0);
+  const closed = async (code: number | null, fault?: ProxyFault): Promise<void> => {
+    const row = disconnectFor(code, linked, codes.shown, fault);
     drop();
-    if (code === 429) account.slowedDown();
+    if (code === 429 && fault === undefined) account.slowedDown();
     log.info('whatsapp.closed', { device: device.id, code, reason: row.reason });
+    const mine = generation;
     if (linked) await session?.flush();
-    if (over) return;
+    // let go of meanwhile: who did it dials
+    if (over || mine !== generation) return;
     const { action } = row;
     if (action.kind === 'restart') return dial(linked ? 'CONNECTING' : 'PAIRING', row.reason);
     if (action.kind === 'stop') return stop(row, action);
@@ -340,6 +333,7 @@ export function createDeviceConnection(
       await session?.erase();
       desk.unlinked(device.id);
     }
+    resting = row.reason;
     if (action.state === 'OFFLINE') return say('OFFLINE', row.reason);
     desk.publish(device.id, { kind: 'end', outcome: row.reason });
     idle(action.state, row.reason);
@@ -347,8 +341,8 @@ export function createDeviceConnection(
   const conflict = (): void => {
     say('OFFLINE', 'REPLACED');
     // the lease says who is right; a newer owner is left alone
-    if (!device.canAct()) return;
-    redial.conflicted(again);
+    if (device.canAct()) redial.conflicted(again);
+    else resting = 'REPLACED';
   };
 
   const drop = (): void => {
@@ -356,6 +350,7 @@ export function createDeviceConnection(
     line = undefined;
     endTurn(null);
     account.closed();
+    liveness.closed();
     redial.closed();
     sends.lost();
   };
@@ -374,6 +369,7 @@ export function createDeviceConnection(
     signal.removeEventListener('abort', close);
     redial.stop();
     account.stop();
+    forgetMedia();
     unwatch();
     await hangUp();
     if (linked) {
@@ -390,6 +386,7 @@ export function createDeviceConnection(
   else run('whatsapp.connection', begin);
   return {
     send: (message, timeoutMs) => outgoing.send(lineNow, message, timeoutMs),
+    look,
     close,
   };
 }

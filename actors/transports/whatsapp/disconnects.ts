@@ -1,4 +1,5 @@
 import type { LinkState } from '../port.ts';
+import type { ProxyFault } from './tunnel.ts';
 
 /**
  * What a closed connection means, as data: one row per code. Source of codes: Baileys' DisconnectReason and the stream errors and
@@ -50,15 +51,24 @@ const UNKNOWN: DisconnectRow = { code: null, reason: 'UNKNOWN_DISCONNECT', actio
 const EXPIRED: DisconnectRow = { code: 408, reason: 'PAIRING_EXPIRED', action: { kind: 'stop', state: 'UNPAIRED', erase: false } };
 const FAILED: DisconnectRow = { code: null, reason: 'PAIRING_FAILED', action: { kind: 'stop', state: 'UNPAIRED', erase: false } };
 
+/** A device's proxy let nothing through. Never a reason to go past it. */
+export const PROXY_FAULTS: Readonly<Record<ProxyFault, DisconnectRow>> = {
+  PROXY_UNREACHABLE: { code: null, reason: 'PROXY_UNREACHABLE', action: backoff },
+  PROXY_REFUSED: { code: null, reason: 'PROXY_REFUSED', action: slowly },
+  PROXY_FORBIDDEN: { code: null, reason: 'PROXY_FORBIDDEN', action: slowly },
+};
+
 const byCode = new Map(DISCONNECTS.map((row) => [row.code, row]));
 
 /**
  * @param code of the close, null when there was none (socket, DNS or proxy error)
  * @param linked false while a pairing runs and the phone has not accepted it: nothing but a restart leads to another socket then,
  *   an unwatched QR code is never started again
+ * @param fault there was no way through the device's proxy
  * @param codeShown false: no QR code was ever shown, so none can have expired: WhatsApp was not reached
  */
-export function disconnectFor(code: number | null, linked: boolean, codeShown = true): DisconnectRow {
+export function disconnectFor(code: number | null, linked: boolean, codeShown = true, fault?: ProxyFault): DisconnectRow {
+  if (fault !== undefined) return linked ? PROXY_FAULTS[fault] : { ...FAILED, reason: fault };
   const row = byCode.get(code) ?? { ...UNKNOWN, code };
   if (linked || row.action.kind === 'restart') return row;
   if (code === 408 || code === null) return codeShown ? (code === 408 ? EXPIRED : FAILED) : { ...FAILED, code, reason: 'NETWORK' };

@@ -2,8 +2,10 @@ import type { Log } from '../../../ops/telemetry/index.ts';
 import type { MessageContent, NewChats, ReceivedMedia } from '../../../schema/domain/index.ts';
 import type { DeviceSession } from '../../sessions/index.ts';
 import type { BoundedMap } from './bounded-map.ts';
+import type { WantedMedia } from './media-again.ts';
 import type { ReachOut } from './reach-out.ts';
 import type { ServerSettings } from './server-address.ts';
+import type { HttpProxy, ProxyFault } from './tunnel.ts';
 import type { SentMessage } from './wire-ids.ts';
 
 /** New chats as WhatsApp counts them. */
@@ -26,6 +28,10 @@ export interface Line {
   askReachOut(): Promise<ReachOut>;
   /** how many new chats are left? Asks WhatsApp; null = it did not say */
   askNewChats(): Promise<Counted | null>;
+  /** a cheap query that WhatsApp must answer; resolves with its answer, good or bad. @throws when the socket went */
+  probe(): Promise<void>;
+  /** asks the phone to upload a received file again; resolves with its new path. @throws MediaGone; when the socket went */
+  askMediaAgain(wanted: WantedMedia): Promise<string | null>;
   /** is this number (E.164) on WhatsApp? Asks WhatsApp; null = it did not say */
   isOnWhatsApp(phone: string): Promise<boolean | null>;
 }
@@ -77,8 +83,10 @@ export interface InboundText {
 export interface LineEvents {
   /** logged in; `jid` is the device's own */
   opened(jid: string): void;
-  /** the socket is gone, once; `code` null when the server said none */
-  closed(code: number | null): void;
+  /** the socket is gone, once; `code` null when the server said none; `fault`: it never was, for want of a way through the device's proxy */
+  closed(code: number | null, fault?: ProxyFault): void;
+  /** something came */
+  frame(): void;
   /** a QR code to show, alive for `lifeMs` */
   qr(text: string, lifeMs: number): void;
   /** the phone accepts the pairing as `jid`; false refuses it, then nothing is linked. The server asks for a restart next. */
@@ -101,6 +109,8 @@ export interface LineEvents {
 
 export interface LineOptions {
   readonly server: ServerSettings;
+  /** the only way out; null = none, it goes straight */
+  readonly proxy: HttpProxy | null;
   /** a.b.c; undefined = the one Baileys ships */
   readonly version: string | undefined;
   /** changed in place by the socket */
@@ -112,6 +122,8 @@ export interface LineOptions {
   readonly retryCounts: BoundedMap;
   readonly recipientDevices: BoundedMap;
   findSent(wireId: string): Promise<SentMessage | null>;
+  /** time between pings */
+  readonly keepAliveMs: number;
   /** life of every QR code, for tests; default: 60 s for the first, 20 s for the others */
   readonly qrLifeMs: number | undefined;
 }

@@ -1,3 +1,4 @@
+import type { Agent as HttpsAgent } from 'node:https';
 import {
   type AuthenticationCreds,
   DEFAULT_CONNECTION_CONFIG,
@@ -13,6 +14,7 @@ import {
   type NewChatMessageCapInfo,
   normalizeMessageContent,
   proto,
+  S_WHATSAPP_NET,
   type SignalDataSet,
   type SignalDataTypeMap,
   type SignalKeyStore,
@@ -22,14 +24,17 @@ import {
   type WAVersion,
 } from '@whiskeysockets/baileys';
 import type { DeviceSession } from '../../sessions/index.ts';
-import { compose, jidOf, mediaAgent } from './compose.ts';
+import { compose, jidOf } from './compose.ts';
 import type { Counted, InboundText, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
+import { MediaGone, type WantedMedia } from './media-again.ts';
 import { withSharedStorage } from './one-storage.ts';
 import { quietLogger } from './quiet-logger.ts';
 import { createRatchets } from './ratchets.ts';
 import type { ReachOut } from './reach-out.ts';
 import { mediaOf } from './received-media.ts';
+import { createRoutes } from './routes.ts';
 import { serverAddress } from './server-address.ts';
+import type { ProxyFault } from './tunnel.ts';
 
 /** Baileys' socket. With compose.ts the only file that runs Baileys; loaded by library.ts, after the console is silent. */
 
@@ -38,12 +43,18 @@ const FIRST_QR_MS = 60_000;
 const LATER_QR_MS = 20_000;
 
 export const openLine: LineFactory['openLine'] = (options, events) => {
-  const address = serverAddress(options.server);
-  const agent = mediaAgent(address);
+  const address = serverAddress(options.server, options.proxy);
+  let fault: ProxyFault | undefined;
+  const { agent, fetchAgent, dispatcher } = createRoutes(address, options.proxy, (why) => {
+    fault = why;
+  });
   const ratchets = createRatchets(keyStore(options.session));
   const config: UserFacingSocketConfig = {
     ...(address === undefined ? {} : { waWebSocketUrl: address }),
-    ...(agent === undefined ? {} : { fetchAgent: agent }),
+    ...(agent === undefined ? {} : { agent: agent as HttpsAgent }),
+    ...(fetchAgent === undefined ? {} : { fetchAgent }),
+    // what Baileys fetches by itself
+    ...(dispatcher === undefined ? {} : { options: { dispatcher } as unknown as RequestInit }),
     version: (options.version?.split('.').map(Number) as WAVersion | undefined) ?? DEFAULT_CONNECTION_CONFIG.version,
     auth: { creds: options.creds as unknown as AuthenticationCreds, keys: ratchets.keys },
     makeSignalRepository: ratchets.watch(DEFAULT_CONNECTION_CONFIG.makeSignalRepository),
@@ -55,6 +66,7 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
     generateHighQualityLinkPreview: false,
     // the ledger answers for what was sent: no copies of it beside
     enableRecentMessageCache: false,
+    keepAliveIntervalMs: options.keepAliveMs,
     ...(options.qrLifeMs === undefined ? {} : { qrTimeout: options.qrLifeMs }),
     transactionOpts: { maxCommitRetries: options.keyWriteTries.tries, delayBetweenTriesMs: options.keyWriteTries.delayMs },
     msgRetryCounterCache: options.retryCounts,
@@ -71,7 +83,7 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
     },
   };
   const sock = withSharedStorage(() => makeWASocket(config));
-  listen(sock, events, options);
+  listen(sock, events, options, () => fault);
   return {
     send: async (message, gate, leaving) => {
       try {
@@ -88,6 +100,8 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
       sock.ev.removeAllListeners('connection.update');
       await sock.end(undefined);
     },
+    probe: () => probe(sock),
+    askMediaAgain: (wanted) => askMediaAgain(sock, wanted),
     askReachOut: async () => reachOutOf(await sock.fetchAccountReachoutTimelock()),
     askNewChats: async () => newChatsOf(await sock.fetchNewChatMessageCap()),
     isOnWhatsApp: async (phone) => (await sock.onWhatsApp(phone))?.some(({ exists }) => exists === true) ?? null,
@@ -96,6 +110,34 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
 };
 
 export const freshCreds: LineFactory['freshCreds'] = () => initAuthCreds() as unknown as Record<string, unknown>;
+
+/** Asks how many one-time keys the server holds for this device: it has to look that up, unlike the answer to a ping. */
+async function probe(sock: WASocket): Promise<void> {
+  const id = sock.generateMessageTag();
+  const answered = new Promise<void>((resolve) => sock.ws.once(`TAG:${id}`, () => resolve()));
+  const query = { id, xmlns: 'encrypt', type: 'get', to: S_WHATSAPP_NET };
+  await sock.sendNode({ tag: 'iq', attrs: query, content: [{ tag: 'count', attrs: {} }] });
+  await answered;
+}
+
+const NOT_FOUND = 404;
+
+async function askMediaAgain(sock: WASocket, { id, chat, kind, key }: WantedMedia): Promise<string | null> {
+  const media = { mediaKey: Buffer.from(key, 'base64') };
+  const message: WAMessage = {
+    key: { id, remoteJid: chat, fromMe: false },
+    message: { [`${kind}Message`]: media } as unknown as proto.IMessage,
+  };
+  try {
+    await sock.updateMediaMessage(message);
+  } catch (error) {
+    // what the phone said; anything else is the socket's trouble
+    const { message: said, output } = error as { readonly message?: unknown; readonly output?: { readonly statusCode?: unknown } };
+    if (!/re-upload/.test(String(said))) throw error;
+    throw new MediaGone(output?.statusCode === NOT_FOUND);
+  }
+  return (media as { readonly directPath?: string }).directPath ?? null;
+}
 
 async function tellIdentity(sock: WASocket, jid: string, events: LineEvents): Promise<void> {
   try {
@@ -134,7 +176,7 @@ function keyStore(session: DeviceSession): SignalKeyStore {
   };
 }
 
-function listen(sock: WASocket, events: LineEvents, options: LineOptions): void {
+function listen(sock: WASocket, events: LineEvents, options: LineOptions, fault: () => ProxyFault | undefined): void {
   let codes = 0;
   sock.ev.on('connection.update', (update) => {
     if (update.qr !== undefined) events.qr(update.qr, options.qrLifeMs ?? (codes === 0 ? FIRST_QR_MS : LATER_QR_MS));
@@ -146,7 +188,7 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions): void 
     if (update.connection === 'close') {
       const error = update.lastDisconnect?.error as { output?: { statusCode?: unknown } } | undefined;
       const code = error?.output?.statusCode;
-      events.closed(typeof code === 'number' ? code : null);
+      events.closed(typeof code === 'number' ? code : null, fault());
     }
   });
   sock.ev.on('message-capping.update', (info) => {
@@ -159,6 +201,7 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions): void 
     const { id, error } = node.attrs;
     if (id !== undefined) events.acknowledged(id, error ?? null);
   });
+  sock.ws.on('frame', () => events.frame());
   sock.ws.on('CB:notification,type:passkey_prologue_request', () => events.passkeyDemanded());
   sock.ev.on('messages.update', (updates) => {
     for (const { key, update } of updates) {
@@ -235,7 +278,7 @@ async function readText(sock: WASocket, message: WAMessage): Promise<InboundText
       content.videoMessage?.caption ??
       content.documentMessage?.caption ??
       '',
-    media: mediaOf(content),
+    media: mediaOf(content, key.remoteJid),
     at: Number(message.messageTimestamp ?? 0) * 1000,
   };
 }

@@ -18,13 +18,16 @@ interface Said {
   readonly mediaKey?: Uint8Array | null;
 }
 
+/** a path on WhatsApp's media server; null = it is none */
+export const pathOf = (said: string | null | undefined): string | null => (PATH.test(said ?? '') ? (said ?? null) : null);
+
 const count = (value: unknown): number | null => {
   const number = value == null ? Number.NaN : Number(value);
   return Number.isSafeInteger(number) && number >= 0 ? number : null;
 };
 
 /** Null: the message has no file. */
-export function mediaOf(content: proto.IMessage): ReceivedMedia | null {
+export function mediaOf(content: proto.IMessage, chat: string): ReceivedMedia | null {
   const kinds: readonly (readonly [ReceivedMedia['kind'], Said | null | undefined])[] = [
     ['image', content.imageMessage],
     ['video', content.videoMessage],
@@ -33,7 +36,7 @@ export function mediaOf(content: proto.IMessage): ReceivedMedia | null {
     ['document', content.documentMessage],
     ['sticker', content.stickerMessage],
   ];
-  for (const [kind, said] of kinds) if (said != null) return described(kind, said);
+  for (const [kind, said] of kinds) if (said != null) return { ...described(kind, said), chat: chat.slice(0, MOST_NAME) };
   return null;
 }
 
@@ -52,7 +55,7 @@ function described(kind: ReceivedMedia['kind'], said: Said): ReceivedMedia {
     fileName: name === '' ? null : name,
     seconds: count(said.seconds),
     voice: said.ptt === true,
-    path: PATH.test(said.directPath ?? '') ? (said.directPath ?? null) : null,
+    path: pathOf(said.directPath),
     key: key.length === KEY_BYTES ? Buffer.from(key).toString('base64') : null,
   };
 }

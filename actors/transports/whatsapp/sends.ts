@@ -37,6 +37,8 @@ export function createSends(deps: {
   canAct(): boolean;
   /** the bytes of this ledger message are out */
   written(messageId: string): void;
+  /** an attempt that began then (monotonic ms) got no answer in its time */
+  unanswered(beganAt: number): void;
 }): Sends {
   const waiting = new Map<string, Waiting>();
 
@@ -45,9 +47,11 @@ export function createSends(deps: {
     waiting.get(wireId)?.settle({ kind: 'unknown', code: 'REPEATED' });
     return new Promise((resolve) => {
       let settled = false;
-      const cancel = deps.clock.after(timeoutMs, () =>
-        entry.settle(entry.left ? { kind: 'unknown', code: 'NO_ACK' } : { kind: 'not-sent', code: 'OFFLINE' }),
-      );
+      const beganAt = deps.clock.monotonic();
+      const cancel = deps.clock.after(timeoutMs, () => {
+        entry.settle(entry.left ? { kind: 'unknown', code: 'NO_ACK' } : { kind: 'not-sent', code: 'OFFLINE' });
+        deps.unanswered(beganAt);
+      });
       const entry: Waiting = {
         attempt: message.attempt,
         to: message.to,

@@ -54,6 +54,16 @@ describe('the disconnect table', () => {
   });
 });
 
+describe('a proxy that lets nothing through', () => {
+  it.each(['PROXY_UNREACHABLE', 'PROXY_REFUSED', 'PROXY_FORBIDDEN'] as const)('%s: tried again, without end; a pairing ends', (fault) => {
+    expect(disconnectFor(408, true, true, fault)).toMatchObject({ reason: fault, action: { kind: 'backoff', limit: null } });
+    expect(disconnectFor(408, false, true, fault)).toMatchObject({
+      reason: fault,
+      action: { kind: 'stop', state: 'UNPAIRED', erase: false },
+    });
+  });
+});
+
 describe('refusals', () => {
   it('463 is never tried again', () => {
     expect(rejectionFor('463', 1)).toMatchObject({ retry: false, code: 'WHATSAPP_463' });
@@ -85,7 +95,7 @@ describe('backoff', () => {
 
 describe("the guard against WhatsApp's own servers", () => {
   const address = (url: string | undefined, forbid: boolean, environment = {}): string | undefined =>
-    serverAddress({ WHATSAPP_URL: url, WHATSAPP_FORBID_REAL: forbid }, environment);
+    serverAddress({ WHATSAPP_URL: url, WHATSAPP_FORBID_REAL: forbid }, null, environment);
 
   it.each([undefined, 'wss://web.whatsapp.com/ws/chat', 'ws://10.0.0.1:1', 'ws://127.0.0.1.example.com', 'ws://localhost.example.com'])(
     'refuses %s',

@@ -2,21 +2,25 @@ import type { Redis, Sql } from '../../../ops/connect/index.ts';
 import type { Clock, Dice } from '../../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../../ops/telemetry/index.ts';
 import { openUpload } from '../../media/index.ts';
-import type { DeviceSession, SessionStore } from '../../sessions/index.ts';
-import type { Connection, Transport, TransportDevice } from '../port.ts';
+import { type DeviceSession, loadKeyRing, type SessionStore } from '../../sessions/index.ts';
+import type { Transport, TransportDevice } from '../port.ts';
 import type { AccountTiming } from './account.ts';
 import { createBoundedMap } from './bounded-map.ts';
 import { createConnectSlots } from './connect-slots.ts';
 import { createConnectTurns } from './connect-turn.ts';
+import type { DeviceConnection } from './connection-port.ts';
 import { createContents } from './contents.ts';
 import { createDeviceConnection } from './device-connection.ts';
 import { createMemoryGate, createRedisGate, type FleetGateOptions } from './fleet-gate.ts';
 import { createIdentities } from './identities.ts';
 import { loadLibrary } from './library.ts';
 import type { LineFactory } from './line-port.ts';
+import type { LivenessOptions } from './liveness.ts';
+import { createMediaAgain } from './media-again.ts';
 import { createMediaDesk } from './media-desk.ts';
 import type { NumberCheckOptions } from './number-check.ts';
 import { createPairingDesk } from './pairing-desk.ts';
+import { createProxySeal } from './proxy-seal.ts';
 import { createQuarantine } from './quarantine.ts';
 import type { Timing } from './redial.ts';
 import type { ServerSettings } from './server-address.ts';
@@ -40,9 +44,14 @@ export interface WhatsappTransportDeps {
     readonly WHATSAPP_VERSION?: string | undefined;
     readonly LEASE_TTL_MS: number;
     readonly DATA_DIR?: string;
+    readonly SESSION_KEYS?: string | undefined;
+    readonly WHATSAPP_PROXY_PRIVATE_HOSTS?: readonly string[];
     readonly MEDIA_PRIVATE_HOSTS?: readonly string[];
     readonly WHATSAPP_CONNECTS_NODE?: number;
     readonly WHATSAPP_CONNECTS_FLEET?: number;
+    readonly WHATSAPP_SILENCE_MS?: number;
+    readonly WHATSAPP_ACK_MS?: number;
+    readonly WHATSAPP_CANARY_MS?: number;
     readonly WHATSAPP_CHECK_NUMBERS?: boolean;
     readonly WHATSAPP_CHECKS_PER_HOUR?: number;
   };
@@ -55,6 +64,10 @@ export interface WhatsappTransportOptions {
   readonly gate?: Partial<FleetGateOptions>;
   /** QR codes shown before a pairing has expired; default 6, as many as WhatsApp offers */
   readonly mostCodes?: number;
+  /** for tests: how long a phone that is asked for a file again has for its answer */
+  readonly mediaAnswerMs?: number;
+  /** for tests */
+  readonly liveness?: Partial<LivenessOptions>;
   /** for tests: the life of every QR code */
   readonly qrLifeMs?: number;
 }
@@ -64,6 +77,11 @@ const MINUTE = 60_000;
 const GATE: FleetGateOptions = { places: 40, placeLifeMs: MINUTE, devices: 5, windowMs: MINUTE, probeMs: MINUTE / 2 };
 /** guess */
 const NUMBERS: NumberCheckOptions = { byDefault: false, perHour: 120, presentMs: 30 * 1440 * MINUTE, absentMs: 1440 * MINUTE };
+/** the defaults of the settings of these names; the last two are guesses */
+const LIVENESS: LivenessOptions = { silenceMs: MINUTE, ackMs: MINUTE / 2, canaryMs: 0, canaryAnswerMs: MINUTE / 3, stallMs: 5000 };
+const LOOK_MS = 1000;
+/** a phone that is asked for a file has this long; guess */
+const MEDIA_ANSWER_MS = 20_000;
 const TIMING: Timing & AccountTiming = {
   backoffBaseMs: 2000,
   backoffCapMs: MINUTE,
@@ -86,7 +104,7 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
   const { log } = deps.telemetry;
   const desk = createPairingDesk({ sql: deps.sql, redis: deps.redis, subscribe: deps.subscribe, clock, log });
   const quarantine = createQuarantine({ sql: deps.sql, redis: deps.redis, clock, log });
-  const connections = new Set<Connection>();
+  const connections = new Set<DeviceConnection>();
   const gateOptions = {
     ...GATE,
     ...(config.WHATSAPP_CONNECTS_FLEET === undefined ? {} : { places: config.WHATSAPP_CONNECTS_FLEET }),
@@ -96,6 +114,7 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
     deps.fleet === undefined ? createMemoryGate(clock, log, gateOptions) : createRedisGate({ redis: deps.fleet, clock, log }, gateOptions);
   const upload = (id: string) => openUpload(deps.sql, config.DATA_DIR ?? '.data', id);
   const media = createMediaDesk({ clock, upload }, { allowed: config.MEDIA_PRIVATE_HOSTS ?? [] });
+  const silenceMs = options.liveness?.silenceMs ?? config.WHATSAPP_SILENCE_MS ?? LIVENESS.silenceMs;
   const identities = createIdentities({ sql: deps.sql, clock, log });
   let library: Promise<LineFactory> | undefined;
   const shared = {
@@ -111,6 +130,13 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
     contents: createContents({ sql: deps.sql, desk: media, log }),
     identities,
     numbers: { ...NUMBERS, byDefault: config.WHATSAPP_CHECK_NUMBERS ?? false, perHour: config.WHATSAPP_CHECKS_PER_HOUR ?? NUMBERS.perHour },
+    liveness: {
+      ...LIVENESS,
+      silenceMs,
+      ackMs: config.WHATSAPP_ACK_MS ?? LIVENESS.ackMs,
+      canaryMs: config.WHATSAPP_CANARY_MS ?? LIVENESS.canaryMs,
+      ...options.liveness,
+    },
     eraseUnlinked: (device: TransportDevice, opened: DeviceSession) => eraseUnlinked(deps.sql, device, opened),
     library: () => {
       library ??= deps.library?.() ?? loadLibrary(log);
@@ -124,22 +150,45 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
       retryCounts: createBoundedMap(clock, { maxEntries: 50_000, lifeMs: 120 * MINUTE }),
       recipientDevices: createBoundedMap(clock, { maxEntries: 50_000, lifeMs: 5 * MINUTE }),
       qrLifeMs: options.qrLifeMs,
+      // two pings in the time after which silence means that nobody is there
+      keepAliveMs: Math.floor(silenceMs / 2),
     },
+    proxies: createProxySeal(
+      () => loadKeyRing({ ...config, DATA_DIR: config.DATA_DIR ?? '.data' }),
+      config.WHATSAPP_PROXY_PRIVATE_HOSTS ?? [],
+    ),
+    mediaAgain: createMediaAgain({ ...deps, log }, options.mediaAnswerMs ?? MEDIA_ANSWER_MS),
     mostCodes: options.mostCodes ?? 6,
     timing: { ...TIMING, ...options.timing },
+  };
+  let stopLooking = (): void => {};
+  let looking = false;
+  const keepLooking = (): void => {
+    if (looking) return;
+    looking = true;
+    stopLooking = clock.after(
+      LOOK_MS,
+      () => {
+        looking = false;
+        for (const connection of connections) connection.look();
+        if (connections.size > 0) keepLooking();
+      },
+      { background: true },
+    );
   };
   return {
     kind: 'whatsapp',
     resendsUnknown: false,
     connect(device, events, signal) {
       const connection = createDeviceConnection(shared, device, events, signal);
-      const close = (): Promise<void> => connection.close().finally(() => connections.delete(entry));
-      const entry: Connection = { send: (message, timeoutMs) => connection.send(message, timeoutMs), close };
-      connections.add(entry);
+      const close = (): Promise<void> => connection.close().finally(() => connections.delete(connection));
+      connections.add(connection);
+      keepLooking();
       signal.addEventListener('abort', () => void close(), { once: true });
-      return entry;
+      return { send: (message, timeoutMs) => connection.send(message, timeoutMs), close };
     },
     async close() {
+      stopLooking();
       desk.close();
       quarantine.close();
       await Promise.all([...connections].map((connection) => connection.close()));

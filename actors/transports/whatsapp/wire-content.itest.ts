@@ -1,10 +1,18 @@
+import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import type { proto } from '@whiskeysockets/baileys';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../ops/lifecycle/index.ts';
-import { type MessageContent, urlOfUpload, uuidV7, whatsappIdOf } from '../../../schema/domain/index.ts';
+import {
+  MEDIA_WANTED_CHANNEL,
+  type MessageContent,
+  mediaAgainKey,
+  urlOfUpload,
+  uuidV7,
+  whatsappIdOf,
+} from '../../../schema/domain/index.ts';
 import { createUploads, openReceived } from '../../media/index.ts';
 import { startSealedFiles } from '../../media/testing.ts';
 import type { SendOutcome } from '../port.ts';
@@ -181,6 +189,7 @@ describe('messages that are more than a text', () => {
         voice: false,
         path,
         key,
+        chat: '491700000002@s.whatsapp.net',
       });
       const settings = { WHATSAPP_MEDIA_URL: store.url, WHATSAPP_FORBID_REAL: true };
       const options = { mostBytes: 1_000_000, signal: new AbortController().signal, idleMs: 25_000 };
@@ -202,6 +211,60 @@ describe('messages that are more than a text', () => {
     } finally {
       await store.stop();
     }
+  });
+
+  it('a file that WhatsApp does not keep any more is uploaded again by the phone; what it says, and that it says nothing, has a name', async () => {
+    await wire.transport.close();
+    wire.transport = wire.newTransport({ mediaAnswerMs: 1500 });
+    const watched = await wire.paired();
+    const { id: deviceId, tenantId } = watched.device;
+    const key = randomBytes(32).toString('base64');
+    const imageMessage = { mimetype: 'image/jpeg', directPath: '/v/old', mediaKey: Buffer.from(key, 'base64') };
+    const messageId = await wire.server.deliver(FRIEND, PHONE, { imageMessage });
+    await until('the picture', () => watched.files.length === 1);
+    const [media] = watched.files;
+    const { sql } = wire.database;
+    await sql`insert into inbound_messages (device_id, id, tenant_id, sender, body, media) values
+      (${deviceId}, ${messageId}, ${tenantId}, ${FRIEND}, '', ${sql.json(media as never)})`;
+    const path = async (): Promise<string> =>
+      (await sql`select media ->> 'path' as path from inbound_messages where device_id = ${deviceId}`)[0]?.['path'];
+    const name = mediaAgainKey(deviceId, messageId);
+    const ask = async (word: string, id = messageId, on = deviceId): Promise<void> => {
+      wire.words.delete(mediaAgainKey(on, id));
+      wire.tell(MEDIA_WANTED_CHANNEL, JSON.stringify({ deviceId: on, messageId: id }));
+      await until(word, () => wire.words.get(mediaAgainKey(on, id)) === word);
+    };
+    const { manners } = wire.server;
+    let questions = 0;
+    const answers = (answer: ReturnType<typeof manners.uploadAgain>): void => {
+      manners.uploadAgain = () => {
+        questions += 1;
+        return answer;
+      };
+    };
+    answers('GENERAL_ERROR');
+    await ask('failed');
+    answers('NOT_FOUND');
+    await ask('gone');
+    await ask('gone', 'no-such-message');
+    expect(await path()).toBe('/v/old');
+    answers({ key, path: '/v/new?ccb=1' });
+    await ask('again');
+    expect(await path()).toBe('/v/new?ccb=1');
+    expect(questions).toBe(3);
+    // the phone is off: not known, not asked twice; it answers in the end
+    answers(null);
+    await ask('unanswered');
+    await ask('unanswered');
+    expect(questions).toBe(4);
+    await watched.connection.close();
+    wire.words.clear();
+    for (const nonsense of ['', '{', '{"deviceId":1}', JSON.stringify({ deviceId, messageId })]) wire.tell(MEDIA_WANTED_CHANNEL, nonsense);
+    const idle = wire.connect(await wire.newDevice());
+    await sql`insert into inbound_messages (device_id, id, tenant_id, sender, body, media) values
+      (${idle.device.id}, 'x', ${idle.device.tenantId}, ${FRIEND}, '', ${sql.json(media as never)})`;
+    await ask('offline', 'x', idle.device.id);
+    expect(wire.words.has(name)).toBe(false);
   });
 
   it('a file that was uploaded goes as one by URL does; one that is forgotten ends the message', async () => {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { seededDice, systemClock } from '../../../ops/lifecycle/index.ts';
 import { createDatabase, type TestDatabase } from '../../../ops/testing/index.ts';
@@ -29,6 +30,12 @@ export interface Wire {
   /** replaced by a test that restarts everything */
   transport: Transport;
   readonly published: readonly PairingEvent[];
+  /** what was written to Redis last, by key */
+  readonly words: Map<string, string>;
+  /** says something on a channel of Redis, to every transport */
+  tell(channel: string, text: string): void;
+  /** all that was logged, as text */
+  readonly logged: readonly string[];
   newStore(): SessionStore;
   newTransport(options?: WhatsappTransportOptions, sessions?: SessionStore): Transport;
   newDevice(given?: Partial<TransportDevice>): Promise<TransportDevice>;
@@ -37,7 +44,7 @@ export interface Wire {
   qrs(): readonly string[];
   online(watched: Watched): Promise<void>;
   /** a device that was linked with this phone and is online */
-  paired(phone?: string): Promise<Watched>;
+  paired(phone?: string, given?: Partial<TransportDevice>): Promise<Watched>;
 }
 
 export async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
@@ -50,16 +57,20 @@ export async function until(what: string, check: () => boolean | Promise<boolean
 
 export const outbound = (body = 'hello', to = FRIEND): OutboundMessage => ({ id: uuidV7(systemClock.wall()), attempt: 1, to, body });
 
-const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+/** of the sessions and proxies of these tests */
+export const SESSION_KEYS = `a:${Buffer.alloc(32, 1).toString('base64')}`;
 
-/** Call at the top of a test file. `mediaHosts`: exempt from the ban on private addresses, read when a transport is made. */
-export function useWire(mediaHosts: readonly string[] = []): Wire {
+/** Call at the top of a test file. `mediaHosts`, `proxyHosts`: exempt from the ban on private addresses. */
+export function useWire(mediaHosts: readonly string[] = [], proxyHosts: readonly string[] = []): Wire {
   let database: TestDatabase;
   let server: WhatsappServer;
   let published: PairingEvent[] = [];
+  let logged: string[] = [];
+  let handlers: [string, (text: string) => void][] = [];
+  const words = new Map<string, string>();
+  const note = (...all: unknown[]): void => void logged.push(inspect(all, { depth: 8 }));
 
-  const newStore = (): SessionStore =>
-    createSessionStore({ sealed: createPostgresStore(database.sql), ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) });
+  const newStore = (): SessionStore => createSessionStore({ sealed: createPostgresStore(database.sql), ring: parseKeyRing(SESSION_KEYS) });
   const qrs = (): readonly string[] => published.flatMap((event) => (event.kind === 'qr' ? [event.text] : []));
   const online = (watched: Watched): Promise<void> => until('ONLINE', () => watched.states.at(-1) === 'ONLINE');
 
@@ -73,6 +84,13 @@ export function useWire(mediaHosts: readonly string[] = []): Wire {
     get published() {
       return published;
     },
+    words,
+    tell(channel, text) {
+      for (const [name, handler] of handlers) if (name === channel) handler(text);
+    },
+    get logged() {
+      return logged;
+    },
     transport: undefined as never,
     newStore,
     newTransport(options = {}, sessions = newStore()) {
@@ -80,17 +98,25 @@ export function useWire(mediaHosts: readonly string[] = []): Wire {
         // doorbells are no pairing events
         publish: async (_channel: unknown, text: unknown) =>
           String(text).startsWith('{') ? published.push((JSON.parse(String(text)) as { event: never }).event) : 0,
-        set: async () => 'OK',
+        set: async (key: string, text: string) => void words.set(key, text),
       };
       return createWhatsappTransport(
         {
           sql: database.sql,
           redis: redis as never,
+          subscribe: async (channel, handler) => void handlers.push([channel, handler]),
           sessions,
           clock: systemClock,
           dice: seededDice(1),
-          telemetry: { log: quiet },
-          config: { WHATSAPP_URL: server.url, WHATSAPP_FORBID_REAL: true, LEASE_TTL_MS: 6000, MEDIA_PRIVATE_HOSTS: mediaHosts },
+          telemetry: { log: { debug: note, info: note, warn: note, error: note } },
+          config: {
+            WHATSAPP_URL: server.url,
+            WHATSAPP_FORBID_REAL: true,
+            LEASE_TTL_MS: 6000,
+            MEDIA_PRIVATE_HOSTS: mediaHosts,
+            SESSION_KEYS,
+            WHATSAPP_PROXY_PRIVATE_HOSTS: proxyHosts,
+          },
         },
         { ...options, timing: { backoffBaseMs: 50, backoffCapMs: 200, conflictMs: 50, ...options.timing } },
       );
@@ -124,8 +150,8 @@ export function useWire(mediaHosts: readonly string[] = []): Wire {
     },
     qrs,
     online,
-    async paired(phone = PHONE) {
-      const watched = wire.connect(await wire.newDevice());
+    async paired(phone = PHONE, given = {}) {
+      const watched = wire.connect(await wire.newDevice(given));
       const shown = qrs().length;
       await wire.askToPair(watched.device);
       await until('a QR code', () => qrs().length > shown);
@@ -141,6 +167,9 @@ export function useWire(mediaHosts: readonly string[] = []): Wire {
   afterAll(() => database.drop());
   beforeEach(async () => {
     published = [];
+    logged = [];
+    handlers = [];
+    words.clear();
     server = await startWhatsappServer();
     wire.transport = wire.newTransport();
   });

@@ -36,6 +36,12 @@ export function addDeviceChanges(kit: Kit, DevicePayload: DevicePayloadRef): voi
         description: `most sends a day while the number is new: the first today (UTC), then one a day, at most ${RAMP_STEPS}; afterwards dailyCap alone`,
       }),
       noRamp: t.boolean({ required: false, description: 'true takes it away' }),
+      proxy: t.string({
+        required: false,
+        description:
+          'HTTP proxy (CONNECT) of a WhatsApp device: http://user:password@host:3128, or https; not in a private network (WHATSAPP_PROXY_PRIVATE_HOSTS names exceptions). All that the device says to WhatsApp goes through it, or not at all',
+      }),
+      noProxy: t.boolean({ required: false, description: 'true takes it away' }),
     }),
   });
   const one = (name: string, does: string) =>
@@ -48,7 +54,7 @@ export function addDeviceChanges(kit: Kit, DevicePayload: DevicePayloadRef): voi
   builder.mutationFields((t) => ({
     updateDevice: t.field({
       type: DevicePayload,
-      description: 'Changes name, pace, cap, quiet hours or ramp of a device; its owner follows within a second. Scope OPERATOR.',
+      description: 'Changes name, pace, cap, quiet hours, ramp or proxy of a device; its owner follows within a second. Scope OPERATOR.',
       authScopes: { scope: 'operator' },
       args: { input: t.arg({ type: UpdateInput, required: true, description: 'which, and what' }) },
       resolve: (_root, { input }, context) =>
@@ -67,6 +73,10 @@ export function addDeviceChanges(kit: Kit, DevicePayload: DevicePayloadRef): voi
             if (changed === 'ZONE_UNKNOWN') {
               const text = 'expected a time zone that the ledger knows, such as Europe/Berlin';
               throw new Refusal([problem('INVALID_INPUT', ['input', 'quietHours', 'zone'], text)]);
+            }
+            if (changed !== null && 'proxyFault' in changed) {
+              const text = `expected the address of an HTTP proxy, such as http://user:password@proxy.example:3128: ${changed.proxyFault}`;
+              throw new Refusal([problem('URL_INVALID', ['input', 'proxy'], text)]);
             }
             return changed;
           },

@@ -20,6 +20,8 @@ export type UpdateInput = Given<{
   readonly noQuietHours: boolean;
   readonly ramp: readonly number[];
   readonly noRamp: boolean;
+  readonly proxy: string;
+  readonly noProxy: boolean;
 }>;
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -53,7 +55,7 @@ export function patchOf(input: UpdateInput, now: number): DevicePatch {
 const contradiction = (checks: Checks, field: string, text: string): void => checks.add(problem('INVALID_INPUT', ['input', field], text));
 
 function settingsOf(checks: Checks, input: UpdateInput, now: number): DeviceSettingsPatch {
-  const { checkNumbers, quietHours, noQuietHours, ramp, noRamp } = input;
+  const { checkNumbers, quietHours, noQuietHours, ramp, noRamp, proxy, noProxy } = input;
   const settings: Writable<DeviceSettingsPatch> = {};
   if (has(checkNumbers)) settings.checkNumbers = checkNumbers;
   if (has(quietHours)) settings.quietHours = quietOf(checks, quietHours);
@@ -69,6 +71,12 @@ function settingsOf(checks: Checks, input: UpdateInput, now: number): DeviceSett
   if (noRamp === true) {
     if (has(ramp)) contradiction(checks, 'noRamp', 'expected a ramp or none, not both');
     settings.ramp = null;
+  }
+  // what is in it is for the port to say: it knows which addresses are taken
+  if (has(proxy)) settings.proxy = proxy;
+  if (noProxy === true) {
+    if (has(proxy)) contradiction(checks, 'noProxy', 'expected a proxy or none, not both');
+    settings.proxy = null;
   }
   return settings;
 }

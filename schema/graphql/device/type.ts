@@ -1,4 +1,13 @@
-import { type DeviceRecord, paceProfileOf, type QuietHours, quietHoursOf, type Ramp, rampOf, standingOf } from '../../domain/index.ts';
+import {
+  type DeviceRecord,
+  paceProfileOf,
+  proxyOf,
+  type QuietHours,
+  quietHoursOf,
+  type Ramp,
+  rampOf,
+  standingOf,
+} from '../../domain/index.ts';
 import type { DeviceRow } from '../../sql/types.ts';
 import type { Kit } from '../builder.ts';
 import type { GraphqlContext } from '../context.ts';
@@ -132,6 +141,11 @@ export function addDeviceType(kit: Kit): void {
         nullable: true,
         description: 'Most sends a day while its number is new; null = none.',
         resolve: ({ settings }) => rampOf(settings),
+      }),
+      proxy: t.string({
+        nullable: true,
+        description: 'The HTTP proxy through which it speaks to WhatsApp, without credentials; null = none.',
+        resolve: ({ settings }) => proxyOf(settings)?.shown ?? null,
       }),
       checkNumbers: t.boolean({
         nullable: true,

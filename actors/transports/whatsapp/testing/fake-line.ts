@@ -18,6 +18,8 @@ export interface FakeLine {
   reachOut: () => Promise<ReachOut>;
   newChats: () => Promise<Counted | null>;
   onWhatsApp: (phone: string) => Promise<boolean | null>;
+  /** the canary */
+  probe: () => Promise<void>;
 }
 
 export interface FakeLibrary extends LineFactory {
@@ -49,6 +51,7 @@ export function createFakeLibrary(onOpen: (line: FakeLine) => void = () => {}): 
         reachOut: async () => ({ locked: false, until: null }),
         newChats: async () => null,
         onWhatsApp: async () => true,
+        probe: async () => {},
       };
       lines.push(line);
       queueMicrotask(() => onOpen(line));
@@ -68,6 +71,8 @@ export function createFakeLibrary(onOpen: (line: FakeLine) => void = () => {}): 
           return Promise.resolve();
         },
         compose: async ({ body }) => Buffer.from(body),
+        probe: () => line.probe(),
+        askMediaAgain: async () => null,
         askReachOut: () => line.reachOut(),
         askNewChats: () => line.newChats(),
         isOnWhatsApp: (phone) => line.onWhatsApp(phone),

@@ -1,4 +1,5 @@
-import { type BinaryNode, getBinaryNodeChild, getBinaryNodeChildren, jidDecode, type proto } from '@whiskeysockets/baileys';
+import { createCipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { type BinaryNode, getBinaryNodeChild, getBinaryNodeChildren, jidDecode, proto } from '@whiskeysockets/baileys';
 import { type Account, type Companion, push, seconds } from './account.ts';
 
 /** How the server treats what comes; a test changes it. */
@@ -9,6 +10,10 @@ export interface Manners {
   readonly absent: Set<string>;
   /** what a message is answered with; `silent` = it never arrives anywhere and no ack comes */
   answer(message: MessageSeen): Verdict;
+  /** queries that get no answer: what they are about (their `xmlns`) */
+  readonly deafTo: Set<string>;
+  /** what the account's phone does when a device asks it to upload a file again: its new path, or why not; null = no answer */
+  uploadAgain(id: string): { readonly key: string; readonly path: string } | 'NOT_FOUND' | 'GENERAL_ERROR' | null;
   /** QR codes offered per connection */
   refs: number;
 }
@@ -113,10 +118,42 @@ export function createDelivery(deps: { accountOf(jid: string): Account | undefin
       if (verdict.kind !== 'error') await carry(from, node);
     },
     async receiptFrom(from, node) {
+      if (node.attrs['type'] === 'server-error') {
+        uploadAgain(from, node, deps.manners);
+        return;
+      }
       from.account.receiptsSent.push({ id: node.attrs['id'] ?? '', type: node.attrs['type'] ?? 'delivered', to: node.attrs['to'] ?? '' });
     },
     receipt,
   };
+}
+
+/** Source: as Baileys reads it (decodeMediaRetryNode, decryptMediaRetryData). */
+function uploadAgain(from: Companion, node: BinaryNode, manners: Manners): void {
+  const { id = '' } = node.attrs;
+  const said = manners.uploadAgain(id);
+  const rmr = getBinaryNodeChild(node, 'rmr');
+  if (said === null || rmr === undefined) return;
+  const answer = (content: BinaryNode): void =>
+    push(from, { tag: 'notification', attrs: { from: from.account.jid, type: 'mediaretry', id, t: seconds() }, content: [rmr, content] });
+  const { ResultType } = proto.MediaRetryNotification;
+  if (typeof said === 'string') {
+    answer({ tag: 'error', attrs: { code: String(ResultType[said]) } });
+    return;
+  }
+  const plain = proto.MediaRetryNotification.encode({ stanzaId: id, directPath: said.path, result: ResultType.SUCCESS }).finish();
+  const key = Buffer.from(hkdfSync('sha256', Buffer.from(said.key, 'base64'), Buffer.alloc(32), 'WhatsApp Media Retry Notification', 32));
+  const iv = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(id));
+  const sealed = Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  answer({
+    tag: 'encrypt',
+    attrs: {},
+    content: [
+      { tag: 'enc_p', attrs: {}, content: sealed },
+      { tag: 'enc_iv', attrs: {}, content: iv },
+    ],
+  });
 }
 
 function textOf(message: proto.Message): string {

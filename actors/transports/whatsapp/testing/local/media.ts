@@ -1,6 +1,6 @@
 import { createDecipheriv } from 'node:crypto';
 import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { getMediaKeys, hmacSign, type MediaType, type proto } from '@whiskeysockets/baileys';
 import { systemClock } from '../../../../../ops/lifecycle/index.ts';
 import { selfSigned } from '../../../../../ops/testing/index.ts';
@@ -17,7 +17,8 @@ export interface MediaServer {
 
 const MAC_BYTES = 10;
 
-export function createMediaServer(): MediaServer {
+/** `came` is called with each connection */
+export function createMediaServer(came: (socket: Socket) => void = () => {}): MediaServer {
   const uploads = new Map<string, Buffer>();
   let started: Promise<{ readonly host: string; close(): Promise<void> }> | undefined;
   const start = async () => {
@@ -35,6 +36,7 @@ export function createMediaServer(): MediaServer {
         response.end(JSON.stringify({ url: `https://${request.headers.host}${path}`, direct_path: path }));
       });
     });
+    server.on('connection', came);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const close = (): Promise<void> =>
       new Promise((resolve) => {

@@ -22,7 +22,15 @@ export interface WhatsappServer {
   readonly manners: Manners;
   readonly standing: Standing;
   readonly media: MediaServer;
-  readonly seen: { connects: number; logins: number; connecting: number; mostConnecting: number };
+  /** what came; `ports`: the other side's, of every connection here and to the media server */
+  readonly seen: {
+    connects: number;
+    logins: number;
+    connecting: number;
+    mostConnecting: number;
+    canaries: number;
+    readonly ports: number[];
+  };
   /** the account of this number (E.164), made when first named */
   account(phone: string): Account;
   /** the phone scans a QR code; resolves when the device has confirmed its identity */
@@ -52,13 +60,23 @@ export interface WhatsappServer {
 }
 
 const REFS = 6;
+const isCanary = (node: BinaryNode): boolean => node.attrs['xmlns'] === 'encrypt' && getBinaryNodeChild(node, 'count') !== undefined;
+
 export async function startServer(port = 0): Promise<WhatsappServer> {
   const accounts = new Map<string, Account>();
   const lids = new Map<string, Account>();
   const standing: Standing = { lockedUntil: 0, newChatsUsed: 0, newChatsTotal: 1000, newChatsEnd: 0 };
-  const manners: Manners = { refusals: [], absent: new Set(), answer: () => ({ kind: 'ok' }), refs: REFS };
-  const seen: WhatsappServer['seen'] = { connects: 0, logins: 0, connecting: 0, mostConnecting: 0 };
-  const media = createMediaServer();
+  const manners: Manners = {
+    refusals: [],
+    absent: new Set(),
+    deafTo: new Set(),
+    uploadAgain: () => null,
+    answer: () => ({ kind: 'ok' }),
+    refs: REFS,
+  };
+  const seen: WhatsappServer['seen'] = { connects: 0, logins: 0, connecting: 0, mostConnecting: 0, canaries: 0, ports: [] };
+  const came = ({ remotePort }: { readonly remotePort?: number | undefined }): void => void seen.ports.push(remotePort ?? 0);
+  const media = createMediaServer(came);
   let peers = 0;
 
   const account = (phone: string): Account => {
@@ -103,6 +121,8 @@ export async function startServer(port = 0): Promise<WhatsappServer> {
     }
     if (node.tag === 'message') return delivery.message(companion, node);
     if (node.tag !== 'iq' || node.attrs['type'] === 'result') return;
+    if (isCanary(node)) seen.canaries += 1;
+    if (manners.deafTo.has(node.attrs['xmlns'] ?? '')) return;
     if (getBinaryNodeChild(node, 'remove-companion-device') !== undefined) return unlink(companion);
     companion.link?.send(await answerTo({ accountOf, standing, mediaHost: media.host }, companion, node));
     if (companion.keys !== undefined && !companion.welcomed) {
@@ -128,6 +148,7 @@ export async function startServer(port = 0): Promise<WhatsappServer> {
   };
 
   const http = createServer((_request, response) => response.writeHead(404).end());
+  http.on('connection', came);
   const sockets = new WebSocketServer({ server: http });
   sockets.on('connection', (raw) => {
     let companion: Companion | undefined;
