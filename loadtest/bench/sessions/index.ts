@@ -11,7 +11,7 @@ import { percentile } from '../fanout/rig.ts';
 import type { Bench } from '../main.ts';
 import { startPhones } from './phones.ts';
 import { storeTimes } from './store-times.ts';
-import { allBack, answers, counts, exchange, pairDevices, residentBytes, until, type World } from './world.ts';
+import { allBack, answers, counts, exchange, pairDevices, presence, residentBytes, unknownOutcomes, until, type World } from './world.ts';
 
 /**
  * Real WhatsApp sessions (Baileys) on one node against our WhatsApp-shaped server on loopback: what one costs in memory once it has exchanged messages
@@ -106,7 +106,7 @@ async function moves(world: World): Promise<Record<string, Figure>> {
   if (node === undefined) throw new Error('no node');
   node.kill('SIGTERM');
   await until('the node to end', async () => ({ done: !node.running(), progress: 0 }));
-  const before = await counts(world);
+  const before = await presence(world);
   const started = clock.monotonic();
   await node.restart();
   const coldStartMs = await allBack(world, before, started);
@@ -117,11 +117,11 @@ async function moves(world: World): Promise<Record<string, Figure>> {
     return row?.n ?? 0;
   };
   const early = await owned();
-  const atMove = await counts(world);
+  const atMove = await presence(world);
   const moving = clock.monotonic();
   node.kill('SIGTERM');
   await until('the other node to own all', async () => {
-    const [n, { online, logins }] = [await owned(), await counts(world)];
+    const [n, { online, logins }] = [await owned(), await presence(world)];
     return { done: n === ids.length && online === n && logins >= atMove.logins + n - early, progress: n + logins };
   });
   const handoverMs = Math.round(clock.monotonic() - moving);
@@ -135,7 +135,7 @@ async function ends(world: World): Promise<Record<string, Figure>> {
   await exchange(world, devices, 1);
   await answers(world, devices);
   const { arrived, doubled, unreadable, askedAgain } = await counts(world);
-  return { arrived, doubled, ratchetRegressions: unreadable + askedAgain };
+  return { arrived, doubled, ratchetRegressions: unreadable + askedAgain, unknownOutcomes: await unknownOutcomes(world) };
 }
 
 function judge(figures: Readonly<Record<string, Figure>>): RunResult {
