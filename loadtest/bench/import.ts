@@ -57,7 +57,10 @@ async function send(stack: Stack, rows: number, quarter = (): void => {}): Promi
 /** Memory of the gateway and answers to others, while the import goes on. */
 function watch(stack: Stack): {
   early(): void;
-  stop(): Promise<{ readonly peakMb: number; readonly earlyMb: number; readonly p50: number; readonly p99: number }>;
+  /** no more looks: the gateway may end from here on */
+  end(): void;
+  /** @throws what a look failed with */
+  seen(): Promise<{ readonly peakMb: number; readonly earlyMb: number; readonly p50: number; readonly p99: number }>;
 } {
   const pid = stack.gateways[0]?.pid ?? 0;
   const over = new AbortController();
@@ -78,14 +81,19 @@ function watch(stack: Stack): {
       await clock.sleep(50);
     }
   };
-  const running = run();
+  const running = run().then(
+    () => undefined,
+    (error: unknown) => ({ error }),
+  );
   return {
     early: () => {
       earlyMb ??= peakMb;
     },
-    async stop() {
+    end: () => over.abort(),
+    async seen() {
       over.abort();
-      await running;
+      const failed = await running;
+      if (failed !== undefined) throw failed.error;
       times.sort((a, b) => a - b);
       const at = (q: number): number => Math.round((times[Math.min(times.length - 1, Math.ceil(q * times.length) - 1)] ?? 0) * 10) / 10;
       return { peakMb, earlyMb: earlyMb ?? peakMb, p50: at(0.5), p99: at(0.99) };
@@ -108,8 +116,9 @@ export const importBench: Bench = async (say, parts) => {
     const pid = stack.gateways[0]?.pid ?? 0;
     const before = rssMb(pid);
     const watching = watch(stack);
-    const first = await send(stack, leads, watching.early);
-    const { peakMb, earlyMb, p50, p99 } = await watching.stop();
+    // an import that fails says why itself, and is not shouted down by who watches the gateway end
+    const first = await send(stack, leads, watching.early).finally(watching.end);
+    const { peakMb, earlyMb, p50, p99 } = await watching.seen();
     say(`${leads} leads · ${first.seconds} s · gateway ${before} MB before, ${peakMb} MB at most`);
     const again = await send(stack, Math.floor(leads / 10));
     say(`${Math.floor(leads / 10)} of them again · ${again.seconds} s`);
