@@ -11,7 +11,7 @@ import { createLanes } from './lanes.ts';
 import { type DeviceEvent, type DeviceFacts, explain, hindrance, initialFacts, step, type Trouble, type WaitCode } from './machine.ts';
 import type { Actor, ActorOptions, ActorPorts, Leave, Line } from './ports.ts';
 import { recordOf } from './record.ts';
-import { aboutAttempt, HOLDS, outboundOf, resultOf, SET_BY_PEOPLE, TAKEN_OUT } from './results.ts';
+import { aboutAttempt, HOLDS, intentOf, outboundOf, resultOf, SET_BY_PEOPLE, TAKEN_OUT } from './results.ts';
 
 /** An intent that the ledger refuses for good is asked for again after this. */
 const ASK_AGAIN_MS = 5000;
@@ -55,6 +55,8 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   let inFlight: { readonly id: string; readonly attempt: number; readonly began: number } | undefined;
   let settled: (() => void)[] = [];
   let version = 0;
+  /** the ledger has answered an intent of this owner */
+  let begun = false;
 
   const tell = (event: DeviceEvent): void => {
     const { facts: next, effects } = step(facts, event);
@@ -191,16 +193,9 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     const span = traced(head, 'intent');
     let verdict: Leave;
     try {
-      verdict = await ledger.intent({
-        deviceId: self.deviceId,
-        epoch: self.epoch,
-        node: options.node,
-        messageId: head.messageId,
-        paceMs,
-        resendUnknown: kind.resendsUnknown,
-        budget: options.retry.budget,
-        seq: head.seq,
-      });
+      const item = intentOf(self, head, options.node, paceMs, kind.resendsUnknown, options.retry.budget);
+      verdict = await ledger.intent(item, !begun);
+      begun = true;
     } catch (error) {
       span?.fail(error);
       span?.end();

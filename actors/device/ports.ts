@@ -35,8 +35,11 @@ export interface OwnerRef {
 export type Leave = IntentVerdict | { readonly verdict: 'PROBATION'; readonly until: number; readonly now: number };
 
 export interface ActorLedger {
-  /** rejects when the outcome is not known or nothing was done; never repeated by itself */
-  intent(item: IntentItem): Promise<Leave>;
+  /**
+   * Rejects when the outcome is not known or nothing was done; never repeated by itself.
+   * `first`: the device has done nothing under this owner yet; it does not wait behind the backlog of those that are at work already.
+   */
+  intent(item: IntentItem, first: boolean): Promise<Leave>;
   /** repeated until the ledger answers; rejects only when the process ends */
   result(item: ResultItem): Promise<ResultOutcome>;
   /** is the store known to be down; false = it answers */

@@ -1,4 +1,5 @@
-import type { IntentMessage, ResultItem } from '../../schema/sql/index.ts';
+import type { IntentItem, IntentMessage, ResultItem } from '../../schema/sql/index.ts';
+import type { MailboxHead } from '../mailbox/index.ts';
 import type { Decision } from '../retry/index.ts';
 import type { OutboundMessage, SendOutcome } from '../transports/port.ts';
 import type { OwnerRef } from './ports.ts';
@@ -9,6 +10,18 @@ export const HOLDS = { PACED: 'PACE', CAPPED: 'DAILY_CAP', HELD: 'RATE_LIMITED',
 export const SET_BY_PEOPLE: ReadonlySet<string> = new Set(['DAILY_CAP', 'QUIET_HOURS']);
 /** what the ledger made of a message that it took out of its lane */
 export const TAKEN_OUT = { COLD: 'QUEUED', UNPLANNED: 'CANCELLED', SUPPRESSED: 'SUPPRESSED', DEAD: 'DEAD' } as const;
+
+/** What the ledger is asked before a send. */
+export function intentOf(
+  { deviceId, epoch }: OwnerRef,
+  { messageId, seq }: MailboxHead,
+  node: string,
+  paceMs: number,
+  resendUnknown: boolean,
+  budget: number,
+): IntentItem {
+  return { deviceId, epoch, node, messageId, paceMs, resendUnknown, budget, seq };
+}
 
 /** A result about one attempt with nothing said yet; `at` is wall ms. */
 export function aboutAttempt(device: OwnerRef, messageId: string, attempt: number, at: number): Omit<ResultItem, 'state'> {

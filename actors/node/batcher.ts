@@ -4,10 +4,11 @@ import type { Clock } from '../../ops/lifecycle/index.ts';
  * Group commit: items that come while a batch is under way become the next batch.
  * I1 At most `parallel` batches (default 1) are under way. I2 Answers stand in the order of the items. I3 An item that makes its batch fail for good
  * (`poison`) is found by halving and fails alone. I4 With `rest` an item that comes after a rest goes at once; the others wait until the last batch began that long
- * ago, or there is a whole batch of them: a statement costs the store some ten times what one more item in it does.
+ * ago, or there is a whole batch of them: a statement costs the store some ten times what one more item in it does. I5 While there are urgent items
+ * a batch is of those alone: they wait for no backlog.
  */
 export interface Batcher<I, O> {
-  add(item: I): Promise<O>;
+  add(item: I, urgent?: boolean): Promise<O>;
   readonly size: number;
 }
 
@@ -27,18 +28,22 @@ export function createBatcher<I, O>(options: {
   poison?(error: unknown): boolean;
 }): Batcher<I, O> {
   const parallel = options.parallel ?? 1;
-  let queue: Entry<I, O>[] = [];
+  const queue: Entry<I, O>[] = [];
+  const front: Entry<I, O>[] = [];
   let under = 0;
   let armed = false;
   let began = Number.NEGATIVE_INFINITY;
   let cancelRest: (() => void) | undefined;
 
+  const take = (): Entry<I, O>[] => {
+    return (front.length > 0 ? front : queue).splice(0, options.max);
+  };
   const restLeft = (): number => {
     const { rest } = options;
-    return rest === undefined || queue.length >= options.max ? 0 : began + rest.ms - rest.clock.monotonic();
+    return rest === undefined || front.length + queue.length >= options.max ? 0 : began + rest.ms - rest.clock.monotonic();
   };
   const arm = (): void => {
-    if (armed || under >= parallel || queue.length === 0) return;
+    if (armed || under >= parallel || front.length + queue.length === 0) return;
     const left = restLeft();
     if (left > 0) {
       cancelRest ??= options.rest?.clock.after(Math.ceil(left), () => {
@@ -53,8 +58,7 @@ export function createBatcher<I, O>(options: {
     setImmediate(() => {
       armed = false;
       began = options.rest?.clock.monotonic() ?? began;
-      const batch = queue.length <= options.max ? queue : queue.slice(0, options.max);
-      queue = queue.length <= options.max ? [] : queue.slice(options.max);
+      const batch = take();
       under += 1;
       void execute(batch).finally(() => {
         under -= 1;
@@ -81,14 +85,14 @@ export function createBatcher<I, O>(options: {
     }
   };
   return {
-    add(item) {
+    add(item, urgent = false) {
       return new Promise((resolve, reject) => {
-        queue.push({ item, resolve, reject });
+        (urgent ? front : queue).push({ item, resolve, reject });
         arm();
       });
     },
     get size() {
-      return queue.length;
+      return front.length + queue.length;
     },
   };
 }

@@ -29,6 +29,8 @@ export function poisoned(error: unknown): boolean {
  * The turns of all actors of a node as batched statements.
  * I1 An intent is never repeated here: what its actor did not hear of it asks for again (actor I5).
  * I2 A result is repeated until the ledger answers: (epoch, attempt) make a repeat harmless.
+ * I3 A device's first intent under its owner goes with the next statement: after the death of another node thousands of devices come with what waited
+ *    meanwhile, and the last one taken over is not to wait for the second and third messages of the first.
  */
 export function createNodeLedger(statements: TurnStatements, gate: Gate, clock: Clock): NodeLedger {
   const guarded = async <T>(run: () => Promise<T>): Promise<T> => {
@@ -76,7 +78,7 @@ export function createNodeLedger(statements: TurnStatements, gate: Gate, clock: 
     return (item) => batcher.add(item);
   };
   return {
-    intent: (item) => intents.add(item),
+    intent: (item, first) => intents.add(item, first),
     result: recorder(RESULT_REST_MS),
     receipt: recorder(RECEIPT_REST_MS),
     get open() {

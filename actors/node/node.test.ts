@@ -63,6 +63,20 @@ describe('batcher', () => {
     expect(await batcher.add(7)).toBe(7);
   });
 
+  it('takes what is urgent first and alone, and the rest in the order it came', async () => {
+    const batches: number[][] = [];
+    const batcher = createBatcher<number, number>({
+      max: 3,
+      run: async (items) => {
+        batches.push([...items]);
+        return items;
+      },
+    });
+    await Promise.all([1, 2, -1, 3, -2, -3, -4, 4].map((item) => batcher.add(item, item < 0)));
+    expect(batches).toEqual([[-1, -2, -3], [-4], [1, 2, 3], [4]]);
+    expect(batcher.size).toBe(0);
+  });
+
   it('gathers a tick, keeps order and lets the next batch grow while one is under way', async () => {
     const batches: number[][] = [];
     let release = (): void => {};

@@ -71,14 +71,14 @@ export function createProbation(deps: { readonly clock: Clock; readonly ledger: 
     return suspect?.epoch === epoch ? suspect : undefined;
   };
 
-  const intent = async (item: IntentItem): Promise<Leave> => {
+  const intent = async (item: IntentItem, first: boolean): Promise<Leave> => {
     const suspect = suspectOf(item);
-    if (suspect === undefined) return ledger.intent(item);
+    if (suspect === undefined) return ledger.intent(item, first);
     const until = waitMs(item.deviceId, suspect);
     if (until > 0) return { verdict: 'PROBATION', until, now: 0 };
     let passed = false;
     try {
-      const leave = await ledger.intent(item);
+      const leave = await ledger.intent(item, first);
       passed = leave.verdict === 'PASS';
       return leave;
     } finally {
@@ -98,7 +98,7 @@ export function createProbation(deps: { readonly clock: Clock; readonly ledger: 
   return {
     ledger: {
       // not async for the many that are not suspected: no promise more than the ledger's own
-      intent: (item) => (suspects.size === 0 ? ledger.intent(item) : intent(item)),
+      intent: (item, first) => (suspects.size === 0 ? ledger.intent(item, first) : intent(item, first)),
       result: (item) => (suspects.size === 0 ? ledger.result(item) : result(item)),
       get open() {
         return ledger.open;
