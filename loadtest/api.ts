@@ -38,10 +38,17 @@ async function createLinkDevice(api: Api, wanted: string): Promise<LinkDevice> {
     const name = attempt === 1 ? wanted : `${wanted}-${attempt}`;
     try {
       const { createDevice } = await call<{
-        createDevice: { device: { id: string } | null; linkToken: string | null; errors: readonly { readonly message: string }[] };
+        createDevice: {
+          device: { id: string } | null;
+          linkToken: string | null;
+          errors: readonly { readonly code: string; readonly message: string }[];
+        };
       }>(api, CREATE, { input: { name, transport: 'LINK', paceMinMs: 0, paceMaxMs: 0 } });
       const { device, linkToken, errors } = createDevice;
-      if (device === null || linkToken === null) throw new Error(`${name}: ${errors[0]?.message ?? 'not created'}`);
+      if (device === null || linkToken === null) {
+        const text = `${name}: ${errors[0]?.message ?? 'not created'}`;
+        throw errors[0]?.code === 'UNAVAILABLE' ? new Unavailable(text) : new Error(text);
+      }
       return { id: device.id, token: linkToken };
     } catch (error) {
       if (!(error instanceof Unavailable) || attempt === TRIES) throw error;
