@@ -405,6 +405,15 @@ create table ownership (
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
 CREATE INDEX ownership_partition ON public.ownership USING btree (partition);
 
+create table recipient_sends (
+  tenant_id uuid not null,
+  recipient text not null,
+  sent timestamp with time zone[] not null,
+  last_at timestamp with time zone not null,
+  constraint recipient_sends_pkey PRIMARY KEY (tenant_id, recipient)
+);
+CREATE INDEX recipient_sends_last ON public.recipient_sends USING btree (last_at);
+
 create table redrives (
   id uuid not null,
   tenant_id uuid not null,
@@ -545,9 +554,14 @@ create table tenants (
   consent_required boolean not null default false,
   stop_words text[] not null default '{}'::text[],
   start_words text[] not null default '{}'::text[],
+  recipient_cap integer,
+  recipient_days integer,
   constraint tenants_pkey PRIMARY KEY (id),
   constraint tenants_name_key UNIQUE (name),
-  constraint tenants_max_backlog_check CHECK ((max_backlog > 0))
+  constraint tenants_max_backlog_check CHECK ((max_backlog > 0)),
+  constraint tenants_recipient_cap CHECK ((num_nulls(recipient_cap, recipient_days) <> 1)),
+  constraint tenants_recipient_cap_check CHECK (((recipient_cap >= 1) AND (recipient_cap <= 100))),
+  constraint tenants_recipient_days_check CHECK (((recipient_days >= 1) AND (recipient_days <= 90)))
 );
 
 create table traffic (

@@ -31,6 +31,8 @@ const PURGE = { chunk: 5000, chunks: 1000 } as const;
 /** reports of imported files, redrives */
 const REPORTS_DAYS = 90;
 const WEBHOOK_DAYS = 7;
+/** the longest time that a cap for recipients may speak of */
+const RECIPIENTS_DAYS = 90;
 const PURGE_REST_MS = 50;
 
 /** How many days things are kept. */
@@ -85,6 +87,7 @@ export function ledgerStatements(sql: Sql, clock: Clock, options: Keeping): Stat
           inboundBeforeMs: clock.wall() - options.inboundDays * DAY_MS,
           importsBeforeMs: clock.wall() - REPORTS_DAYS * DAY_MS,
           webhooksBeforeMs: clock.wall() - (options.webhookDays ?? WEBHOOK_DAYS) * DAY_MS,
+          recipientsBeforeMs: clock.wall() - RECIPIENTS_DAYS * DAY_MS,
           redrivesBeforeMs: clock.wall() - REPORTS_DAYS * DAY_MS,
           pause: () => clock.sleep(PURGE_REST_MS),
         });

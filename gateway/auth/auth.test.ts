@@ -11,6 +11,7 @@ const TENANT = {
   consentRequired: false,
   stopWords: [],
   startWords: [],
+  recipientCap: null,
   createdAt: 0,
 };
 const good = newSecret();

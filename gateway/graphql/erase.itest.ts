@@ -16,6 +16,7 @@ const LID = '88123451234567';
 const OTHER = '+4917055509999';
 /** where the test puts the person, beside what is found by itself */
 const PLACES = [
+  'recipient_sends',
   'acquaintances',
   'audit',
   'dead_letters',
@@ -146,6 +147,7 @@ describe('erasePerson', () => {
     ]);
     await rows('insert into identities (tenant_id, phone, lid) values ($1, $2, $3)', tenantId, PHONE, `${LID}@lid`);
     await rows('insert into acquaintances (device_id, phone) values ($1, $2)', deviceId, PHONE);
+    await rows('insert into recipient_sends (tenant_id, recipient, sent, last_at) values ($1, $2, array[now()], now())', tenantId, PHONE);
     for (const id of [`${DIGITS}.0`, `${LID}_1.12`, `lid-mapping-${DIGITS}`, '49.0'])
       await rows(`insert into session_keys (device_id, type, id, value) values ($1, 'session', $2, '\\x00')`, deviceId, id);
     await rows(

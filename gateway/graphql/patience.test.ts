@@ -49,6 +49,7 @@ function apiOf(clock: ReturnType<typeof virtualClock>) {
     consentRequired: false,
     stopWords: [],
     startWords: [],
+    recipientCap: null,
     createdAt: 0,
   };
   const auth = createAuthenticator(

@@ -68,6 +68,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
     consentRequired: false,
     stopWords: [],
     startWords: [],
+    recipientCap: null,
     createdAt: 0,
   };
   return {

@@ -110,21 +110,32 @@ describe('a file of leads', () => {
     const set = async (input: string): Promise<Data> =>
       (
         await ask(
-          `mutation { updateTenant(input: {${input}}) { tenant { defaultRegion consentRequired stopWords startWords } errors { code path } } }`,
+          `mutation { updateTenant(input: {${input}}) { tenant { defaultRegion consentRequired stopWords startWords recipientCap { messages days } } errors { code path } } }`,
         )
       ).data.updateTenant;
-    const before = (await set('consentRequired: true, stopWords: ["Lass mich!", "lass  mich", "basta"], startWords: ["Da capo"]')).tenant;
-    expect(before).toMatchObject({ consentRequired: true, stopWords: ['lass mich', 'basta'], startWords: ['da capo'] });
+    const before = (
+      await set(
+        'consentRequired: true, stopWords: ["Lass mich!", "lass  mich", "basta"], startWords: ["Da capo"], recipientCap: {messages: 2, days: 7}',
+      )
+    ).tenant;
+    expect(before).toMatchObject({
+      consentRequired: true,
+      stopWords: ['lass mich', 'basta'],
+      startWords: ['da capo'],
+      recipientCap: { messages: 2, days: 7 },
+    });
     for (const [input, path] of [
       ['consentRequired: false, stopWords: ["?!"]', ['input', 'stopWords', '0']],
       [`consentRequired: false, startWords: ["da", "${'x'.repeat(61)}"]`, ['input', 'startWords', '1']],
       [`stopWords: [${Array.from({ length: 101 }, (_, index) => `"w${index}"`).join()}]`, ['input', 'stopWords']],
       ['consentRequired: false, startWords: ["basta"]', ['input']],
+      ['consentRequired: false, recipientCap: {messages: 0, days: 7}', ['input', 'recipientCap', 'messages']],
+      ['consentRequired: false, recipientCap: {messages: 1, days: 91}', ['input', 'recipientCap', 'days']],
     ] as const)
       expect(await set(input)).toEqual({ tenant: null, errors: [{ code: 'INVALID_INPUT', path }] });
     expect(await set('')).toEqual({ tenant: before, errors: [] });
-    const after = await set('consentRequired: false, stopWords: [], startWords: []');
-    expect(after.tenant).toEqual({ ...before, consentRequired: false, stopWords: [], startWords: [] });
+    const after = await set('consentRequired: false, stopWords: [], startWords: [], recipientCap: null');
+    expect(after.tenant).toEqual({ ...before, consentRequired: false, stopWords: [], startWords: [], recipientCap: null });
   });
 
   it('that cannot be read to its end says where it stopped; what stood before is in', async () => {

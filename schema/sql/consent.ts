@@ -6,16 +6,26 @@ const SET_RULES = readAsset(import.meta.url, './set-tenant-rules.sql');
 const OPT_WORDS = readAsset(import.meta.url, './load-opt-words.sql');
 const LIFT = readAsset(import.meta.url, './lift-opt-outs.sql');
 
+/** At most so many messages of campaigns to the same person in so many days. */
+export interface RecipientCap {
+  /** 1 to 100 */
+  readonly messages: number;
+  /** 1 to 90, each 24 hours */
+  readonly days: number;
+}
 export interface TenantRules {
   readonly consentRequired?: boolean;
   /** as plainWords writes them */
   readonly stopWords?: readonly string[];
   readonly startWords?: readonly string[];
+  /** null: none */
+  readonly recipientCap?: RecipientCap | null;
 }
 /** What is left out stays. False: there is no such tenant. */
 export async function setTenantRules(sql: SqlRunner, tenantId: string, rules: TenantRules): Promise<boolean> {
   const list = (words: readonly string[] | undefined): string | null => (words === undefined ? null : arrayLiteral(words));
-  const parameters = [tenantId, rules.consentRequired ?? null, list(rules.stopWords), list(rules.startWords)];
+  const cap = [rules.recipientCap !== undefined, rules.recipientCap?.messages ?? null, rules.recipientCap?.days ?? null];
+  const parameters = [tenantId, rules.consentRequired ?? null, list(rules.stopWords), list(rules.startWords), ...cap];
   return (await query<{ id: string }>(sql, SET_RULES, parameters)).length === 1;
 }
 

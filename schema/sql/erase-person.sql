@@ -37,6 +37,8 @@ with lid as materialized (
   delete from identities i using own w where i.tenant_id = $2::uuid and (i.phone = $3::text or i.lid = any(w.lids))
 ), acquainted as (
   delete from acquaintances a using own w where a.device_id = any(w.devices) and a.phone = $3::text
+), counted as (
+  delete from recipient_sends r where r.tenant_id = $2::uuid and r.recipient = $3::text
 ), written as (
   delete from inbound_messages m using own w
   where m.device_id = any(w.devices) and m.tenant_id = $2::uuid and (m.sender = $3::text or m.sender = any(w.lids) or m.sender_lid = any(w.lids))

@@ -15,7 +15,9 @@
 --     message to somebody who is no acquaintance is set aside (COLD): QUEUED without a seq, due then; no attempt, no pace and no cap is spent on it;
 --  N8 a message whose lead has left its flow meanwhile (replied, reached the goal, was taken out) is taken back as in N6: LEAD_STOPPED.
 --  N9 the device's own limits are kept: nothing goes in its quiet hours (QUIET), nothing over its cap or the step of its ramp (CAPPED);
---  N10 where the tenant asks for consent, a message to who has no record of it ends here: SUPPRESSED, CONSENT_MISSING.
+--  N10 where the tenant asks for consent, a message to who has no record of it ends here: SUPPRESSED, CONSENT_MISSING;
+--  N11 where the tenant has a cap for recipients, the first attempt of a campaign's message is counted with its leave, whatever device sends it, and one over the
+--     cap ends here: SUPPRESSED, RECIPIENT_CAPPED. People are counted one after the other in the order of their numbers, so that two statements wait in a row.
 with item as materialized (
   select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[], $8::bigint[])
     with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, seq, ord)
@@ -36,7 +38,7 @@ with item as materialized (
   for no key update of m
 ), clock as materialized (
   select c.at, (c.at at time zone 'UTC')::date as today from (select clock_timestamp() as at from (select count(*) from message) done) c
-), verdict as materialized (
+), judged as materialized (
   select i.ord, i.device_id, i.epoch as item_epoch, i.node, i.pace_ms, i.message_id, m.state, m.tenant_id, m.attempt, m.intent_at,
     case
       when o.device_id is null then 'FENCED'
@@ -57,9 +59,11 @@ with item as materialized (
       when m.state = 'QUEUED' and (d.settings -> 'standing' ->> 'coldUntil')::float8 > extract(epoch from t.at) * 1000
         and not exists (select from acquaintances a where a.device_id = m.device_id and a.phone = m.recipient) then 'COLD'
       when o.next_send_at > t.at then 'PACED'
+      when c.recipient_cap is not null and f.kind = 'CAMPAIGN' and m.attempt = 0 then 'COUNT'
       else 'PASS'
-    end as verdict,
-    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state, f.going, s.hit is null and m.recipient <> '' as unconsented,
+    end as judged,
+    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state, f.going, s.hit is not null or m.recipient = '' as stopped, c.missing, m.recipient,
+    c.recipient_cap, c.recipient_days,
     to_timestamp((d.settings -> 'standing' ->> 'heldUntil')::float8 / 1000) as held_until,
     to_timestamp((d.settings -> 'standing' ->> 'coldUntil')::float8 / 1000) as cold_until,
     case when d.settings ? 'quietHours' then quiet_until(d.settings -> 'quietHours', t.at) end as quiet_until
@@ -79,17 +83,24 @@ with item as materialized (
     limit 1
   ) s on true
   left join lateral (
-    select not exists (select from leads l where l.tenant_id = w.id and l.phone = m.recipient and l.consent_at is not null)
+    select w.recipient_cap, w.recipient_days, w.consent_required
+      and not exists (select from leads l where l.tenant_id = w.id and l.phone = m.recipient and l.consent_at is not null)
       and not exists (select from leads l where l.tenant_id = w.id and l.lid = m.recipient_lid and l.consent_at is not null) as missing
-    from tenants w where w.id = m.tenant_id and w.consent_required limit 1
+    from tenants w where w.id = m.tenant_id and (w.consent_required or w.recipient_cap is not null) limit 1
   ) c on true
   left join lateral (
-    select f.state, flow_is_open(case f.state when 'DONE' then 'RUNNING' else f.state end, f.hours, t.at) as open,
+    select f.state, f.kind, flow_is_open(case f.state when 'DONE' then 'RUNNING' else f.state end, f.hours, t.at) as open,
       coalesce((
         select e.message_id = m.id and not flow_stopped(e.cause) from enrolments e where e.flow_no = m.flow_no and e.lead_no = m.lead_no limit 1
       ), false) as going
     from flows f where f.no = m.flow_no limit 1
   ) f on true
+), counted as materialized (
+  select j.ord, count_recipient(j.tenant_id, j.recipient, j.at, j.recipient_cap, j.recipient_days) as leave
+  from (select * from judged j where j.judged = 'COUNT' order by j.tenant_id, j.recipient) j
+), verdict as materialized (
+  select j.*, case when j.judged <> 'COUNT' then j.judged when c.leave then 'PASS' else 'SUPPRESSED' end as verdict
+  from judged j left join counted c on c.ord = j.ord
 ), owning as (
   update ownership o
   set next_send_at = case when v.verdict = 'PASS' then v.at + v.pace_ms * interval '1 millisecond' else o.next_send_at end,
@@ -111,7 +122,7 @@ with item as materialized (
     intent_at = case when v.verdict = 'PASS' then v.at else m.intent_at end,
     ended_at = case when v.verdict in ('PASS', 'COLD') then null else v.at end,
     cause = case v.verdict when 'PASS' then null when 'COLD' then 'COLD_PAUSED' when 'DEAD' then 'RETRY_BUDGET'
-      when 'SUPPRESSED' then case when v.unconsented then 'CONSENT_MISSING' else 'RECIPIENT_SUPPRESSED' end
+      when 'SUPPRESSED' then case when v.stopped then 'RECIPIENT_SUPPRESSED' when v.missing then 'CONSENT_MISSING' else 'RECIPIENT_CAPPED' end
       else case when v.flow_state = 'CANCELLED' then 'FLOW_ENDED' when not v.going then 'LEAD_STOPPED' else 'FLOW_PAUSED' end end
   from verdict v
   where m.id = any($4::uuid[]) and m.id = v.message_id and v.verdict in ('PASS', 'COLD', 'SUPPRESSED', 'DEAD', 'UNPLANNED')

@@ -40,7 +40,15 @@ it('forgets keys and inbound messages by age, in chunks, and no younger ones', a
   await world.sql.unsafe(`update idempotency_keys set created_at = now() - interval '8 days' where substr(key, 5)::int < 35`);
   await world.sql.unsafe(`update inbound_messages set received_at = now() - interval '91 days' where substr(id, 4)::int <= 25`);
   const bounded = { ...options(), chunks: 2 };
-  expect(await purge(world.sql, bounded)).toEqual({ keys: 20, inbound: 20, imports: 0, redrives: 0, webhooks: 0, deadLetters: 0 });
+  expect(await purge(world.sql, bounded)).toEqual({
+    keys: 20,
+    inbound: 20,
+    imports: 0,
+    redrives: 0,
+    webhooks: 0,
+    recipients: 0,
+    deadLetters: 0,
+  });
   expect(bounded.pauses()).toBe(2);
   // two at once hinder nobody and count nothing twice
   const both = await Promise.all([purge(world.sql, options()), purge(world.sql, options())]);

@@ -9,6 +9,7 @@ const KEYS = readAsset(import.meta.url, './purge-keys.sql');
 const INBOUND = readAsset(import.meta.url, './purge-inbound.sql');
 const LEAD_IMPORTS = readAsset(import.meta.url, './purge-lead-imports.sql');
 const REDRIVES = readAsset(import.meta.url, './purge-redrives.sql');
+const RECIPIENT_SENDS = readAsset(import.meta.url, './purge-recipient-sends.sql');
 const WEBHOOKS = readAsset(import.meta.url, './purge-webhooks.sql');
 const DEAD_LETTERS = readAsset(import.meta.url, './purge-dead-letters.sql');
 
@@ -23,6 +24,8 @@ export interface PurgeOptions {
   readonly redrivesBeforeMs?: number;
   /** what was told to webhooks before this is forgotten, wall ms; nothing when left out */
   readonly webhooksBeforeMs?: number;
+  /** when campaigns last wrote to people is forgotten where it was before this, wall ms; nothing when left out */
+  readonly recipientsBeforeMs?: number;
   /** rows of one statement */
   readonly chunk: number;
   /** statements of one call for each kind: what is left waits for the next call */
@@ -36,6 +39,7 @@ export interface Purged {
   readonly imports: number;
   readonly redrives: number;
   readonly webhooks: number;
+  readonly recipients: number;
   readonly deadLetters: number;
 }
 
@@ -58,6 +62,7 @@ export async function purge(sql: SqlRunner, options: PurgeOptions): Promise<Purg
     imports: options.importsBeforeMs === undefined ? 0 : await all(LEAD_IMPORTS, options.importsBeforeMs),
     redrives: options.redrivesBeforeMs === undefined ? 0 : await all(REDRIVES, options.redrivesBeforeMs),
     webhooks: options.webhooksBeforeMs === undefined ? 0 : await all(WEBHOOKS, options.webhooksBeforeMs),
+    recipients: options.recipientsBeforeMs === undefined ? 0 : await all(RECIPIENT_SENDS, options.recipientsBeforeMs),
     deadLetters: oldest === undefined ? 0 : await all(DEAD_LETTERS, lowestUuidV7(oldest.startMs)),
   };
 }

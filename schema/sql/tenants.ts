@@ -1,4 +1,5 @@
 import { readAsset } from '../../ops/lifecycle/index.ts';
+import type { RecipientCap } from './consent.ts';
 import { arrayLiteral, bytea, column, query, type SqlRunner } from './statement.ts';
 
 /** Tenants, API keys and people who said stop. */
@@ -25,6 +26,7 @@ export interface TenantRow {
   /** beside those that hold for everybody (actors/opt-out), as plainWords writes them */
   readonly stopWords: readonly string[];
   readonly startWords: readonly string[];
+  readonly recipientCap: RecipientCap | null;
   readonly createdAt: number;
 }
 interface RawTenant {
@@ -36,6 +38,8 @@ interface RawTenant {
   readonly consent_required: boolean;
   readonly stop_words: readonly string[];
   readonly start_words: readonly string[];
+  readonly recipient_cap: number | null;
+  readonly recipient_days: number | null;
   readonly created_at: number;
 }
 const tenantOf = (row: RawTenant): TenantRow => ({
@@ -47,6 +51,8 @@ const tenantOf = (row: RawTenant): TenantRow => ({
   consentRequired: row.consent_required,
   stopWords: row.stop_words,
   startWords: row.start_words,
+  recipientCap:
+    row.recipient_cap === null || row.recipient_days === null ? null : { messages: row.recipient_cap, days: row.recipient_days },
   createdAt: row.created_at,
 });
 

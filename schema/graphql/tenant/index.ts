@@ -6,6 +6,7 @@ import { argumentId, createChecks } from '../validate.ts';
 import { addApiKeys } from './api-keys.ts';
 import { addUpdateTenant } from './update.ts';
 
+type RecipientCapRow = NonNullable<TenantRow['recipientCap']>;
 type TenantAnswer = ({ readonly tenant: TenantRow } & Refused) | Refused;
 const BACKLOG_LIMIT = 100_000_000;
 
@@ -20,6 +21,13 @@ function isTimeZone(name: string): boolean {
 
 export function addTenant(kit: Kit): void {
   const { builder } = kit;
+  const RecipientCap = builder.objectRef<RecipientCapRow>('RecipientCap').implement({
+    description: 'Most messages of campaigns to the same person in a time.',
+    fields: (t) => ({
+      messages: t.exposeInt('messages', { description: 'Messages, counted when they are first sent.' }),
+      days: t.exposeInt('days', { description: 'In so many days of 24 hours.' }),
+    }),
+  });
   builder.node('Tenant', {
     description: 'A business. Nothing of one tenant is ever visible to another.',
     id: { resolve: (tenant) => tenant.id },
@@ -38,6 +46,12 @@ export function addTenant(kit: Kit): void {
       }),
       stopWords: t.exposeStringList('stopWords', { description: 'Its own words for "do not write to me again", beside the common ones.' }),
       startWords: t.exposeStringList('startWords', { description: 'Its own words that take such a wish back, beside the common ones.' }),
+      recipientCap: t.expose('recipientCap', {
+        type: RecipientCap,
+        nullable: true,
+        description:
+          'How often its campaigns write to the same person, from whatever device. Messages over it end SUPPRESSED with the cause RECIPIENT_CAPPED; null: no cap.',
+      }),
       createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
     }),
   });

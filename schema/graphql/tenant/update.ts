@@ -7,15 +7,26 @@ import { type Checks, createChecks } from '../validate.ts';
 /** `updateTenant`: the settings of a tenant, each checked before any is changed. */
 type UpdateAnswer = ({ readonly tenant: TenantRow } & Refused) | Refused;
 interface TenantChange {
+  readonly recipientCap?: { readonly messages: number; readonly days: number } | null | undefined;
   readonly defaultRegion?: string | null | undefined;
   readonly consentRequired?: boolean | null | undefined;
   readonly stopWords?: readonly string[] | null | undefined;
   readonly startWords?: readonly string[] | null | undefined;
 }
 const MOST_WORDS = 100;
+/** as the checks of the tenants table have them */
+const MOST_MESSAGES = 100;
+const MOST_DAYS = 90;
 
 export function addUpdateTenant(kit: Kit): void {
   const { builder } = kit;
+  const Cap = builder.inputType('RecipientCapInput', {
+    description: 'Most messages of campaigns to the same person in a time.',
+    fields: (t) => ({
+      messages: t.int({ required: true, description: `1 to ${MOST_MESSAGES}` }),
+      days: t.int({ required: true, description: `days of 24 hours, 1 to ${MOST_DAYS}` }),
+    }),
+  });
   const Input = builder.inputType('UpdateTenantInput', {
     description: 'What changes of the tenant.',
     fields: (t) => ({
@@ -29,6 +40,11 @@ export function addUpdateTenant(kit: Kit): void {
         description: `whole messages that mean "do not write to me again", beside the common ones: at most ${MOST_WORDS} of ${KEYWORD_LIMIT} characters each`,
       }),
       startWords: t.stringList({ required: false, description: 'whole messages that take it back, as stopWords' }),
+      recipientCap: t.field({
+        type: Cap,
+        required: false,
+        description: 'how often campaigns may write to the same person, counted from when a cap is first set on; null takes it away',
+      }),
     }),
   });
   const Payload = builder.objectRef<UpdateAnswer>('UpdateTenantPayload').implement({
@@ -91,7 +107,13 @@ function rulesOf(input: TenantChange, checks: Checks): TenantRules {
       checks.add(problem('INVALID_INPUT', ['input', name, String(bad)], `expected letters or digits, at most ${KEYWORD_LIMIT} characters`));
     return [...new Set(plain)];
   };
+  const cap = input.recipientCap ?? null;
+  if (cap !== null) {
+    checks.whole(['input', 'recipientCap', 'messages'], cap.messages, 1, MOST_MESSAGES);
+    checks.whole(['input', 'recipientCap', 'days'], cap.days, 1, MOST_DAYS);
+  }
   return {
+    ...(input.recipientCap === undefined ? {} : { recipientCap: cap }),
     ...(input.consentRequired === null || input.consentRequired === undefined ? {} : { consentRequired: input.consentRequired }),
     ...(input.stopWords === null || input.stopWords === undefined ? {} : { stopWords: words('stopWords') }),
     ...(input.startWords === null || input.startWords === undefined ? {} : { startWords: words('startWords') }),
