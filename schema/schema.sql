@@ -40,6 +40,13 @@ create table audit (
 );
 CREATE INDEX audit_tenant_id ON public.audit USING btree (tenant_id, id DESC);
 
+create table ceilings (
+  tenant_id uuid not null,
+  flow_no integer not null,
+  next_at timestamp with time zone not null,
+  constraint ceilings_pkey PRIMARY KEY (tenant_id, flow_no)
+) with (fillfactor=50);
+
 create table dead_letters (
   message_id uuid not null,
   tenant_id uuid not null,
@@ -184,6 +191,9 @@ create table flows (
   reentry text not null default 'NEVER'::text,
   reentry_days integer,
   superseded_by integer,
+  pace_min_ms integer,
+  pace_max_ms integer,
+  per_minute integer,
   constraint flows_pkey PRIMARY KEY (no),
   constraint flows_id_key UNIQUE (id),
   constraint flows_tenant_id_kind_name_version_key UNIQUE (tenant_id, kind, name, version),
@@ -191,7 +201,11 @@ create table flows (
   constraint flows_superseded_by_fkey FOREIGN KEY (superseded_by) REFERENCES flows(no),
   constraint flows_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
   constraint flows_check CHECK (((reentry = 'AFTER_DAYS'::text) = (reentry_days IS NOT NULL))),
+  constraint flows_check1 CHECK (((pace_max_ms >= pace_min_ms) AND (pace_max_ms <= 86400000))),
   constraint flows_kind_check CHECK ((kind = ANY (ARRAY['CAMPAIGN'::text, 'SEQUENCE'::text]))),
+  constraint flows_pace CHECK ((num_nulls(pace_min_ms, pace_max_ms) <> 1)),
+  constraint flows_pace_min_ms_check CHECK (((pace_min_ms >= 0) AND (pace_min_ms <= 86400000))),
+  constraint flows_per_minute_check CHECK (((per_minute >= 1) AND (per_minute <= 1000000))),
   constraint flows_reentry_check CHECK ((reentry = ANY (ARRAY['NEVER'::text, 'AFTER_END'::text, 'AFTER_DAYS'::text]))),
   constraint flows_reentry_days_check CHECK (((reentry_days >= 1) AND (reentry_days <= 3650))),
   constraint flows_state_check CHECK ((state = ANY (ARRAY['DRAFT'::text, 'SCHEDULED'::text, 'RUNNING'::text, 'PAUSED'::text, 'CANCELLED'::text, 'DONE'::text])))
@@ -556,8 +570,10 @@ create table tenants (
   start_words text[] not null default '{}'::text[],
   recipient_cap integer,
   recipient_days integer,
+  flows_per_minute integer,
   constraint tenants_pkey PRIMARY KEY (id),
   constraint tenants_name_key UNIQUE (name),
+  constraint tenants_flows_per_minute_check CHECK (((flows_per_minute >= 1) AND (flows_per_minute <= 1000000))),
   constraint tenants_max_backlog_check CHECK ((max_backlog > 0)),
   constraint tenants_recipient_cap CHECK ((num_nulls(recipient_cap, recipient_days) <> 1)),
   constraint tenants_recipient_cap_check CHECK (((recipient_cap >= 1) AND (recipient_cap <= 100))),

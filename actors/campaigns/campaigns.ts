@@ -12,6 +12,7 @@ import {
   type RefillEntry,
   type SqlRunner,
   startScheduledFlows,
+  takeCeilings,
 } from '../../schema/sql/index.ts';
 import { createEnroller } from './enroller.ts';
 import { createPlanner, type PlannerSlot } from './planner.ts';
@@ -42,6 +43,7 @@ export function startCampaigns(deps: CampaignsDeps, options: { readonly enrolPer
       liveFlows: () => liveFlows(sql),
       candidates: (asks) => flowCandidates(sql, asks),
       plan: (items) => planMessages(sql, items),
+      take: (asks) => takeCeilings(sql, asks),
       end: (items) => endEnrolments(sql, items),
     },
     slots: deps.slots,

@@ -7,8 +7,11 @@ import { createPlanner } from './planner.ts';
 const DEVICE = 'd';
 const TENANT = 't';
 
-/** A planner of one device and one flow with leads without end, on a clock that the test turns. */
-function world() {
+/** A planner of some devices and one flow with leads without end, on a clock that the test turns. `leave`: of a ceiling. */
+function world(
+  devices: readonly string[] = [DEVICE],
+  leave?: (wanted: number, at: number) => { readonly many: number; readonly waitMs: number },
+) {
   let at = 1000;
   let timers: { readonly due: number; readonly run: () => void }[] = [];
   const clock = {
@@ -26,7 +29,7 @@ function world() {
   let messages = 0;
   const planner = createPlanner({
     statements: {
-      liveFlows: async () => [{ no: 1, tenantId: TENANT, lane: 'high', open: true, templates: ['hi'] }],
+      liveFlows: async () => [{ no: 1, tenantId: TENANT, lane: 'high', open: true, capped: leave !== undefined, templates: ['hi'] }],
       candidates: async (asks) =>
         asks.flatMap((ask) =>
           Array.from({ length: ask.room }, () => {
@@ -39,9 +42,10 @@ function world() {
         planned.push(...items);
         return items.map((_, index) => ({ kind: 'planned' as const, seq: index + 1 }));
       },
+      take: async (asks) => asks.map(({ flowNo, wanted }) => ({ flowNo, ...(leave?.(wanted, at) ?? { many: wanted, waitMs: 0 }) })),
       end: async () => {},
     },
-    slots: new Map([[DEVICE, { owned: { epoch: 1 }, row: { tenantId: TENANT, paused: false } }]]),
+    slots: new Map(devices.map((id) => [id, { owned: { epoch: 1 }, row: { tenantId: TENANT, paused: false } }])),
     enqueue: async () => {},
     newId: () => {
       messages += 1;
@@ -61,7 +65,7 @@ function world() {
     }
   };
   const say = (item: PlanItem, state: MessageEventRecord['state'], cause: string | null): void =>
-    planner.events([{ messageId: item.messageId, deviceId: DEVICE, state, cause, attempts: 0, at }]);
+    planner.events([{ messageId: item.messageId, deviceId: item.deviceId, state, cause, attempts: 0, at }]);
   return { planner, planned, turn, say };
 }
 
@@ -80,6 +84,32 @@ describe('the planner', () => {
     for (const item of first) say(item, 'QUEUED', 'COLD_PAUSED');
     await turn(20_000);
     expect(planned.length).toBeGreaterThan(first.length);
+    await planner.close();
+  });
+
+  it('makes of a flow with a ceiling what it has leave for, one a device at a time, and every device has its turn (P5)', async () => {
+    const devices = Array.from({ length: 40 }, (_, n) => `d${n}`);
+    // five seconds' worth of a message a second, over and over
+    let free = 0;
+    let asked = 0;
+    const { planner, planned, turn, say } = world(devices, (wanted, at) => {
+      asked += 1;
+      const many = Math.min(wanted, Math.max(0, Math.floor((at - free) / 1000)));
+      free = Math.max(free, at - 5000) + many * 1000;
+      return { many, waitMs: many < wanted ? 1000 : 0 };
+    });
+    planner.start();
+    await turn(1000);
+    expect(planned.length).toBeLessThanOrEqual(5);
+    for (let second = 0, seen = 0; second < 300; second++) {
+      await turn(1000);
+      // a round asks for all devices together
+      for (; seen < planned.length; seen++) say(planned[seen] as PlanItem, 'SENT', null);
+    }
+    expect(planned.length).toBeGreaterThan(150);
+    expect(planned.length).toBeLessThanOrEqual(306);
+    expect(asked).toBeLessThanOrEqual(2 * 300);
+    expect(new Set(planned.map((item) => item.deviceId)).size).toBe(devices.length);
     await planner.close();
   });
 });

@@ -1,7 +1,16 @@
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { Telemetry } from '../../ops/telemetry/index.ts';
 import { ENDED_STATES, type MessageEventRecord } from '../../schema/domain/index.ts';
-import type { Candidate, CandidateAsk, LiveFlow, PlanItem, PlanOutcome, RefillEntry } from '../../schema/sql/index.ts';
+import type {
+  Candidate,
+  CandidateAsk,
+  CeilingAsk,
+  CeilingLeave,
+  LiveFlow,
+  PlanItem,
+  PlanOutcome,
+  RefillEntry,
+} from '../../schema/sql/index.ts';
 import { renderText } from './render.ts';
 
 /**
@@ -14,6 +23,7 @@ import { renderText } from './render.ts';
  * P3 All it keeps is a hint: compare-and-set in Postgres decides, and the full look every LOOK_MS finds what no bell announced.
  * P4 A message that the ledger has set aside (COLD_PAUSED: the provider wants no new chats) is under way no more: it comes back by itself, and those who know
  *    the device do not wait behind it.
+ * P5 A flow with a ceiling makes one message of a device at a time, and only those it has leave for; who comes first changes with each round.
  */
 export interface Planner {
   start(): void;
@@ -29,6 +39,8 @@ export interface PlannerStatements {
   liveFlows(): Promise<readonly LiveFlow[]>;
   candidates(asks: readonly CandidateAsk[]): Promise<readonly Candidate[]>;
   plan(items: readonly PlanItem[]): Promise<readonly PlanOutcome[]>;
+  /** leave for flows with a ceiling */
+  take(asks: readonly CeilingAsk[]): Promise<readonly CeilingLeave[]>;
   /** ends enrolments for which no message can be made */
   end(items: readonly { readonly flowNo: number; readonly leadNo: number; readonly step: number; readonly cause: string }[]): Promise<void>;
 }
@@ -63,6 +75,12 @@ interface Want {
   at: number;
 }
 
+/** The same list from another place on. */
+function turnedBy<T>(list: readonly T[], by: number): readonly T[] {
+  const from = list.length === 0 ? 0 : (by * 7919) % list.length;
+  return from === 0 ? list : [...list.slice(from), ...list.slice(0, from)];
+}
+
 export function createPlanner(deps: PlannerDeps): Planner {
   const { statements, slots, clock, telemetry } = deps;
   let flows = new Map<string, LiveFlow[]>();
@@ -71,6 +89,11 @@ export function createPlanner(deps: PlannerDeps): Planner {
   const wheel = new Map<number, Set<string>>();
   let turned = 0;
   let lookAt = 0;
+  let rounds = 0;
+  /** flows that have used up their ceiling, and until when (monotonic ms) */
+  const spent = new Map<number, number>();
+  /** tenants in which devices wait for leave, and until when: who has sent stands in line again */
+  const scarce = new Map<string, number>();
   let closed = false;
   let cancel: (() => void) | undefined;
   let running = Promise.resolve();
@@ -103,6 +126,8 @@ export function createPlanner(deps: PlannerDeps): Planner {
       else list.push(flow);
     }
     lookAt = clock.monotonic() + LOOK_MS;
+    for (const [tenantId, until] of scarce) if (until <= clock.monotonic()) scarce.delete(tenantId);
+    for (const no of spent.keys()) if (!rows.some((flow) => flow.no === no)) spent.delete(no);
     for (const deviceId of wants.keys()) {
       const tenantId = slots.get(deviceId)?.row.tenantId;
       if (tenantId === undefined || !flows.has(tenantId)) forget(deviceId);
@@ -143,7 +168,9 @@ export function createPlanner(deps: PlannerDeps): Planner {
       asked.clear();
       if (batch.length > 0) await fill(batch, devices);
     };
-    for (const deviceId of due()) {
+    rounds += 1;
+    const now = clock.monotonic();
+    for (const deviceId of turnedBy(due(), rounds)) {
       const want = wants.get(deviceId);
       const slot = slots.get(deviceId);
       if (want === undefined || slot === undefined) continue;
@@ -152,7 +179,12 @@ export function createPlanner(deps: PlannerDeps): Planner {
         schedule(deviceId, want, clock.monotonic() + LOOK_MS);
         continue;
       }
-      for (const flow of flows.get(slot.row.tenantId) ?? []) asks.push({ deviceId, flowNo: flow.no, room });
+      const open = (flows.get(slot.row.tenantId) ?? []).filter((flow) => (spent.get(flow.no) ?? 0) <= now);
+      if (open.length === 0) {
+        schedule(deviceId, want, clock.monotonic() + LOOK_MS);
+        continue;
+      }
+      for (const flow of open) asks.push({ deviceId, flowNo: flow.no, room: flow.capped ? 1 : room });
       asked.set(deviceId, want);
       if (asks.length >= PAIRS) await flush();
     }
@@ -200,7 +232,33 @@ export function createPlanner(deps: PlannerDeps): Planner {
       }
     }
     if (bare.length > 0) await statements.end(bare);
-    if (items.length > 0) await place(items, asked);
+    const allowed = await withinCeilings(items);
+    if (allowed.length > 0) await place(allowed, asked);
+  };
+
+  /** P5 */
+  const withinCeilings = async (items: readonly PlanItem[]): Promise<readonly PlanItem[]> => {
+    const asks = new Map<number, { readonly flowNo: number; readonly tenantId: string; wanted: number }>();
+    for (const { flowNo, tenantId } of items) {
+      if (flows.get(tenantId)?.find(({ no }) => no === flowNo)?.capped !== true) continue;
+      const ask = asks.get(flowNo);
+      if (ask === undefined) asks.set(flowNo, { flowNo, tenantId, wanted: 1 });
+      else ask.wanted += 1;
+    }
+    if (asks.size === 0) return items;
+    const left = new Map<number, number>();
+    for (const { flowNo, many, waitMs } of await statements.take([...asks.values()])) {
+      left.set(flowNo, many);
+      if (waitMs === 0) continue;
+      spent.set(flowNo, clock.monotonic() + waitMs);
+      scarce.set(asks.get(flowNo)?.tenantId ?? '', clock.monotonic() + LOOK_MS);
+    }
+    return items.filter(({ flowNo }) => {
+      if (!asks.has(flowNo)) return true;
+      const many = left.get(flowNo) ?? 0;
+      left.set(flowNo, many - 1);
+      return many > 0;
+    });
   };
 
   const place = async (items: readonly PlanItem[], asked: ReadonlyMap<string, Want>): Promise<void> => {
@@ -242,7 +300,9 @@ export function createPlanner(deps: PlannerDeps): Planner {
         if (want.open.size > want.room >> 1) continue;
         want.room = Math.min(MOST_ROOM, Math.max(LEAST_ROOM, want.ended * 2));
         want.ended = 0;
-        schedule(event.deviceId, want, clock.monotonic());
+        const now = clock.monotonic();
+        const inLine = (scarce.get(slots.get(event.deviceId)?.row.tenantId ?? '') ?? 0) > now;
+        schedule(event.deviceId, want, inLine ? now + LOOK_MS : now);
       }
     },
     rang(tenantId) {

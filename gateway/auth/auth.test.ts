@@ -12,6 +12,7 @@ const TENANT = {
   stopWords: [],
   startWords: [],
   recipientCap: null,
+  flowsPerMinute: null,
   createdAt: 0,
 };
 const good = newSecret();

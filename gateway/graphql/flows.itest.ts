@@ -176,6 +176,25 @@ describe('campaigns', () => {
     expect(Date.parse(eta)).toBeLessThanOrEqual(systemClock.wall() + (3 / 9) * 60_000);
   });
 
+  it('have a pace and a ceiling of their own', async () => {
+    expect(
+      await errorsOf(
+        'createCampaign(input: {name: "fast", template: "x", pace: {minMs: -1, maxMs: 86400001}, perMinute: 0})',
+        'createCampaign',
+      ),
+    ).toEqual([
+      { code: 'INVALID_INPUT', path: ['input', 'pace', 'minMs'] },
+      { code: 'INVALID_INPUT', path: ['input', 'pace', 'maxMs'] },
+      { code: 'INVALID_INPUT', path: ['input', 'perMinute'] },
+    ]);
+    expect(await errorsOf('createCampaign(input: {name: "fast", template: "x", pace: {minMs: 2, maxMs: 1}})', 'createCampaign')).toEqual([
+      { code: 'INVALID_INPUT', path: ['input', 'pace'] },
+    ]);
+    const id = await campaign('name: "slow", template: "x", pace: {minMs: 60000, maxMs: 90000}, perMinute: 600');
+    const { data } = await api.ask(`{ campaign(id: "${id}") { pace { minMs maxMs } perMinute } }`);
+    expect(data.campaign).toEqual({ pace: { minMs: 60_000, maxMs: 90_000 }, perMinute: 600 });
+  });
+
   it('of another tenant, and unknown ones, are not there', async () => {
     const unknown = 'Campaign:018f0000-0000-7000-8000-00000000abcd';
     expect(

@@ -50,6 +50,7 @@ function apiOf(clock: ReturnType<typeof virtualClock>) {
     stopWords: [],
     startWords: [],
     recipientCap: null,
+    flowsPerMinute: null,
     createdAt: 0,
   };
   const auth = createAuthenticator(

@@ -69,6 +69,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
     stopWords: [],
     startWords: [],
     recipientCap: null,
+    flowsPerMinute: null,
     createdAt: 0,
   };
   return {

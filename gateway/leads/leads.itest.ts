@@ -110,7 +110,7 @@ describe('a file of leads', () => {
     const set = async (input: string): Promise<Data> =>
       (
         await ask(
-          `mutation { updateTenant(input: {${input}}) { tenant { defaultRegion consentRequired stopWords startWords recipientCap { messages days } } errors { code path } } }`,
+          `mutation { updateTenant(input: {${input}}) { tenant { defaultRegion consentRequired stopWords startWords recipientCap { messages days } flowsPerMinute } errors { code path } } }`,
         )
       ).data.updateTenant;
     const before = (
@@ -129,13 +129,21 @@ describe('a file of leads', () => {
       [`consentRequired: false, startWords: ["da", "${'x'.repeat(61)}"]`, ['input', 'startWords', '1']],
       [`stopWords: [${Array.from({ length: 101 }, (_, index) => `"w${index}"`).join()}]`, ['input', 'stopWords']],
       ['consentRequired: false, startWords: ["basta"]', ['input']],
+      ['consentRequired: false, flowsPerMinute: 1000001', ['input', 'flowsPerMinute']],
       ['consentRequired: false, recipientCap: {messages: 0, days: 7}', ['input', 'recipientCap', 'messages']],
       ['consentRequired: false, recipientCap: {messages: 1, days: 91}', ['input', 'recipientCap', 'days']],
     ] as const)
       expect(await set(input)).toEqual({ tenant: null, errors: [{ code: 'INVALID_INPUT', path }] });
     expect(await set('')).toEqual({ tenant: before, errors: [] });
-    const after = await set('consentRequired: false, stopWords: [], startWords: [], recipientCap: null');
-    expect(after.tenant).toEqual({ ...before, consentRequired: false, stopWords: [], startWords: [], recipientCap: null });
+    const after = await set('consentRequired: false, stopWords: [], startWords: [], recipientCap: null, flowsPerMinute: null');
+    expect(after.tenant).toEqual({
+      ...before,
+      consentRequired: false,
+      stopWords: [],
+      startWords: [],
+      recipientCap: null,
+      flowsPerMinute: null,
+    });
   });
 
   it('that cannot be read to its end says where it stopped; what stood before is in', async () => {

@@ -11,6 +11,8 @@ const SCHEDULE_GRACE_MS = 60_000;
 const SCHEDULE_LIMIT_MS = 366 * 24 * 3_600_000;
 /** Longest pace a device may have. */
 export const PACE_LIMIT_MS = 24 * 3_600_000;
+/** Highest ceiling of campaigns and sequences. */
+export const PER_MINUTE_LIMIT = 1_000_000;
 
 /**
  * Gathers every fault of an input, so that a client sees them all at once. Checks answer the cleaned value (or a harmless stand-in
@@ -85,6 +87,11 @@ export function createChecks(): Checks {
       return value;
     },
   };
+}
+
+/** A ceiling; null: none. */
+export function perMinuteOf(checks: Checks, path: readonly string[], value: number | null | undefined): number | null {
+  return value === null || value === undefined ? null : checks.whole(path, value, 1, PER_MINUTE_LIMIT);
 }
 
 /** What is wrong with a phone number, or null. Source: ITU-T E.164: "+", a country code that never starts with 0, 15 digits at most. */

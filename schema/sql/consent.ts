@@ -20,12 +20,22 @@ export interface TenantRules {
   readonly startWords?: readonly string[];
   /** null: none */
   readonly recipientCap?: RecipientCap | null;
+  /** 1 to 1,000,000; null: no ceiling */
+  readonly flowsPerMinute?: number | null;
 }
 /** What is left out stays. False: there is no such tenant. */
 export async function setTenantRules(sql: SqlRunner, tenantId: string, rules: TenantRules): Promise<boolean> {
   const list = (words: readonly string[] | undefined): string | null => (words === undefined ? null : arrayLiteral(words));
   const cap = [rules.recipientCap !== undefined, rules.recipientCap?.messages ?? null, rules.recipientCap?.days ?? null];
-  const parameters = [tenantId, rules.consentRequired ?? null, list(rules.stopWords), list(rules.startWords), ...cap];
+  const parameters = [
+    tenantId,
+    rules.consentRequired ?? null,
+    list(rules.stopWords),
+    list(rules.startWords),
+    ...cap,
+    rules.flowsPerMinute !== undefined,
+    rules.flowsPerMinute ?? null,
+  ];
   return (await query<{ id: string }>(sql, SET_RULES, parameters)).length === 1;
 }
 

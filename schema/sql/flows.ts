@@ -55,6 +55,12 @@ export interface FlowRule {
 /** May a lead come in again: never, once its last time has ended, or so many days after that. */
 export type Reentry = { readonly rule: 'NEVER' | 'AFTER_END' } | { readonly rule: 'AFTER_DAYS'; readonly days: number };
 
+/** Between two of its messages on a device, ms, where the device's own pace is not slower. */
+export interface FlowPace {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
 export interface NewFlow {
   readonly id: string;
   readonly tenantId: string;
@@ -75,6 +81,10 @@ export interface NewFlow {
   readonly rules?: readonly FlowRule[];
   /** default: never */
   readonly reentry?: Reentry;
+  /** default: as the devices have it */
+  readonly pace?: FlowPace | null;
+  /** most messages of it a minute, all devices together; default: no ceiling */
+  readonly perMinute?: number | null;
 }
 
 /** @returns its number, or null when the tenant has a campaign of that name. A sequence of a known name becomes its next version. */
@@ -99,6 +109,9 @@ export async function createFlow(sql: SqlRunner, flow: NewFlow): Promise<number 
     column(rules, (rule) => rule.does),
     column(rules, (rule) => rule.kind),
     column(rules, (rule) => rule.value),
+    flow.pace?.minMs ?? null,
+    flow.pace?.maxMs ?? null,
+    flow.perMinute ?? null,
   ]);
   return row?.no ?? null;
 }
@@ -121,6 +134,8 @@ export interface LiveFlow {
   readonly lane: Lane;
   /** false outside its hours */
   readonly open: boolean;
+  /** it, or its tenant, has a ceiling: `takeCeilings` says how many of its messages may be made */
+  readonly capped: boolean;
   /** template of step n at [n - 1] */
   readonly templates: readonly string[];
 }
@@ -271,6 +286,8 @@ export interface FlowRow {
   readonly nextFlowId: string | null;
   readonly rules: readonly FlowRule[];
   readonly reentry: Reentry;
+  readonly pace: FlowPace | null;
+  readonly perMinute: number | null;
   /** the version that takes leads in its place */
   readonly supersededBy: string | null;
   /** wall ms */
@@ -307,6 +324,9 @@ export async function flowsPage(
     reentry: Reentry['rule'];
     reentry_days: number | null;
     superseded_by: string | null;
+    pace_min_ms: number | null;
+    pace_max_ms: number | null;
+    per_minute: number | null;
     created_at: number;
     start_at: number | null;
     started_at: number | null;
@@ -331,6 +351,8 @@ export async function flowsPage(
     rules: row.rules,
     reentry: row.reentry === 'AFTER_DAYS' ? { rule: row.reentry, days: row.reentry_days ?? 1 } : { rule: row.reentry },
     supersededBy: row.superseded_by,
+    pace: row.pace_min_ms === null || row.pace_max_ms === null ? null : { minMs: row.pace_min_ms, maxMs: row.pace_max_ms },
+    perMinute: row.per_minute,
     createdAt: row.created_at,
     startAt: row.start_at,
     startedAt: row.started_at,

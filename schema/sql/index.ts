@@ -1,6 +1,7 @@
 export * from './accept.ts';
 export { ensureAdminKey } from './admin-key.ts';
 export * from './audit.ts';
+export * from './ceilings.ts';
 export * from './consent.ts';
 export * from './dead-letters.ts';
 export * from './deleted.ts';

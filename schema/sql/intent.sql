@@ -17,7 +17,8 @@
 --  N9 the device's own limits are kept: nothing goes in its quiet hours (QUIET), nothing over its cap or the step of its ramp (CAPPED);
 --  N10 where the tenant asks for consent, a message to who has no record of it ends here: SUPPRESSED, CONSENT_MISSING;
 --  N11 where the tenant has a cap for recipients, the first attempt of a campaign's message is counted with its leave, whatever device sends it, and one over the
---     cap ends here: SUPPRESSED, RECIPIENT_CAPPED. People are counted one after the other in the order of their numbers, so that two statements wait in a row.
+--     cap ends here: SUPPRESSED, RECIPIENT_CAPPED. People are counted one after the other in the order of their numbers, so that two statements wait in a row;
+--  N12 after a message of a flow with a pace of its own the device waits that long, where its own pace is not slower.
 with item as materialized (
   select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::float8[], $6::boolean[], $7::integer[], $8::bigint[])
     with ordinality as i (device_id, epoch, node, message_id, pace_ms, resend_unknown, budget, seq, ord)
@@ -62,7 +63,7 @@ with item as materialized (
       when c.recipient_cap is not null and f.kind = 'CAMPAIGN' and m.attempt = 0 then 'COUNT'
       else 'PASS'
     end as judged,
-    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state, f.going, s.hit is not null or m.recipient = '' as stopped, c.missing, m.recipient,
+    m.due_at, o.next_send_at, t.at, t.today, f.state as flow_state, f.going, f.pace_ms as flow_pace_ms, s.hit is not null or m.recipient = '' as stopped, c.missing, m.recipient,
     c.recipient_cap, c.recipient_days,
     to_timestamp((d.settings -> 'standing' ->> 'heldUntil')::float8 / 1000) as held_until,
     to_timestamp((d.settings -> 'standing' ->> 'coldUntil')::float8 / 1000) as cold_until,
@@ -89,7 +90,7 @@ with item as materialized (
     from tenants w where w.id = m.tenant_id and (w.consent_required or w.recipient_cap is not null) limit 1
   ) c on true
   left join lateral (
-    select f.state, f.kind, flow_is_open(case f.state when 'DONE' then 'RUNNING' else f.state end, f.hours, t.at) as open,
+    select f.state, f.kind, f.pace_min_ms + random() * (f.pace_max_ms - f.pace_min_ms) as pace_ms, flow_is_open(case f.state when 'DONE' then 'RUNNING' else f.state end, f.hours, t.at) as open,
       coalesce((
         select e.message_id = m.id and not flow_stopped(e.cause) from enrolments e where e.flow_no = m.flow_no and e.lead_no = m.lead_no limit 1
       ), false) as going
@@ -103,7 +104,7 @@ with item as materialized (
   from judged j left join counted c on c.ord = j.ord
 ), owning as (
   update ownership o
-  set next_send_at = case when v.verdict = 'PASS' then v.at + v.pace_ms * interval '1 millisecond' else o.next_send_at end,
+  set next_send_at = case when v.verdict = 'PASS' then v.at + greatest(v.pace_ms, v.flow_pace_ms) * interval '1 millisecond' else o.next_send_at end,
     day = case when v.verdict = 'PASS' then v.today else o.day end,
     day_sent = case when v.verdict <> 'PASS' then o.day_sent when o.day = v.today then o.day_sent + 1 else 1 end,
     last_message_id = v.message_id,

@@ -27,6 +27,8 @@ export interface TenantRow {
   readonly stopWords: readonly string[];
   readonly startWords: readonly string[];
   readonly recipientCap: RecipientCap | null;
+  /** most messages of its campaigns and sequences a minute, all devices together */
+  readonly flowsPerMinute: number | null;
   readonly createdAt: number;
 }
 interface RawTenant {
@@ -40,6 +42,7 @@ interface RawTenant {
   readonly start_words: readonly string[];
   readonly recipient_cap: number | null;
   readonly recipient_days: number | null;
+  readonly flows_per_minute: number | null;
   readonly created_at: number;
 }
 const tenantOf = (row: RawTenant): TenantRow => ({
@@ -53,6 +56,7 @@ const tenantOf = (row: RawTenant): TenantRow => ({
   startWords: row.start_words,
   recipientCap:
     row.recipient_cap === null || row.recipient_days === null ? null : { messages: row.recipient_cap, days: row.recipient_days },
+  flowsPerMinute: row.flows_per_minute,
   createdAt: row.created_at,
 });
 

@@ -3,10 +3,10 @@ import type { Kit } from '../builder.ts';
 import type { GraphqlContext } from '../context.ts';
 import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { attempt, problem, Refusal } from '../problems.ts';
-import { argumentId, createChecks } from '../validate.ts';
+import { argumentId, createChecks, perMinuteOf } from '../validate.ts';
 import { addEnrol } from './enrol.ts';
 import { addLeadImports } from './imports.ts';
-import { audienceOf, devicesOf, type FlowInputs, flowInputs, hoursOf, numberOf, type StepInput, stepsOf } from './input.ts';
+import { audienceOf, devicesOf, type FlowInputs, flowInputs, hoursOf, numberOf, paceOf, type StepInput, stepsOf } from './input.ts';
 import { addLeads } from './leads.ts';
 import { addPreview } from './preview.ts';
 import { type RulesInput, rulesOf, ruleTypes } from './rules.ts';
@@ -167,6 +167,8 @@ function addCreateCampaign(kit: Kit, inputs: FlowInputs, payload: Payload): void
       audience: t.field({ type: inputs.Audience, required: false, description: 'which leads; all of the tenant when left out' }),
       deviceIds: t.idList({ required: false, description: 'through which devices; all of the tenant when left out' }),
       hours: t.field({ type: inputs.Hours, required: false, description: 'when messages may go out; always when left out' }),
+      pace: t.field({ type: inputs.Pace, required: false, description: 'slower than its devices; their own pace when left out' }),
+      perMinute: t.int({ required: false, description: 'most messages of it a minute, all devices together; no ceiling when left out' }),
       startAt: t.field({
         type: 'DateTime',
         required: false,
@@ -190,6 +192,8 @@ function addCreateCampaign(kit: Kit, inputs: FlowInputs, payload: Payload): void
           const audience = audienceOf(checks, ['input', 'audience'], input.audience);
           const deviceIds = devicesOf(checks, ['input', 'deviceIds'], input.deviceIds);
           const hours = hoursOf(checks, ['input', 'hours'], input.hours);
+          const pace = paceOf(checks, ['input', 'pace'], input.pace);
+          const perMinute = perMinuteOf(checks, ['input', 'perMinute'], input.perMinute);
           const startAt = checks.schedule(['input', 'startAt'], input.startAt, context.now());
           checks.done();
           return create(context, 'Campaign', {
@@ -198,6 +202,8 @@ function addCreateCampaign(kit: Kit, inputs: FlowInputs, payload: Payload): void
             audience,
             deviceIds,
             hours,
+            pace,
+            perMinute,
             startAt,
             nextFlowId: null,
             steps: [{ delayMs: 0, template }],
@@ -217,6 +223,8 @@ function addCreateSequence(kit: Kit, inputs: FlowInputs, types: ReturnType<typeo
       audience: t.field({ type: inputs.Audience, required: false, description: 'enrol these leads at the start; none when left out' }),
       deviceIds: t.idList({ required: false, description: 'through which devices; all of the tenant when left out' }),
       hours: t.field({ type: inputs.Hours, required: false, description: 'when messages may go out; always when left out' }),
+      pace: t.field({ type: inputs.Pace, required: false, description: 'slower than its devices; their own pace when left out' }),
+      perMinute: t.int({ required: false, description: 'most messages of it a minute, all devices together; no ceiling when left out' }),
       nextSequenceId: t.id({ required: false, description: 'where leads go on that have gone through it' }),
       triggers: t.field({
         type: [types.Trigger],
@@ -244,6 +252,8 @@ function addCreateSequence(kit: Kit, inputs: FlowInputs, types: ReturnType<typeo
             input.audience === null || input.audience === undefined ? null : audienceOf(checks, ['input', 'audience'], input.audience);
           const deviceIds = devicesOf(checks, ['input', 'deviceIds'], input.deviceIds);
           const hours = hoursOf(checks, ['input', 'hours'], input.hours);
+          const pace = paceOf(checks, ['input', 'pace'], input.pace);
+          const perMinute = perMinuteOf(checks, ['input', 'perMinute'], input.perMinute);
           const next = input.nextSequenceId;
           const { rules, reentry } = rulesOf(checks, input as RulesInput);
           const nextFlowId = next === null || next === undefined ? null : checks.id('Sequence', ['input', 'nextSequenceId'], String(next));
@@ -254,6 +264,8 @@ function addCreateSequence(kit: Kit, inputs: FlowInputs, types: ReturnType<typeo
             audience,
             deviceIds,
             hours,
+            pace,
+            perMinute,
             startAt: null,
             nextFlowId,
             steps,

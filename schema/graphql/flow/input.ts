@@ -1,7 +1,7 @@
-import type { Audience, FlowStep, Hours } from '../../sql/index.ts';
+import type { Audience, FlowPace, FlowStep, Hours } from '../../sql/index.ts';
 import type { Kit } from '../builder.ts';
 import { problem } from '../problems.ts';
-import { argumentError, BODY_LIMIT, type Checks } from '../validate.ts';
+import { argumentError, BODY_LIMIT, type Checks, PACE_LIMIT_MS } from '../validate.ts';
 
 const LIST_LIMIT = 100;
 const TEXT_LIMIT = 200;
@@ -47,6 +47,13 @@ export function flowInputs(kit: Kit) {
         niches: t.stringList({ required: false, description: 'one of these niches' }),
         stages: t.stringList({ required: false, description: 'one of these stages' }),
         consent: t.boolean({ required: false, description: 'true: only leads with a consent record' }),
+      }),
+    }),
+    Pace: builder.inputType('FlowPaceInput', {
+      description: 'Between two of its messages on a device; a device whose own pace is slower keeps that.',
+      fields: (t) => ({
+        minMs: t.int({ required: true, description: `least pause, 0 to ${PACE_LIMIT_MS} ms` }),
+        maxMs: t.int({ required: true, description: 'most pause, ms: each is drawn between the two' }),
       }),
     }),
     Step: builder.inputType('FlowStepInput', {
@@ -130,4 +137,12 @@ export function numberOf(cursor: string | null | undefined): number | null {
   if (cursor === null || cursor === undefined) return null;
   if (!/^[1-9]\d{0,14}$/.test(cursor)) throw argumentError('INVALID_INPUT', 'after', 'expected a cursor of this list');
   return Number(cursor);
+}
+
+export function paceOf(checks: Checks, path: readonly string[], pace: FlowPace | null | undefined): FlowPace | null {
+  if (pace === null || pace === undefined) return null;
+  const minMs = checks.whole([...path, 'minMs'], pace.minMs, 0, PACE_LIMIT_MS);
+  const maxMs = checks.whole([...path, 'maxMs'], pace.maxMs, 0, PACE_LIMIT_MS);
+  if (maxMs < minMs) checks.add(problem('INVALID_INPUT', path, `expected a most pause not below the least: ${maxMs} is below ${minMs}`));
+  return { minMs, maxMs };
 }

@@ -50,6 +50,13 @@ export function flowTypes(kit: Kit) {
       days: t.intList({ description: 'Days of the week, 1 = Monday.', resolve: (hours) => [...hours.days] }),
     }),
   });
+  const Pace = builder.objectRef<NonNullable<FlowRow['pace']>>('FlowPace').implement({
+    description: 'Between two of its messages on a device; a device whose own pace is slower keeps that.',
+    fields: (t) => ({
+      minMs: t.exposeInt('minMs', { description: 'Least pause, ms.' }),
+      maxMs: t.exposeInt('maxMs', { description: 'Most pause, ms.' }),
+    }),
+  });
   const Place = builder.objectRef<FlowPlace>('FlowProgress').implement({
     description: 'How many leads are at one place.',
     fields: (t) => ({
@@ -91,6 +98,12 @@ export function flowTypes(kit: Kit) {
           nullable: true,
           description: 'When messages may go out; null = always.',
           resolve: (row) => row.hours,
+        }),
+        pace: t.field({ type: Pace, nullable: true, description: 'Its own pace; null = that of its devices.', resolve: (row) => row.pace }),
+        perMinute: t.int({
+          nullable: true,
+          description: 'Most messages of it a minute, all devices together; null = no ceiling.',
+          resolve: (row) => row.perMinute,
         }),
         enrolled: t.int({ description: 'Leads enrolled from its audience.', resolve: (row) => row.enrolled }),
         enrolling: t.exposeBoolean('enrolling', { description: 'Its audience is being gone through.' }),

@@ -52,6 +52,10 @@ export function addTenant(kit: Kit): void {
         description:
           'How often its campaigns write to the same person, from whatever device. Messages over it end SUPPRESSED with the cause RECIPIENT_CAPPED; null: no cap.',
       }),
+      flowsPerMinute: t.exposeInt('flowsPerMinute', {
+        nullable: true,
+        description: 'Most messages of its campaigns and sequences a minute, all devices together; null: no ceiling.',
+      }),
       createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
     }),
   });

@@ -2,11 +2,12 @@ import { KEYWORD_LIMIT, plainWords } from '../../domain/index.ts';
 import type { Kit } from '../builder.ts';
 import type { GraphqlContext, TenantRow, TenantRules } from '../context.ts';
 import { attempt, problem, Refusal, type Refused } from '../problems.ts';
-import { type Checks, createChecks } from '../validate.ts';
+import { type Checks, createChecks, PER_MINUTE_LIMIT, perMinuteOf } from '../validate.ts';
 
 /** `updateTenant`: the settings of a tenant, each checked before any is changed. */
 type UpdateAnswer = ({ readonly tenant: TenantRow } & Refused) | Refused;
 interface TenantChange {
+  readonly flowsPerMinute?: number | null | undefined;
   readonly recipientCap?: { readonly messages: number; readonly days: number } | null | undefined;
   readonly defaultRegion?: string | null | undefined;
   readonly consentRequired?: boolean | null | undefined;
@@ -44,6 +45,10 @@ export function addUpdateTenant(kit: Kit): void {
         type: Cap,
         required: false,
         description: 'how often campaigns may write to the same person, counted from when a cap is first set on; null takes it away',
+      }),
+      flowsPerMinute: t.int({
+        required: false,
+        description: `most messages of its campaigns and sequences a minute, all devices together: 1 to ${PER_MINUTE_LIMIT}; null takes it away`,
       }),
     }),
   });
@@ -112,7 +117,9 @@ function rulesOf(input: TenantChange, checks: Checks): TenantRules {
     checks.whole(['input', 'recipientCap', 'messages'], cap.messages, 1, MOST_MESSAGES);
     checks.whole(['input', 'recipientCap', 'days'], cap.days, 1, MOST_DAYS);
   }
+  const perMinute = perMinuteOf(checks, ['input', 'flowsPerMinute'], input.flowsPerMinute);
   return {
+    ...(input.flowsPerMinute === undefined ? {} : { flowsPerMinute: perMinute }),
     ...(input.recipientCap === undefined ? {} : { recipientCap: cap }),
     ...(input.consentRequired === null || input.consentRequired === undefined ? {} : { consentRequired: input.consentRequired }),
     ...(input.stopWords === null || input.stopWords === undefined ? {} : { stopWords: words('stopWords') }),
