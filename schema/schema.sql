@@ -193,6 +193,7 @@ create table flows (
   superseded_by integer,
   pace_min_ms integer,
   pace_max_ms integer,
+  stagger_ms integer,
   per_minute integer,
   constraint flows_pkey PRIMARY KEY (no),
   constraint flows_id_key UNIQUE (id),
@@ -208,6 +209,7 @@ create table flows (
   constraint flows_per_minute_check CHECK (((per_minute >= 1) AND (per_minute <= 1000000))),
   constraint flows_reentry_check CHECK ((reentry = ANY (ARRAY['NEVER'::text, 'AFTER_END'::text, 'AFTER_DAYS'::text]))),
   constraint flows_reentry_days_check CHECK (((reentry_days >= 1) AND (reentry_days <= 3650))),
+  constraint flows_stagger_ms_check CHECK (((stagger_ms >= 0) AND (stagger_ms <= 86400000))),
   constraint flows_state_check CHECK ((state = ANY (ARRAY['DRAFT'::text, 'SCHEDULED'::text, 'RUNNING'::text, 'PAUSED'::text, 'CANCELLED'::text, 'DONE'::text])))
 );
 CREATE INDEX flows_live ON public.flows USING btree (state) WHERE (state = ANY (ARRAY['SCHEDULED'::text, 'RUNNING'::text]));

@@ -179,20 +179,21 @@ describe('campaigns', () => {
   it('have a pace and a ceiling of their own', async () => {
     expect(
       await errorsOf(
-        'createCampaign(input: {name: "fast", template: "x", pace: {minMs: -1, maxMs: 86400001}, perMinute: 0})',
+        'createCampaign(input: {name: "fast", template: "x", pace: {minMs: -1, maxMs: 86400001}, perMinute: 0, staggerMs: 86400001})',
         'createCampaign',
       ),
     ).toEqual([
       { code: 'INVALID_INPUT', path: ['input', 'pace', 'minMs'] },
       { code: 'INVALID_INPUT', path: ['input', 'pace', 'maxMs'] },
       { code: 'INVALID_INPUT', path: ['input', 'perMinute'] },
+      { code: 'INVALID_INPUT', path: ['input', 'staggerMs'] },
     ]);
     expect(await errorsOf('createCampaign(input: {name: "fast", template: "x", pace: {minMs: 2, maxMs: 1}})', 'createCampaign')).toEqual([
       { code: 'INVALID_INPUT', path: ['input', 'pace'] },
     ]);
-    const id = await campaign('name: "slow", template: "x", pace: {minMs: 60000, maxMs: 90000}, perMinute: 600');
-    const { data } = await api.ask(`{ campaign(id: "${id}") { pace { minMs maxMs } perMinute } }`);
-    expect(data.campaign).toEqual({ pace: { minMs: 60_000, maxMs: 90_000 }, perMinute: 600 });
+    const id = await campaign('name: "slow", template: "x", pace: {minMs: 60000, maxMs: 90000}, perMinute: 600, staggerMs: 3600000');
+    const { data } = await api.ask(`{ campaign(id: "${id}") { pace { minMs maxMs } perMinute staggerMs } }`);
+    expect(data.campaign).toEqual({ pace: { minMs: 60_000, maxMs: 90_000 }, perMinute: 600, staggerMs: 3_600_000 });
   });
 
   it('of another tenant, and unknown ones, are not there', async () => {

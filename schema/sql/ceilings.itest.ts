@@ -112,3 +112,29 @@ describe('the pace of a flow (N12)', () => {
     expect(drawn).toBeLessThanOrEqual(90);
   });
 });
+
+describe('a staggered start (E5)', () => {
+  it('has the leads of a device due together and the devices one after the other, evenly', async () => {
+    const tenantId = await world.tenant();
+    await world.devices(20, { tenantId });
+    await flows.leads(tenantId, 100);
+    const dueOf = async (staggerMs: number | null): Promise<readonly { device: number; after: number }[]> => {
+      const { id, no } = await flows.flow(tenantId, { staggerMs });
+      await flows.run(tenantId, id);
+      const rows = await world.sql.unsafe<{ device: number; after: number }[]>(
+        `select distinct e.device_no as device, extract(epoch from e.due_at - min(e.due_at) over ())::float8 as after
+         from enrolments e where e.flow_no = $1 order by 2`,
+        [no],
+      );
+      return rows;
+    };
+    expect(new Set((await dueOf(null)).map((row) => row.after))).toEqual(new Set([0]));
+    const due = await dueOf(3_600_000);
+    expect(due).toHaveLength(20);
+    const gaps = due.slice(1).map((row, index) => row.after - (due[index]?.after ?? 0));
+    // evenly they would be 180 s apart
+    expect(Math.min(...gaps)).toBeGreaterThan(90);
+    expect(Math.max(...gaps)).toBeLessThan(360);
+    expect(due.at(-1)?.after).toBeLessThan(3600);
+  });
+});

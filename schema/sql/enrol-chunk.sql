@@ -5,10 +5,12 @@
 --     or has reached the goal;
 --  E3 a lead keeps the device it has; the others are spread evenly over the flow's devices by their number, so a lead meets the same device
 --     in every flow that uses the same devices;
---  E4 a flow none of whose devices is there (all deleted or in quarantine) waits for one; it stands in nobody's way.
+--  E4 a flow none of whose devices is there (all deleted or in quarantine) waits for one; it stands in nobody's way;
+--  E5 where the start is staggered, the leads of a device are due together, and the devices one after the other: the golden ratio spreads numbers in a row
+--     evenly, however many there are.
 -- audience: {"tags": any of, "niches": [...], "stages": [...], "consent": true}; devices: {"ids": [...]}, empty = all of the tenant.
 with flow as materialized (
-  select f.no, f.tenant_id, f.audience, f.devices, f.enrol_from, f.reentry, f.reentry_days,
+  select f.no, f.tenant_id, f.audience, f.devices, f.enrol_from, f.reentry, f.reentry_days, coalesce(f.stagger_ms, 0) as stagger_ms,
     -- asked once for the chunk: two probes for each lead are a fifth of the statement
     exists (select from suppressions s where s.tenant_id = f.tenant_id limit 1) as suppresses,
     case when f.kind = 'SEQUENCE'
@@ -40,11 +42,14 @@ with flow as materialized (
   limit $1
 ), added as (
   insert into enrolments (flow_no, lead_no, device_no, due_at)
-  select f.no, l.no, case when l.device_no = any(u.nos) then l.device_no else u.nos[1 + l.no % cardinality(u.nos)] end,
-    now() + s.delay_ms * interval '1 millisecond'
+  select f.no, l.no, d.no, now() + (s.delay_ms + f.stagger_ms * (d.share - floor(d.share))) * interval '1 millisecond'
   from looked l
   cross join flow f
   cross join usable u
+  cross join lateral (
+    select x.no, x.no * 0.6180339887498949::float8 as share
+    from (select case when l.device_no = any(u.nos) then l.device_no else u.nos[1 + l.no % cardinality(u.nos)] end as no) x
+  ) d
   join steps s on s.flow_no = f.no and s.position = 1
   where u.nos is not null
     and (f.audience -> 'tags' is null or l.tags && array(select jsonb_array_elements_text(f.audience -> 'tags')))

@@ -10,7 +10,6 @@ const SET_STATE = sqlFile('set-flow-state');
 const LIVE = sqlFile('live-flows');
 const ENROL_CHUNK = sqlFile('enrol-chunk');
 const START_SCHEDULED = sqlFile('start-scheduled-flows');
-const PREVIEW = sqlFile('preview-flow');
 const FINISH = sqlFile('finish-flows');
 const CANDIDATES = sqlFile('flow-candidates');
 const PLAN = sqlFile('plan-messages');
@@ -85,6 +84,8 @@ export interface NewFlow {
   readonly pace?: FlowPace | null;
   /** most messages of it a minute, all devices together; default: no ceiling */
   readonly perMinute?: number | null;
+  /** its devices begin one after the other within so many ms; default: all at once */
+  readonly staggerMs?: number | null;
 }
 
 /** @returns its number, or null when the tenant has a campaign of that name. A sequence of a known name becomes its next version. */
@@ -112,6 +113,7 @@ export async function createFlow(sql: SqlRunner, flow: NewFlow): Promise<number 
     flow.pace?.minMs ?? null,
     flow.pace?.maxMs ?? null,
     flow.perMinute ?? null,
+    flow.staggerMs ?? null,
   ]);
   return row?.no ?? null;
 }
@@ -288,6 +290,7 @@ export interface FlowRow {
   readonly reentry: Reentry;
   readonly pace: FlowPace | null;
   readonly perMinute: number | null;
+  readonly staggerMs: number | null;
   /** the version that takes leads in its place */
   readonly supersededBy: string | null;
   /** wall ms */
@@ -327,6 +330,7 @@ export async function flowsPage(
     pace_min_ms: number | null;
     pace_max_ms: number | null;
     per_minute: number | null;
+    stagger_ms: number | null;
     created_at: number;
     start_at: number | null;
     started_at: number | null;
@@ -353,6 +357,7 @@ export async function flowsPage(
     supersededBy: row.superseded_by,
     pace: row.pace_min_ms === null || row.pace_max_ms === null ? null : { minMs: row.pace_min_ms, maxMs: row.pace_max_ms },
     perMinute: row.per_minute,
+    staggerMs: row.stagger_ms,
     createdAt: row.created_at,
     startAt: row.start_at,
     startedAt: row.started_at,
@@ -369,31 +374,4 @@ export interface FlowPlace {
 export async function flowProgress(sql: SqlRunner, flowNos: readonly number[]): Promise<readonly FlowPlace[]> {
   const rows = await query<{ flow_no: number; place: string; leads: number }>(sql, PROGRESS, [arrayLiteral(flowNos)]);
   return rows.map((row) => ({ flowNo: row.flow_no, place: row.place, leads: row.leads }));
-}
-
-export interface FlowPreview {
-  readonly looked: number;
-  readonly belonging: number;
-  readonly suppressed: number;
-  /** not counted as suppressed */
-  readonly unconsented: number;
-  /** these were all leads of the tenant */
-  readonly whole: boolean;
-  readonly samples: readonly {
-    readonly id: string;
-    readonly phone: string | null;
-    readonly name: string | null;
-    readonly attributes: Readonly<Record<string, unknown>>;
-    readonly deviceId: string | null;
-  }[];
-}
-/** Who a flow would write to (preview-flow.sql). @returns null: the tenant has no such flow */
-export async function previewFlow(
-  sql: SqlRunner,
-  tenantId: string,
-  flowId: string,
-  most: { readonly looked: number; readonly samples: number; readonly leadId: string | null },
-): Promise<FlowPreview | null> {
-  const rows = await query<FlowPreview>(sql, PREVIEW, [tenantId, flowId, most.looked, most.samples, most.leadId]);
-  return rows[0] ?? null;
 }

@@ -8,6 +8,7 @@ export * from './deleted.ts';
 export * from './devices.ts';
 export * from './erasures.ts';
 export * from './fleet.ts';
+export * from './flow-preview.ts';
 export * from './flow-rules.ts';
 export * from './flows.ts';
 export * from './history.ts';

@@ -3,7 +3,7 @@ import type { Kit } from '../builder.ts';
 import type { GraphqlContext } from '../context.ts';
 import { connectionOf, limitOf, listCost } from '../paging.ts';
 import { attempt, problem, Refusal } from '../problems.ts';
-import { argumentId, createChecks, perMinuteOf } from '../validate.ts';
+import { argumentId, createChecks, PACE_LIMIT_MS, perMinuteOf } from '../validate.ts';
 import { addEnrol } from './enrol.ts';
 import { addLeadImports } from './imports.ts';
 import { audienceOf, devicesOf, type FlowInputs, flowInputs, hoursOf, numberOf, paceOf, type StepInput, stepsOf } from './input.ts';
@@ -169,6 +169,10 @@ function addCreateCampaign(kit: Kit, inputs: FlowInputs, payload: Payload): void
       hours: t.field({ type: inputs.Hours, required: false, description: 'when messages may go out; always when left out' }),
       pace: t.field({ type: inputs.Pace, required: false, description: 'slower than its devices; their own pace when left out' }),
       perMinute: t.int({ required: false, description: 'most messages of it a minute, all devices together; no ceiling when left out' }),
+      staggerMs: t.int({
+        required: false,
+        description: 'its devices begin one after the other within this time, at most a day; all at once when left out',
+      }),
       startAt: t.field({
         type: 'DateTime',
         required: false,
@@ -194,6 +198,8 @@ function addCreateCampaign(kit: Kit, inputs: FlowInputs, payload: Payload): void
           const hours = hoursOf(checks, ['input', 'hours'], input.hours);
           const pace = paceOf(checks, ['input', 'pace'], input.pace);
           const perMinute = perMinuteOf(checks, ['input', 'perMinute'], input.perMinute);
+          const staggerMs = input.staggerMs ?? null;
+          if (staggerMs !== null) checks.whole(['input', 'staggerMs'], staggerMs, 0, PACE_LIMIT_MS);
           const startAt = checks.schedule(['input', 'startAt'], input.startAt, context.now());
           checks.done();
           return create(context, 'Campaign', {
@@ -204,6 +210,7 @@ function addCreateCampaign(kit: Kit, inputs: FlowInputs, payload: Payload): void
             hours,
             pace,
             perMinute,
+            staggerMs,
             startAt,
             nextFlowId: null,
             steps: [{ delayMs: 0, template }],
@@ -225,6 +232,10 @@ function addCreateSequence(kit: Kit, inputs: FlowInputs, types: ReturnType<typeo
       hours: t.field({ type: inputs.Hours, required: false, description: 'when messages may go out; always when left out' }),
       pace: t.field({ type: inputs.Pace, required: false, description: 'slower than its devices; their own pace when left out' }),
       perMinute: t.int({ required: false, description: 'most messages of it a minute, all devices together; no ceiling when left out' }),
+      staggerMs: t.int({
+        required: false,
+        description: 'its devices begin one after the other within this time, at most a day; all at once when left out',
+      }),
       nextSequenceId: t.id({ required: false, description: 'where leads go on that have gone through it' }),
       triggers: t.field({
         type: [types.Trigger],
@@ -254,6 +265,8 @@ function addCreateSequence(kit: Kit, inputs: FlowInputs, types: ReturnType<typeo
           const hours = hoursOf(checks, ['input', 'hours'], input.hours);
           const pace = paceOf(checks, ['input', 'pace'], input.pace);
           const perMinute = perMinuteOf(checks, ['input', 'perMinute'], input.perMinute);
+          const staggerMs = input.staggerMs ?? null;
+          if (staggerMs !== null) checks.whole(['input', 'staggerMs'], staggerMs, 0, PACE_LIMIT_MS);
           const next = input.nextSequenceId;
           const { rules, reentry } = rulesOf(checks, input as RulesInput);
           const nextFlowId = next === null || next === undefined ? null : checks.id('Sequence', ['input', 'nextSequenceId'], String(next));
@@ -266,6 +279,7 @@ function addCreateSequence(kit: Kit, inputs: FlowInputs, types: ReturnType<typeo
             hours,
             pace,
             perMinute,
+            staggerMs,
             startAt: null,
             nextFlowId,
             steps,

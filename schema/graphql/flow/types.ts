@@ -105,6 +105,11 @@ export function flowTypes(kit: Kit) {
           description: 'Most messages of it a minute, all devices together; null = no ceiling.',
           resolve: (row) => row.perMinute,
         }),
+        staggerMs: t.int({
+          nullable: true,
+          description: 'Its devices begin one after the other within this time, ms; null = all at once.',
+          resolve: (row) => row.staggerMs,
+        }),
         enrolled: t.int({ description: 'Leads enrolled from its audience.', resolve: (row) => row.enrolled }),
         enrolling: t.exposeBoolean('enrolling', { description: 'Its audience is being gone through.' }),
         startAt: t.expose('startAt', { type: 'DateTime', nullable: true, description: 'When it starts by itself.' }),
