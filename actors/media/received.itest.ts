@@ -53,6 +53,16 @@ describe('a file that came with a message', () => {
     await expect(open({ kind: 'image', path: null, key: randomBytes(32).toString('base64') })).rejects.toMatchObject(gone);
   });
 
+  it('is asked for the way that it is told to, and no other', async () => {
+    const media = { kind: 'image', ...files.add('image', PLAIN) } as const;
+    const settings = { WHATSAPP_MEDIA_URL: files.url, WHATSAPP_FORBID_REAL: true };
+    const before = files.asked.length;
+    const request = () => Promise.reject(new Error('no way out'));
+    const options = { mostBytes: 1e6, signal: new AbortController().signal, idleMs: 25_000, request };
+    await expect(openReceived(media, settings, options)).rejects.toMatchObject({ code: 'MEDIA_UNREACHABLE', cause: { message: 'no way out' } });
+    expect(files.asked).toHaveLength(before);
+  });
+
   it("asks one server only, whatever the path says, and here never WhatsApp's own (O1)", async () => {
     const { key } = files.add('image', PLAIN);
     for (const path of ['//127.0.0.2/x', '/\\127.0.0.2/x', '/../../x', '/@127.0.0.2:1/x', '/v/%2e%2e/x?u=http://127.0.0.2/']) {

@@ -23,6 +23,8 @@ export interface OpenOptions {
   readonly signal: AbortSignal;
   /** a server that says nothing for this long is given up */
   readonly idleMs: number;
+  /** how the server is asked; default: straight. A device with a way out of its own has its files fetched that way. */
+  readonly request?: typeof requestPublic;
 }
 
 const WHATSAPPS_OWN = 'https://mmg.whatsapp.net';
@@ -68,10 +70,10 @@ function addressOf(path: string, settings: OpenSettings, environment: Readonly<R
   return url;
 }
 
-async function ask(url: URL, settings: OpenSettings, { signal, idleMs }: OpenOptions): Promise<IncomingMessage> {
+async function ask(url: URL, settings: OpenSettings, { signal, idleMs, request = requestPublic }: OpenOptions): Promise<IncomingMessage> {
   const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
   try {
-    return await requestPublic(url, {
+    return await request(url, {
       method: 'GET',
       headers: { accept: '*/*', origin: 'https://web.whatsapp.com' },
       allowed: settings.WHATSAPP_MEDIA_URL === undefined ? [] : [`${url.hostname}:${port}`],
