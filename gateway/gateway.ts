@@ -297,7 +297,7 @@ export async function startGateway(
   addLeadRoutes(server, plain);
   addReportRoutes(server, plain);
   const askAgain = createAskAgain({ redis: clients.general, clock }, AGAIN);
-  addMediaRoutes(server, { ...plain, config, uploads: createUploads(plain, config), askAgain });
+  addMediaRoutes(server, { ...plain, config, uploads: createUploads(plain, config), askAgain, proxies: proxiesOf(config) });
   addHookRoutes(server, { ...plain, bells: clients.general });
   server.websocket('/link', link.behaviour);
   server.http('GET', '/link/asyncapi.json', () => ({ status: 200, headers: json, body: JSON.stringify(asyncapiDocument()) }));

@@ -59,7 +59,10 @@ describe('a file that came with a message', () => {
     const before = files.asked.length;
     const request = () => Promise.reject(new Error('no way out'));
     const options = { mostBytes: 1e6, signal: new AbortController().signal, idleMs: 25_000, request };
-    await expect(openReceived(media, settings, options)).rejects.toMatchObject({ code: 'MEDIA_UNREACHABLE', cause: { message: 'no way out' } });
+    await expect(openReceived(media, settings, options)).rejects.toMatchObject({
+      code: 'MEDIA_UNREACHABLE',
+      cause: { message: 'no way out' },
+    });
     expect(files.asked).toHaveLength(before);
   });
 

@@ -1,15 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SealedFiles, startSealedFiles } from '../../actors/media/testing.ts';
+import { parseKeyRing } from '../../actors/sessions/index.ts';
+import { createProxySeal } from '../../actors/transports/whatsapp/index.ts';
 import { connectRedis } from '../../ops/connect/index.ts';
 import { systemClock } from '../../ops/lifecycle/index.ts';
-import { MEDIA_WANTED_CHANNEL, type MediaWanted, mediaAgainKey, type ReceivedMedia, uuidV7 } from '../../schema/domain/index.ts';
+import { type ConnectProxy, startConnectProxy } from '../../ops/testing/index.ts';
+import {
+  MEDIA_WANTED_CHANNEL,
+  type MediaWanted,
+  mediaAgainKey,
+  type ReceivedMedia,
+  type StoredProxy,
+  uuidV7,
+} from '../../schema/domain/index.ts';
 import { storeInbound } from '../../schema/sql/index.ts';
 import { ADMIN_KEY, type Data, headersOf, startTestGateway, type TestGateway } from '../gateway.testing.ts';
 
 /** Files through a whole gateway, over the wire. */
 let gateway: TestGateway;
 let files: SealedFiles;
+let through: ConnectProxy;
+const SESSION_KEYS = `t:${randomBytes(32).toString('base64')}`;
 let device = '';
 let tenant = '';
 
@@ -25,8 +37,9 @@ const post = (body: BodyInit, type: string, query = '', key = ADMIN_KEY): Promis
 const keyOf = (scope: string): Promise<string> => gateway.keyOf(scope);
 
 beforeAll(async () => {
-  files = await startSealedFiles();
-  gateway = await startTestGateway({ WHATSAPP_MEDIA_URL: files.url, WHATSAPP_FORBID_REAL: 'true', MEDIA_DOWNLOAD_BYTES: '1000000' });
+  [files, through] = await Promise.all([startSealedFiles(), startConnectProxy('a:b')]);
+  const media = { WHATSAPP_MEDIA_URL: files.url, WHATSAPP_FORBID_REAL: 'true', MEDIA_DOWNLOAD_BYTES: '1000000' };
+  gateway = await startTestGateway({ ...media, SESSION_KEYS, WHATSAPP_PROXY_PRIVATE_HOSTS: through.place });
   const made = await ask('mutation { createDevice(input: {name: "one", transport: SIMULATOR}) { device { id } } }');
   device = made.data.createDevice.device.id.replace('Device:', '');
   tenant = (await gateway.database.sql`select tenant_id from devices where id = ${device}`)[0]?.['tenant_id'];
@@ -34,6 +47,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await gateway.stop();
   await files.stop();
+  await through.stop();
 });
 
 describe('what people sent to devices', () => {
@@ -168,10 +182,12 @@ describe('what people sent to devices', () => {
     }
   });
 
-  it('is not fetched past the proxy of its device', async () => {
+  it('comes through the proxy of its device, or not at all', async () => {
+    const { sql } = gateway.database;
     const deviceId = await phone('far');
-    const proxy = { sealed: 'AAAA', shown: 'http://***@proxy.example:3128' };
-    await gateway.database.sql`update devices set settings = ${gateway.database.sql.json({ proxy })} where id = ${deviceId}`;
+    const seal = createProxySeal(() => parseKeyRing(SESSION_KEYS), [through.place]);
+    const keep = (proxy: StoredProxy) => sql`update devices set settings = ${sql.json({ proxy: { ...proxy } })} where id = ${deviceId}`;
+    await keep(seal.seal(deviceId, through.url));
     const { path, key } = files.add('image', PLAIN);
     const media = { kind: 'image', type: 'image/jpeg', bytes: null, fileName: null, seconds: null, voice: false, path, key } as const;
     const item = {
@@ -183,13 +199,17 @@ describe('what people sent to devices', () => {
       body: '',
       receivedAt: systemClock.wall(),
     };
-    await storeInbound(gateway.database.sql, [{ ...item, media }]);
+    await storeInbound(sql, [{ ...item, media }]);
+    const answer = await get(`/api/media/received/${deviceId}/m`);
+    expect(Buffer.from(await answer.arrayBuffer()).equals(PLAIN)).toBe(true);
+    expect(through.asked).toEqual([new URL(files.url).host]);
     const before = files.asked.length;
-    const refused = await get(`/api/media/received/${deviceId}/m`);
-    expect([refused.status, (await refused.text()).includes('MEDIA_BEHIND_PROXY')]).toEqual([501, true]);
+    through.refuse = 403;
+    expect((await get(`/api/media/received/${deviceId}/m`)).status).toBe(502);
+    await keep({ sealed: 'AAAA', shown: '' });
+    const unreadable = await get(`/api/media/received/${deviceId}/m`);
+    expect([unreadable.status, (await unreadable.text()).includes('set it again')]).toEqual([502, true]);
     expect(files.asked).toHaveLength(before);
-    await gateway.database.sql`update devices set settings = '{"proxy": null}' where id = ${deviceId}`;
-    expect((await get(`/api/media/received/${deviceId}/m`)).status).toBe(200);
   });
 
   it('needs a key with the scope VIEWER of this tenant; says what is gone, too large, or not there', async () => {

@@ -8,8 +8,9 @@ import {
   tooLarge,
   type Uploads,
 } from '../../actors/media/index.ts';
+import { type ProxySeal, requestThrough } from '../../actors/transports/whatsapp/index.ts';
 import type { Sql } from '../../ops/connect/index.ts';
-import { isUuid, MEDIA_KINDS, MEDIA_LIMITS, type MediaKind, proxyOf, uuidV7 } from '../../schema/domain/index.ts';
+import { FlotillaError, isUuid, MEDIA_KINDS, MEDIA_LIMITS, type MediaKind, uuidV7 } from '../../schema/domain/index.ts';
 import type { AuditPort } from '../../schema/graphql/index.ts';
 import { findReceived } from '../../schema/sql/index.ts';
 import { HttpError, type HttpHandler, type HttpRequest, type Server } from '../server/index.ts';
@@ -30,6 +31,8 @@ export interface MediaRoutesDeps extends HttpViewerDeps {
   readonly config: OpenSettings & { readonly MEDIA_DOWNLOAD_BYTES: number };
   readonly uploads: Uploads;
   readonly askAgain: AskAgain;
+  /** a device's files come through its proxy, or not at all */
+  readonly proxies: Pick<ProxySeal, 'open'>;
 }
 
 export const UPLOAD_PATH = '/api/media';
@@ -55,7 +58,6 @@ const UPLOAD_STATUS: Readonly<Record<MediaProblem['code'], number>> = {
   MEDIA_NOT_FOUND: 404,
   MEDIA_UNREACHABLE: 408,
 };
-const BEHIND_PROXY = 'MEDIA_BEHIND_PROXY: its device speaks to WhatsApp through a proxy; its files are not fetched past it';
 const GONE = 'WhatsApp does not keep it any more';
 const NOT_AGAIN: Readonly<Record<Exclude<Awaited<ReturnType<AskAgain>>, 'again'>, readonly [number, string]>> = {
   gone: [410, `MEDIA_GONE: ${GONE}, and the phone of the device does not have it either: the sender has to send it again`],
@@ -82,7 +84,6 @@ export function addMediaRoutes(server: Pick<Server, 'http'>, deps: MediaRoutesDe
     const found = id === null ? null : await guard(() => findReceived(sql, viewer.tenantId, deviceId, id));
     if (found?.media == null) throw new HttpError(404, 'no received message with this id and a file in this tenant');
     const { media } = found;
-    if (proxyOf(found.deviceSettings) !== null) throw new HttpError(501, BEHIND_PROXY);
     const mostBytes = config.MEDIA_DOWNLOAD_BYTES;
     if ((media.bytes ?? 0) > mostBytes) throw new HttpError(413, `it has ${media.bytes} bytes, at most ${mostBytes} are handed out`);
     if (running >= AT_ONCE) {
@@ -95,7 +96,9 @@ export function addMediaRoutes(server: Pick<Server, 'http'>, deps: MediaRoutesDe
     else request.signal.addEventListener('abort', () => (running -= 1), { once: true });
     await deps.audit({ viewer, action: 'downloadMedia', subject: deviceId, detail: { kind: media.kind } });
     try {
-      const open = (from: typeof media) => openReceived(from, config, { mostBytes, signal: request.signal, idleMs: IDLE_MS });
+      const proxy = deps.proxies.open(deviceId, found.deviceSettings);
+      const way = proxy === null ? {} : { request: requestThrough(proxy) };
+      const open = (from: typeof media) => openReceived(from, config, { mostBytes, signal: request.signal, idleMs: IDLE_MS, ...way });
       const body = await open(media).catch(async (error: unknown) => {
         const wanted = { deviceId, messageId: found.id };
         const gone = error instanceof MediaProblem && error.code === 'MEDIA_NOT_FOUND' && media.path !== null && media.key !== null;
@@ -106,6 +109,7 @@ export function addMediaRoutes(server: Pick<Server, 'http'>, deps: MediaRoutesDe
       });
       return { status: 200, headers: headersOf(media.type, media.fileName), body, cut: request.signal };
     } catch (error) {
+      if (error instanceof FlotillaError && error.code === 'PROXY_UNREADABLE') throw new HttpError(502, error.message);
       if (!(error instanceof MediaProblem)) throw error;
       throw new HttpError(STATUS[error.code], error.message);
     }

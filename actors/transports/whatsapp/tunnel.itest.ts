@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../ops/lifecycle/index.ts';
 import { type ConnectProxy, selfSigned, startConnectProxy } from '../../../ops/testing/index.ts';
-import { type HttpProxy, proxyAgent, proxyUrl, shownProxy } from './tunnel.ts';
+import { type HttpProxy, ProxyFailed, proxyAgent, proxyUrl, requestThrough, shownProxy } from './tunnel.ts';
 
 /** Who came, by the port of the other side. */
 const came: number[] = [];
@@ -109,6 +109,17 @@ describe('requests through a proxy', () => {
     await expect(get(portOf(plain), named)).rejects.toMatchObject(forbidden);
     expect(proxy.asked).toEqual([]);
     expect(await get(portOf(plain), { ...named, allowed: [`proxy.example:${port}`] })).toBe('plain');
+  });
+
+  it('as requestPublic asks, too', async () => {
+    const url = new URL(`http://127.0.0.1:${portOf(plain)}/`);
+    const signal = new AbortController().signal;
+    const asked = { method: 'GET', headers: {}, allowed: [url.host], signal, idleMs: 25_000 } as const;
+    const response = await requestThrough(given())(url, asked);
+    expect(response.statusCode).toBe(200);
+    response.destroy();
+    expect(proxy.ports.has(came[0] ?? -1)).toBe(true);
+    await expect(requestThrough(given({ allowed: [] }))(url, asked)).rejects.toBeInstanceOf(ProxyFailed);
   });
 });
 

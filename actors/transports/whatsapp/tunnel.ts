@@ -1,9 +1,9 @@
 import { lookup as systemLookup } from 'node:dns';
-import { Agent as HttpAgent, request as httpRequest } from 'node:http';
+import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction, Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
-import { AddressRefused, checkLiteral, isPublicAddress } from '../../../ops/connect/index.ts';
+import { AddressRefused, checkLiteral, isPublicAddress, type PublicRequest, ServerSilent } from '../../../ops/connect/index.ts';
 
 /**
  * Connections through a device's HTTP proxy, by CONNECT. Source: RFC 9110, section 9.3.6.
@@ -164,4 +164,21 @@ export function proxyAgent(proxy: HttpProxy, { secure, rejectUnauthorized = true
     );
   };
   return agent;
+}
+
+/** Asks a server as `requestPublic` does, through the proxy and no other way. */
+export function requestThrough(proxy: HttpProxy): (url: URL, options: PublicRequest) => Promise<IncomingMessage> {
+  return async (url, { method, headers, body, allowed, signal, idleMs }) => {
+    checkLiteral(url, allowed);
+    const secure = url.protocol === 'https:';
+    const length = body === undefined ? {} : { 'content-length': String(body.length) };
+    const agent = proxyAgent(proxy, { secure });
+    return new Promise((answered, failed) => {
+      const how = { method, agent, signal, timeout: idleMs, headers: { ...headers, ...length } };
+      const asked: ClientRequest = (secure ? httpsRequest : httpRequest)(url, how, answered);
+      asked.on('timeout', () => asked.destroy(new ServerSilent('the server says nothing')));
+      asked.on('error', failed);
+      asked.end(body);
+    });
+  };
 }
