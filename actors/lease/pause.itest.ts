@@ -36,13 +36,15 @@ describe('a main loop that stops', () => {
 
   it('for 2 s, three times: no lease is lost, and every device may act before, after and in the moment it wakes', async () => {
     const devices = [...node.ownership.owned.values()];
-    // from the lease that ends first: where the loop was late before, the next stop waits for the renewals that it held up
+    // From the lease that ends first: where the loop was late before, the next stop waits for the renewals that it held up. Twice in a row, because
+    // Redis has a renewal before its owner has the answer, and acts by the answer.
     const renewed = async (): Promise<void> => {
       const begun = systemClock.monotonic();
-      for (let least = 0; least < DEFAULTS.ttlMs - DEFAULTS.renewMs - 200; ) {
+      for (let good = 0; good < 2; ) {
         if (systemClock.monotonic() - begun > GIVE_UP_MS) throw new Error('the leases are not renewed');
-        await systemClock.sleep(10);
-        least = Math.min(...(await Promise.all(devices.map(({ deviceId }) => node.redis.pttl(deviceKeys(deviceId).lease)))));
+        await systemClock.sleep(100);
+        const left = await Promise.all(devices.map(({ deviceId }) => node.redis.pttl(deviceKeys(deviceId).lease)));
+        good = Math.min(...left) < DEFAULTS.ttlMs - DEFAULTS.renewMs - 300 ? 0 : good + 1;
       }
     };
     for (const wait of [0, 700, 1300]) {
