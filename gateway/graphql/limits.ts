@@ -28,7 +28,8 @@ export const OPERATION_LIMITS: OperationLimits = Object.freeze({
 
 /** The whole request body: document, variables and extensions. Variables of 100 messages of 4,096 characters fit. */
 export const HTTP_BODY_BYTES = 1024 * 1024;
-/** Parsed and validated documents kept. */
+/** Parsed and validated documents kept, and how many characters of source they may have together: parsed they take up to a hundred times as much. */
 export const DOCUMENT_CACHE = 1000;
+export const DOCUMENT_CACHE_CHARACTERS = 512 * 1024;
 /** Larger documents are not kept: they hold inline values and do not come again. */
 export const CACHED_DOCUMENT_BYTES = 16 * 1024;

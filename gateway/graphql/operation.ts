@@ -13,7 +13,7 @@ import { allows, type Viewer } from '../../schema/graphql/index.ts';
 import { measureOperation } from './cost.ts';
 import { createDocuments, type Documents } from './documents.ts';
 import { requestError } from './errors.ts';
-import { CACHED_DOCUMENT_BYTES, DOCUMENT_CACHE, type OperationLimits } from './limits.ts';
+import { CACHED_DOCUMENT_BYTES, DOCUMENT_CACHE, DOCUMENT_CACHE_CHARACTERS, type OperationLimits } from './limits.ts';
 
 /** A document that may be run. */
 export interface Operation {
@@ -46,6 +46,8 @@ export interface OperationRequest {
  */
 export interface Operations {
   validateOperation(request: OperationRequest, viewer: Pick<Viewer, 'scopes'>): Operation | Rejected;
+  /** characters of source of the documents that are kept */
+  readonly kept: number;
 }
 export interface OperationsOptions {
   readonly limits: OperationLimits;
@@ -61,6 +63,7 @@ export function createOperations(schema: GraphQLSchema, options: OperationsOptio
   const documents = options.documents ?? createDocuments({ mode: 'off' });
   const scopeOfCurious = options.introspection === 'admin' ? 'admin' : 'viewer';
   const cache = new Map<string, Checked>();
+  let kept = 0;
 
   const over = (limit: string, message: string): Rejected => {
     telemetry.count('limit.rejected', 1, { limit });
@@ -91,9 +94,11 @@ export function createOperations(schema: GraphQLSchema, options: OperationsOptio
     const fresh = check(source);
     if (source.length <= CACHED_DOCUMENT_BYTES && 'document' in fresh) {
       cache.set(source, fresh);
-      if (cache.size > DOCUMENT_CACHE) {
-        const oldest = cache.keys().next().value;
-        if (oldest !== undefined) cache.delete(oldest);
+      kept += source.length;
+      for (const oldest of cache.keys()) {
+        if (cache.size <= DOCUMENT_CACHE && kept <= DOCUMENT_CACHE_CHARACTERS) break;
+        cache.delete(oldest);
+        kept -= oldest.length;
       }
     }
     return fresh;
@@ -114,6 +119,9 @@ export function createOperations(schema: GraphQLSchema, options: OperationsOptio
   };
 
   return {
+    get kept() {
+      return kept;
+    },
     validateOperation(request, viewer) {
       try {
         return judge(request, viewer);
