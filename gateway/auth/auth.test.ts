@@ -1,20 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FlotillaError } from '../../schema/domain/index.ts';
+import { testTenant as TENANT } from '../graphql/testing.ts';
 import { createAuthenticator, hashOf, newSecret, type StoredKey, secretOf } from './index.ts';
 
-const TENANT = {
-  id: '018f0000-0000-7000-8000-000000000001',
-  name: 'default',
-  timeZone: 'UTC',
-  maxBacklog: 1,
-  defaultRegion: null,
-  consentRequired: false,
-  stopWords: [],
-  startWords: [],
-  recipientCap: null,
-  flowsPerMinute: null,
-  createdAt: 0,
-};
 const good = newSecret();
 let now = 0;
 let lookups = 0;

@@ -6,7 +6,7 @@ import { createAuthenticator, type StoredKey } from '../auth/index.ts';
 import { createGuard } from '../system/index.ts';
 import { createExecutor } from './executor.ts';
 import { createGraphqlHttp } from './http.ts';
-import { DEVICE, TENANT, testDevice, testRequest, testServices, testTelemetry } from './testing.ts';
+import { DEVICE, testDevice, testRequest, testServices, testTelemetry, testTenant } from './testing.ts';
 
 /**
  * The story: Postgres was restarted under load, and the API answered UNAVAILABLE after 2.8 s: the key waited for it, then the tenant, then
@@ -40,21 +40,8 @@ function apiOf(clock: ReturnType<typeof virtualClock>) {
   const state = { hangs: false };
   const ledger = <T>(value: T): Promise<T> => (state.hangs ? new Promise(() => {}) : Promise.resolve(value));
   const key: StoredKey = { id: 'k', tenantId: null, name: 'k', scopes: ['admin'], expiresAt: null };
-  const tenant = {
-    id: TENANT,
-    name: 'default',
-    timeZone: 'UTC',
-    maxBacklog: 1,
-    defaultRegion: null,
-    consentRequired: false,
-    stopWords: [],
-    startWords: [],
-    recipientCap: null,
-    flowsPerMinute: null,
-    createdAt: 0,
-  };
   const auth = createAuthenticator(
-    { findKey: () => ledger(key), findTenant: () => ledger(tenant), clock, telemetry },
+    { findKey: () => ledger(key), findTenant: () => ledger(testTenant), clock, telemetry },
     { defaultTenant: 'default' },
   );
   const accept = createAccept({

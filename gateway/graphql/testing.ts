@@ -1,7 +1,7 @@
 import { systemClock } from '../../ops/lifecycle/index.ts';
 import { createTelemetry, type Telemetry } from '../../ops/telemetry/index.ts';
 import { buildSchema, type GraphqlServices, type Viewer } from '../../schema/graphql/index.ts';
-import type { AcceptItem, AcceptOutcome, DeviceRow } from '../../schema/sql/index.ts';
+import type { AcceptItem, AcceptOutcome, DeviceRow, TenantRow } from '../../schema/sql/index.ts';
 import type { HttpRequest } from '../server/index.ts';
 import { createExecutor, type Executor } from './executor.ts';
 
@@ -54,24 +54,26 @@ export const noWebhooks = (): GraphqlServices['webhooks'] => ({
   replay: async () => 0,
 });
 
+export const testTenant: TenantRow = {
+  id: TENANT,
+  name: 'default',
+  timeZone: 'UTC',
+  maxBacklog: 1000,
+  defaultRegion: null,
+  consentRequired: false,
+  stopWords: [],
+  startWords: [],
+  recipientCap: null,
+  flowsPerMinute: null,
+  createdAt: 0,
+};
+
 /** Services of one tenant with one device. `accept` decides what sending answers. */
 export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome>): GraphqlServices {
   const no = (): never => {
     throw new Error('not part of this test');
   };
-  const tenant = {
-    id: TENANT,
-    name: 'default',
-    timeZone: 'UTC',
-    maxBacklog: 1000,
-    defaultRegion: null,
-    consentRequired: false,
-    stopWords: [],
-    startWords: [],
-    recipientCap: null,
-    flowsPerMinute: null,
-    createdAt: 0,
-  };
+  const tenant = testTenant;
   return {
     ledger: {
       devicesByIds: async (tenantId, ids) => (tenantId === TENANT && ids.includes(DEVICE) ? [testDevice()] : []),

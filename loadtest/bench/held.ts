@@ -20,6 +20,7 @@ import {
   result,
 } from '../../schema/sql/index.ts';
 import type { Bench } from './main.ts';
+import { plainText } from './plain-text.ts';
 import { between, spent } from './spent.ts';
 
 /**
@@ -87,18 +88,9 @@ async function population(sql: Sql, count: number): Promise<Fleet> {
 async function turn({ sql, tenantId, epochs, reached }: Fleet, devices: readonly string[]): Promise<void> {
   await accept(
     sql,
-    devices.map((deviceId) => ({
-      id: uuidV7(clock.wall()),
-      tenantId,
-      deviceId,
-      lane: 'high',
-      recipient: '+491510000001',
-      body: 'x'.repeat(160),
-      idempotencyKey: null,
-      contentHash: new Uint8Array(32),
-      scheduledAt: null,
-      traceparent: null,
-    })),
+    devices.map((deviceId) =>
+      plainText({ id: uuidV7(clock.wall()), tenantId, deviceId, recipient: '+491510000001', body: 'x'.repeat(160) }),
+    ),
   );
   const entries = await refill(
     sql,

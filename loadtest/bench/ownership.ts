@@ -13,6 +13,7 @@ import { startStack } from '../../ops/start/index.ts';
 import { deviceKeys, uuidV7 } from '../../schema/domain/index.ts';
 import { accept, createDevices, createTenant } from '../../schema/sql/index.ts';
 import type { Bench } from './main.ts';
+import { plainText } from './plain-text.ts';
 
 /**
  * What owning devices costs: one node in this process, as it is wired in production, on a real Redis and Postgres of its own; its transport is
@@ -254,18 +255,9 @@ async function rebuild(world: World): Promise<Record<string, number>> {
   await sql.unsafe("update devices set paused = true, pause_reason = 'BENCH', changed_at = clock_timestamp()");
   for (let round = 0; round < PENDING_EACH; round++) {
     for (let from = 0; from < ids.length; from += 1000) {
-      const items = ids.slice(from, from + 1000).map((deviceId) => ({
-        id: uuidV7(clock.wall()),
-        tenantId,
-        deviceId,
-        lane: 'high' as const,
-        recipient: '+15550000001',
-        body: 'bench',
-        idempotencyKey: null,
-        contentHash: new Uint8Array(32),
-        scheduledAt: null,
-        traceparent: null,
-      }));
+      const items = ids
+        .slice(from, from + 1000)
+        .map((deviceId) => plainText({ id: uuidV7(clock.wall()), tenantId, deviceId, recipient: '+15550000001', body: 'bench' }));
       await accept(sql, items);
     }
   }

@@ -59,15 +59,10 @@ export function checkLiteral(url: URL, allowed: readonly string[]): void {
   if (literal && !isExempt(url, allowed) && !isPublicAddress(url.hostname)) throw new AddressRefused(PRIVATE);
 }
 
-/**
- * Resolves with the head of the answer; its body is the caller's to read or destroy.
- * @throws AddressRefused, ServerSilent, or what the socket says
- */
-export async function requestPublic(url: URL, options: PublicRequest): Promise<IncomingMessage> {
-  checkLiteral(url, options.allowed);
-  const exempt = isExempt(url, options.allowed);
-  const resolve = options.lookup ?? systemLookup;
-  const checked: LookupFunction = (hostname, how, done) => {
+/** How names are resolved for a connection to `url` under M1: the socket goes to what was checked. Ends with AddressRefused for what is not public. */
+export function checkedLookup(url: URL, allowed: readonly string[], resolve = systemLookup): LookupFunction {
+  const exempt = isExempt(url, allowed);
+  return (hostname, how, done) => {
     resolve(hostname, { ...how, all: true }, (error, found) => {
       if (error !== null) return done(error, '', 0);
       const addresses = found as { address: string; family: number }[];
@@ -79,6 +74,14 @@ export async function requestPublic(url: URL, options: PublicRequest): Promise<I
       done(null, first.address, first.family);
     });
   };
+}
+
+/**
+ * Resolves with the head of the answer; its body is the caller's to read or destroy.
+ * @throws AddressRefused, ServerSilent, or what the socket says
+ */
+export async function requestPublic(url: URL, options: PublicRequest): Promise<IncomingMessage> {
+  checkLiteral(url, options.allowed);
   const start = url.protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((answered, failed) => {
     // no agent: a kept socket would have been checked for another request
@@ -87,7 +90,7 @@ export async function requestPublic(url: URL, options: PublicRequest): Promise<I
       {
         method: options.method,
         agent: false,
-        lookup: checked,
+        lookup: checkedLookup(url, options.allowed, options.lookup),
         signal: options.signal,
         timeout: options.idleMs,
         headers: { ...options.headers, ...(options.body === undefined ? {} : { 'content-length': String(options.body.length) }) },

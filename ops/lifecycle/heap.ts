@@ -9,8 +9,8 @@ const LOOK_MS = 1000;
 const LASTING = 5;
 /**
  * How much a heap may grow beyond what was alive after the last collection before the next one: percent; 0 = as V8 likes, up to fourfold on a machine
- * with much memory. With 25 a gateway and two nodes under 60,000 messages a minute hold 480 MB, without 790 (bench `pinned`); a node that drains as
- * fast as it can would take half as much CPU again (bench `drain`), so it is left alone then.
+ * with much memory. With 25 a gateway and two nodes under 60,000 messages a minute of simulated phones hold 480 MB, without 790 (bench `pinned`, one
+ * run); a node that drains as fast as it can would take half as much CPU again (bench `drain`), so it is left alone then.
  */
 const SPARING = 25;
 const AS_IT_LIKES = 0;

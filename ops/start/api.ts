@@ -1,7 +1,22 @@
+import type { Clock } from '../lifecycle/index.ts';
+
 /** Where a gateway is and the key to speak to it with. */
 export interface Api {
   readonly url: string;
   readonly key: string;
+}
+
+/** A busy machine is given so long. */
+const PATIENCE_MS = 180_000;
+/** Asks again while the API says UNAVAILABLE, which may have done what was asked all the same: only for what may be asked twice. */
+export async function patiently<T>(clock: Pick<Clock, 'monotonic' | 'sleep'>, work: () => Promise<T>): Promise<T> {
+  for (const end = clock.monotonic() + PATIENCE_MS; ; await clock.sleep(500)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.includes('UNAVAILABLE') || clock.monotonic() > end) throw error;
+    }
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { systemClock } from '../lifecycle/index.ts';
-import { type Api, ask } from './api.ts';
+import { type Api, ask, patiently } from './api.ts';
 
 /** Devices made in one request: one alias each, well under the gateway's limit of aliases. */
 const CHUNK = 50;
@@ -37,7 +37,7 @@ async function existing(api: Api): Promise<Map<string, string>> {
     const query = `query Simulated($after: String) {
       devices(first: ${PAGE}, after: $after, name: "sim-", transport: SIMULATOR) { edges { node { id name } } pageInfo { hasNextPage endCursor } }
     }`;
-    const { devices }: Page = await ask<Page>(api, query, { after });
+    const { devices }: Page = await patiently(systemClock, () => ask<Page>(api, query, { after }));
     for (const { node } of devices.edges) found.set(node.name, node.id);
     more = devices.pageInfo.hasNextPage;
     after = devices.pageInfo.endCursor;
@@ -84,7 +84,9 @@ export async function ensureDevices(api: Api, count: number, plan: DevicePlan = 
     for (const [name, id] of ids) there.set(name, id);
     if (refused === null) continue;
     tries += 1;
-    if (tries > TRIES || !refused.startsWith(BUSY)) throw new Error(`device ${missing[0]} and others were not made: ${refused}`);
+    // a name is taken when what was refused was made after we had looked
+    if (tries > TRIES || !(refused.startsWith(BUSY) || (tries > 1 && refused.startsWith('NAME_TAKEN'))))
+      throw new Error(`device ${missing[0]} and others were not made: ${refused}`);
     await systemClock.sleep(1000);
     // what was refused may have been made all the same
     there = await existing(api);

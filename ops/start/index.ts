@@ -1,4 +1,4 @@
-export { type Api, ask } from './api.ts';
+export { type Api, ask, patiently } from './api.ts';
 export { ensureDevices, simulatedName } from './demo-devices.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
 export { type EmbeddedRedis, findRedis, startEmbeddedRedis } from './embedded-redis.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectPostgres, connectRedis, type Redis, redisReady, type Sql } from '../../../ops/connect/index.ts';
 import { type Clock, readAsset } from '../../../ops/lifecycle/index.ts';
-import { type Api, ask, ensureDevices, type Stack, startStack } from '../../../ops/start/index.ts';
+import { type Api, ask, ensureDevices, patiently, type Stack, startStack } from '../../../ops/start/index.ts';
 import type { Arrival } from '../../transports/simulator/index.ts';
 import { createHeapProbe, type HeapProbe } from './heap.ts';
 
@@ -71,20 +71,8 @@ interface World {
   readonly options: LaunchOptions;
 }
 
-/** A busy machine may say "ask again" (UNAVAILABLE) and do all the same what was asked, so that a name is taken: what may be asked twice is. */
-async function patiently<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
-  for (const end = clock.monotonic() + READY_MS; ; await clock.sleep(500)) {
-    try {
-      return await work();
-    } catch (error) {
-      const again = error instanceof Error && /UNAVAILABLE|NAME_TAKEN/.test(error.message);
-      if (!again || clock.monotonic() > end) throw error;
-    }
-  }
-}
-
 async function fill({ clock, stack, api, sql, options }: World): Promise<void> {
-  await patiently(clock, () => ensureDevices(api, options.devices, { paceMinMs: 5000, paceMaxMs: 15_000 }));
+  await ensureDevices(api, options.devices, { paceMinMs: 5000, paceMaxMs: 15_000 });
   options.say(`${options.devices} devices made`);
   const [tenant] = await sql.unsafe<{ id: string }[]>('select id from tenants order by created_at limit 1');
   for (let from = 0; from < options.leads; from += LEADS_CHUNK)

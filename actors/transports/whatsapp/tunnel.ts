@@ -1,9 +1,9 @@
-import { lookup as systemLookup } from 'node:dns';
+import type { lookup as systemLookup } from 'node:dns';
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import type { LookupFunction, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
-import { AddressRefused, checkLiteral, isPublicAddress, type PublicRequest, ServerSilent } from '../../../ops/connect/index.ts';
+import { AddressRefused, checkedLookup, checkLiteral, type PublicRequest, ServerSilent } from '../../../ops/connect/index.ts';
 
 /**
  * Connections through a device's HTTP proxy, by CONNECT. Source: RFC 9110, section 9.3.6.
@@ -73,7 +73,7 @@ export async function openTunnel(proxy: HttpProxy, host: string, port: number): 
       path: target,
       headers: { host: target, ...credentialsOf(url) },
       agent: false,
-      lookup: checkedLookup(proxy),
+      lookup: checkedLookup(url, allowed, proxy.lookup),
     });
     let open = false;
     // a tunnel that stands is no business of this time any more
@@ -98,22 +98,6 @@ export async function openTunnel(proxy: HttpProxy, host: string, port: number): 
 }
 
 const portOf = (url: URL): number => (url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port));
-
-/** X2; as in ops/connect/public-request.ts, M1 */
-function checkedLookup({ url, allowed, lookup = systemLookup }: HttpProxy): LookupFunction {
-  const exempt = allowed.includes(`${url.hostname}:${portOf(url)}`);
-  return (hostname, how, done) => {
-    lookup(hostname, { ...how, all: true }, (error, found) => {
-      if (error !== null) return done(error, '', 0);
-      const addresses = found as { address: string; family: number }[];
-      const [first] = addresses;
-      if (first === undefined || (!exempt && !addresses.every(({ address }) => isPublicAddress(address))))
-        return done(new AddressRefused('it is not of the public internet'), '', 0);
-      if (how.all === true) return done(null, addresses);
-      done(null, first.address, first.family);
-    });
-  };
-}
 
 /** X3 */
 function faultOf(error: Error): ProxyFailed {

@@ -11,6 +11,7 @@ import { accept as commit, createDevices, createTenant } from '../../../schema/s
 import { NODE_ENV } from '../drain/ours.ts';
 import { chunks, type Job } from '../drain/queue.ts';
 import { BULLMQ, bullProducer } from '../drain/queues.ts';
+import { plainText } from '../plain-text.ts';
 import type { Addresses } from '../stores.ts';
 import type { Told } from './worker-main.ts';
 
@@ -74,18 +75,7 @@ export async function oursArm(addresses: Addresses, tenantId: string): Promise<A
   const accept = createAccept({ commit: (items) => commit(sql, items), enqueuer, live, clock, telemetry });
   return {
     async add({ id, device, to, body }) {
-      const outcome = await accept.send({
-        id,
-        tenantId,
-        deviceId: device,
-        lane: 'high',
-        recipient: to,
-        body,
-        idempotencyKey: null,
-        contentHash: new Uint8Array(32),
-        scheduledAt: null,
-        traceparent: null,
-      });
+      const outcome = await accept.send(plainText({ id, tenantId, deviceId: device, recipient: to, body }));
       if (outcome.kind !== 'accepted') throw new Error(`accept: ${JSON.stringify(outcome)}`);
     },
     starts: () => intents(sql),

@@ -2,6 +2,7 @@ import { connectPostgres, connectRedis, redisReady, type Sql } from '../../../op
 import { systemClock as clock } from '../../../ops/lifecycle/index.ts';
 import { BELL, deviceKeys, partitionKeys, partitionOf, uuidV7 } from '../../../schema/domain/index.ts';
 import { accept, createDevices, createTenant } from '../../../schema/sql/index.ts';
+import { plainText } from '../plain-text.ts';
 import type { Addresses } from '../stores.ts';
 import { chunks, type Job } from './queue.ts';
 
@@ -32,18 +33,7 @@ export async function fillOurs({ databaseUrl }: Addresses, devices: readonly str
 async function acceptAll(sql: Sql, tenantId: string, jobs: readonly Job[]): Promise<void> {
   const outcomes = await accept(
     sql,
-    jobs.map(({ id, device, to, body }) => ({
-      id,
-      tenantId,
-      deviceId: device,
-      lane: 'high',
-      recipient: to,
-      body,
-      idempotencyKey: null,
-      contentHash: new Uint8Array(32),
-      scheduledAt: null,
-      traceparent: null,
-    })),
+    jobs.map(({ id, device, to, body }) => plainText({ id, tenantId, deviceId: device, recipient: to, body })),
   );
   const refused = outcomes.find(({ kind }) => kind !== 'accepted');
   if (refused !== undefined) throw new Error(`accept: ${JSON.stringify(refused)}`);
