@@ -202,4 +202,20 @@ describe('traffic', () => {
     expect(sum?.latency?.reduce((all, one) => all + one, 0)).toBe(3);
     expect(durationQuantile(sum?.processing ?? [], 1)).toBeCloseTo(8, 5);
   });
+
+  it('keeps buckets apart, and adds up one that a clock stepped back begins again', () => {
+    const clock = handClock();
+    const traffic = createTraffic(clock, 'n1');
+    const at = (wallMs: number) => {
+      clock.wallMs = wallMs;
+      traffic.note('t', { messageId: uuidV7(wallMs), state: 'SENT' });
+    };
+    for (const wallMs of [15_000, 19_999, 20_000, 12_000, 31_000]) at(wallMs);
+    const counted = traffic.take().map(({ bucketMs, sent }) => [bucketMs, sent]);
+    expect(counted.sort()).toEqual([
+      [10_000, 3],
+      [20_000, 1],
+      [30_000, 1],
+    ]);
+  });
 });

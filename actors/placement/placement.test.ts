@@ -99,6 +99,13 @@ describe('plan', () => {
     expect(ranked('any', nodes)[0]?.id).toBe('new');
     expect(loads(plan(devices(100), nodes)).get('new')).toBe(bound(100, nodes, nodes[1] ?? node('new')));
   });
+
+  it('takes one of two versions that are equal by number for the newest, whoever is listed first', () => {
+    const nodes = [node('a', 1000, '1.0'), node('b', 1000, '1.00')];
+    const first = (order: readonly Candidate[]) => devices(20).map((id) => ranked(id, order)[0]?.id);
+    expect(first([...nodes].reverse())).toEqual(first(nodes));
+    expect(new Set(first(nodes))).toEqual(new Set(['b']));
+  });
 });
 
 describe('rankOf', () => {
