@@ -9,7 +9,7 @@ import { uuidV7 } from '../../schema/domain/index.ts';
 import { createFileStore } from './file-store.ts';
 import { backupSessions, createPostgresStore, createSessionStore, importFolder, parseKeyRing, restoreSessions } from './index.ts';
 import type { KeyRing } from './key-ring.ts';
-import { resealSessions } from './reseal.ts';
+import { resealSecrets, resealSessions } from './reseal.ts';
 import type { Sealed } from './sealed.ts';
 
 /** Backup, restore, import and re-sealing, as the commands do them; on Postgres, and where it matters on files. */
@@ -190,7 +190,7 @@ describe('re-sealing', () => {
     async (kind) => {
       const on = kind === 'Postgres' ? sealed : createFileStore(mkdtempSync(join(folder, 'reseal-')));
       await fill(device, 'word', on);
-      expect(await resealSessions(on, both, true)).toMatchObject({ sessions: 1, blobs: 3, resealed: 0, left: { a: 3 } });
+      expect(await resealSessions(on, both, true)).toMatchObject({ owners: 1, blobs: 3, resealed: 0, left: { a: 3 } });
       expect(await resealSessions(on, both)).toMatchObject({ resealed: 3, overtaken: 0, unreadable: [], left: {} });
       const session = await createSessionStore({ sealed: on, ring: ringOf(['b', 2]) }).open(device, 1);
       expect(session.creds).toEqual({ me: { id: 'word' } });
@@ -219,8 +219,49 @@ describe('re-sealing', () => {
     await database.sql`update session_keys set value = overlay(value placing '\\x0000'::bytea from 40 for 2) where type = 'tctoken'`;
     expect(await resealSessions(sealed, both)).toMatchObject({
       resealed: 2,
-      unreadable: [{ device, type: 'tctoken', code: 'SESSION_CORRUPT' }],
+      unreadable: [{ owner: device, type: 'tctoken', code: 'SESSION_CORRUPT' }],
       left: { a: 1 },
     });
+  });
+
+  it('reaches proxies and webhook secrets, and leaves what somebody set meanwhile', async () => {
+    const { sql } = database;
+    const webhook = uuidV7(clock.wall());
+    const proxy = ring.seal(Buffer.from('http://user:word@proxy.example:3128/'), `proxy:${device}`).toString('base64');
+    await sql`update devices set settings = ${sql.json({ proxy: { sealed: proxy, shown: 'http://proxy.example:3128' }, presence: true })} where id = ${device}`;
+    await sql`insert into webhooks (id, tenant_id, url, events, secret)
+      values (${webhook}, ${device}, 'https://example.com/', '{message.sent}', ${ring.seal(Buffer.from('whsec_word'), `webhook:${webhook}`)})`;
+    expect(await resealSecrets(sql, both, true)).toMatchObject({ owners: 2, blobs: 2, resealed: 0, left: { a: 2 } });
+    expect(await resealSecrets(sql, both)).toMatchObject({ resealed: 2, overtaken: 0, unreadable: [], left: {} });
+    const only = ringOf(['b', 2]);
+    const [row] = await sql<{ settings: { proxy: { sealed: string; shown: string }; presence: boolean }; secret: Buffer }[]>`
+      select d.settings, w.secret from devices d, webhooks w where d.id = ${device} and w.id = ${webhook}`;
+    expect(row?.settings).toMatchObject({ proxy: { shown: 'http://proxy.example:3128' }, presence: true });
+    expect(only.open(Buffer.from(row?.settings.proxy.sealed ?? '', 'base64'), `proxy:${device}`).toString()).toBe(
+      'http://user:word@proxy.example:3128/',
+    );
+    expect(only.open(row?.secret ?? Buffer.alloc(0), `webhook:${webhook}`).toString()).toBe('whsec_word');
+
+    // on one connection statements keep their order: the secret is set between the read and the swap
+    const one = await sql.reserve();
+    const third = ringOf(['c', 3], ['b', 2]);
+    const meanwhile: Promise<unknown>[] = [];
+    const racing: KeyRing = {
+      ...third,
+      seal(plain, context) {
+        if (context.startsWith('webhook:'))
+          meanwhile.push(one`update webhooks set secret = ${third.seal(Buffer.from('set'), context)} where id = ${webhook}`.execute());
+        return third.seal(plain, context);
+      },
+    };
+    try {
+      expect(await resealSecrets(one, racing)).toMatchObject({ resealed: 1, overtaken: 1, left: {} });
+      await Promise.all(meanwhile);
+    } finally {
+      one.release();
+    }
+    const [kept] = await sql<{ secret: Buffer }[]>`select secret from webhooks where id = ${webhook}`;
+    expect(third.open(kept?.secret ?? Buffer.alloc(0), `webhook:${webhook}`).toString()).toBe('set');
+    expect(await resealSecrets(sql, both)).toMatchObject({ unreadable: [{ type: 'proxy' }, { type: 'webhook' }], left: { c: 2 } });
   });
 });

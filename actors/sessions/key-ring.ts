@@ -84,6 +84,10 @@ function createKeyRing([newestId, newestKey]: readonly [string, Buffer], keys: R
   };
 }
 
+/** To what a device's proxy and a webhook's secret are bound; a session's blobs: contextOf in store.ts. */
+export const proxyContext = (deviceId: string): string => `proxy:${deviceId}`;
+export const webhookContext = (webhookId: string): string => `webhook:${webhookId}`;
+
 /** The id of the key that sealed a blob; null when it is not a sealed blob at all. */
 export function keyIdOf(blob: Uint8Array): string | null {
   const length = blob[1] ?? 0;

@@ -8,11 +8,11 @@ import { backupSessions, checkBackup, restoreSessions } from './backup.ts';
 import { openSealedStore } from './choose.ts';
 import { importFolder } from './import.ts';
 import { type KeyRing, loadKeyRing } from './key-ring.ts';
-import { resealSessions } from './reseal.ts';
+import { type Resealed, resealSecrets, resealSessions } from './reseal.ts';
 import type { Sealed } from './sealed.ts';
 
 /** `npm run sessions -- <verb>`, `npm run backup`, `npm run restore`: the stored WhatsApp sessions, by hand. Exit code 0 only when all went right. */
-const USAGE = `usage: npm run sessions -- check                      every session opens, and with which keys they are sealed
+const USAGE = `usage: npm run sessions -- check                      every session, proxy and webhook secret opens, and with which keys they are sealed
        npm run sessions -- reseal                     seal all with the newest key of the ring
        npm run sessions -- import FOLDER --device D   take over a multi-file folder of Baileys [--replace]
        npm run backup -- FILE                         all sessions, sealed as they are, to a new file
@@ -47,19 +47,37 @@ async function deviceOf(sql: Sql, { device, tenant }: Given): Promise<string> {
   return found;
 }
 
-async function check({ sealed, ring }: Deps): Promise<boolean> {
-  const { sessions, blobs, unreadable, left } = await resealSessions(sealed, ring, true);
-  const older = Object.entries(left).map(([key, count]) => `${count} with "${key}"`);
-  say(`${sessions} sessions, ${blobs} blobs; the ring seals with "${ring.sealsWith}"; sealed otherwise: ${older.join(', ') || 'none'}`);
-  if (unreadable.length > 0) say(table([['device', 'what', 'why'], ...unreadable.map(({ device, type, code }) => [device, type, code])]));
+/** sessions, and what else the ring seals */
+const both = async ({ sealed, sql, ring }: Deps, dry: boolean): Promise<readonly [Resealed, Resealed]> => [
+  await resealSessions(sealed, ring, dry),
+  await resealSecrets(sql, ring, dry),
+];
+
+function tellUnreadable(unreadable: Resealed['unreadable']): void {
+  if (unreadable.length > 0)
+    say(table([['device or webhook', 'what', 'why'], ...unreadable.map(({ owner, type, code }) => [owner, type, code])]));
+}
+
+async function check(deps: Deps): Promise<boolean> {
+  const found = await both(deps, true);
+  const [sessions, secrets] = found;
+  const older = found.flatMap(({ left }) => Object.entries(left).map(([key, count]) => `${count} with "${key}"`));
+  say(
+    `${sessions.owners} sessions, ${sessions.blobs} blobs, ${secrets.blobs} proxies and webhooks; the ring seals with "${deps.ring.sealsWith}"; sealed otherwise: ${older.join(', ') || 'none'}`,
+  );
+  const unreadable = found.flatMap((each) => each.unreadable);
+  tellUnreadable(unreadable);
   return unreadable.length === 0;
 }
 
-async function reseal({ sealed, ring }: Deps): Promise<boolean> {
-  const { sessions, resealed, overtaken, unreadable, left } = await resealSessions(sealed, ring);
-  say(`${resealed} blobs of ${sessions} sessions sealed with "${ring.sealsWith}"; ${overtaken} were written anew by their owner meanwhile`);
-  if (unreadable.length > 0) say(table([['device', 'what', 'why'], ...unreadable.map(({ device, type, code }) => [device, type, code])]));
-  const needed = Object.keys(left);
+async function reseal(deps: Deps): Promise<boolean> {
+  const found = await both(deps, false);
+  const [sessions, secrets] = found;
+  say(
+    `${sessions.resealed} blobs of ${sessions.owners} sessions and ${secrets.resealed} of ${secrets.owners} proxies and webhooks sealed with "${deps.ring.sealsWith}"; ${sessions.overtaken + secrets.overtaken} were written anew by their owner meanwhile`,
+  );
+  tellUnreadable(found.flatMap((each) => each.unreadable));
+  const needed = [...new Set(found.flatMap(({ left }) => Object.keys(left)))];
   say(needed.length === 0 ? 'No other key is needed any more.' : `Still needed, or damaged: ${needed.join(', ')}`);
   return needed.length === 0;
 }

@@ -1,4 +1,4 @@
-import { type KeyRing, loadKeyRing } from '../../actors/sessions/index.ts';
+import { type KeyRing, loadKeyRing, webhookContext } from '../../actors/sessions/index.ts';
 
 /** Secrets of webhooks at rest: sealed with the key ring of the installation (SESSION_KEYS), bound to their webhook. */
 export interface Secrets {
@@ -6,8 +6,6 @@ export interface Secrets {
   /** @throws FlotillaError terminal when the ring does not hold the key, or the bytes are damaged */
   open(webhookId: string, sealed: Uint8Array): string;
 }
-
-const context = (webhookId: string): string => `webhook:${webhookId}`;
 
 /** The ring is read at the first need: a gateway without webhooks needs none. */
 export function createSecrets(config: Parameters<typeof loadKeyRing>[0]): Secrets {
@@ -17,7 +15,7 @@ export function createSecrets(config: Parameters<typeof loadKeyRing>[0]): Secret
     return ring;
   };
   return {
-    seal: (webhookId, secret) => keys().seal(Buffer.from(secret), context(webhookId)),
-    open: (webhookId, sealed) => keys().open(sealed, context(webhookId)).toString(),
+    seal: (webhookId, secret) => keys().seal(Buffer.from(secret), webhookContext(webhookId)),
+    open: (webhookId, sealed) => keys().open(sealed, webhookContext(webhookId)).toString(),
   };
 }

@@ -1,5 +1,5 @@
 import { FlotillaError, proxyOf, type StoredProxy } from '../../../schema/domain/index.ts';
-import type { KeyRing } from '../../sessions/index.ts';
+import { type KeyRing, proxyContext } from '../../sessions/index.ts';
 import { type HttpProxy, proxyUrl, shownProxy } from './tunnel.ts';
 
 /** Proxies of devices at rest: the whole address is sealed with the key ring, bound to its device; beside it stands what may be shown. */
@@ -15,7 +15,6 @@ export interface ProxySeal {
 
 /** a tunnel that does not stand within this is given up; guess */
 const TUNNEL_MS = 15_000;
-const context = (deviceId: string): string => `proxy:${deviceId}`;
 
 /** `ring` is called at the first need. `allowed`: `host:port` of proxies in a private network */
 export function createProxySeal(ring: () => KeyRing, allowed: readonly string[]): ProxySeal {
@@ -27,7 +26,7 @@ export function createProxySeal(ring: () => KeyRing, allowed: readonly string[])
   return {
     seal(deviceId, address) {
       const url = proxyUrl(address, allowed);
-      return { sealed: keys().seal(Buffer.from(url.href), context(deviceId)).toString('base64'), shown: shownProxy(url) };
+      return { sealed: keys().seal(Buffer.from(url.href), proxyContext(deviceId)).toString('base64'), shown: shownProxy(url) };
     },
     open(deviceId, settings) {
       const stored = proxyOf(settings);
@@ -35,7 +34,7 @@ export function createProxySeal(ring: () => KeyRing, allowed: readonly string[])
       try {
         const url = new URL(
           keys()
-            .open(Buffer.from(String(stored.sealed), 'base64'), context(deviceId))
+            .open(Buffer.from(String(stored.sealed), 'base64'), proxyContext(deviceId))
             .toString(),
         );
         return { url, allowed, timeoutMs: TUNNEL_MS };
