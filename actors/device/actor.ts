@@ -16,6 +16,8 @@ import { aboutAttempt, HOLDS, intentOf, outboundOf, resultOf, SET_BY_PEOPLE, TAK
 /** An intent that the ledger refuses for good is asked for again after this. */
 const ASK_AGAIN_MS = 5000;
 const DOUBT_MS = 500;
+/** so long after a takeover a device's messages are those that waited for it; about what a node needs for thousands of devices. Guess. */
+const LATE_MS = 2000;
 /** the ledger says "not yet" by its clock, which may be behind ours: never asked again sooner */
 const LEAST_WAIT_MS = 100;
 
@@ -55,8 +57,8 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   let inFlight: { readonly id: string; readonly attempt: number; readonly began: number } | undefined;
   let settled: (() => void)[] = [];
   let version = 0;
-  /** the ledger has answered an intent of this owner */
-  let begun = false;
+  /** undefined until this owner had leave for a message; then until when its messages are those of a backlog (monotonic ms) */
+  let lateUntil: number | undefined;
 
   const tell = (event: DeviceEvent): void => {
     const { facts: next, effects } = step(facts, event);
@@ -194,8 +196,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     let verdict: Leave;
     try {
       const item = intentOf(self, head, options.node, paceMs, kind.resendsUnknown, options.retry.budget);
-      verdict = await ledger.intent(item, !begun);
-      begun = true;
+      verdict = await ledger.intent(item, lateUntil === undefined ? 'urgent' : lateUntil > clock.monotonic() ? 'late' : 'usual');
     } catch (error) {
       span?.fail(error);
       span?.end();
@@ -213,6 +214,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     const { message } = verdict;
     unsent?.delete(message.id);
     const began = clock.monotonic();
+    lateUntil ??= owned.reason === 'crash' ? began + LATE_MS : 0;
     inFlight = { id: message.id, attempt: message.attempt, began };
     if (paceMs > 0) hold(began + paceMs, 'PACE');
     const sending: Promise<SendOutcome> | undefined =

@@ -14,4 +14,16 @@ export {
   type Turn,
   type WaitCode,
 } from './machine.ts';
-export type { Actor, ActorHost, ActorLedger, ActorMailbox, ActorOptions, ActorPorts, Leave, Line, MessageNews, OwnerRef } from './ports.ts';
+export type {
+  Actor,
+  ActorHost,
+  ActorLedger,
+  ActorMailbox,
+  ActorOptions,
+  ActorPorts,
+  Leave,
+  Line,
+  MessageNews,
+  OwnerRef,
+  Urgency,
+} from './ports.ts';

@@ -34,12 +34,17 @@ export interface OwnerRef {
 /** The ledger's verdict; PROBATION: suspected of ending nodes, it has to wait for its turn (the ledger was not asked). `until - now` ms to wait. */
 export type Leave = IntentVerdict | { readonly verdict: 'PROBATION'; readonly until: number; readonly now: number };
 
+/**
+ * Whom others let go first. `urgent`: the device has sent nothing under this owner yet. `late`: it was taken over a moment ago, and this is of what waited
+ * meanwhile: thousands of devices may come together, and neither the first message of the last one nor those of devices that had no such trouble are to wait for it.
+ */
+export type Urgency = 'urgent' | 'usual' | 'late';
+
 export interface ActorLedger {
   /**
    * Rejects when the outcome is not known or nothing was done; never repeated by itself.
-   * `first`: the device has done nothing under this owner yet; it does not wait behind the backlog of those that are at work already.
    */
-  intent(item: IntentItem, first: boolean): Promise<Leave>;
+  intent(item: IntentItem, urgency: Urgency): Promise<Leave>;
   /** repeated until the ledger answers; rejects only when the process ends */
   result(item: ResultItem): Promise<ResultOutcome>;
   /** is the store known to be down; false = it answers */

@@ -41,6 +41,8 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
   const waiting = createWaiting(deps.clock, deps.dice, options.scanMs);
   const resting = new Map<string, number>();
   let ramp: Ramp = startRamp;
+  /** a node has died: its leases end within the renewal interval after the first of them, a few or many at a time (monotonic ms) */
+  let dyingUntil = 0;
   let planned: Map<string, string> = new Map();
   let plannedFor = '';
 
@@ -123,6 +125,7 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
       const nodes = active();
       if (absent.length === 0 || !nodes.some((node) => node.id === options.nodeId)) {
         waiting.due([]);
+        if (deps.clock.monotonic() < dyingUntil) return true;
         ramp = nextRamp(ramp, NOTHING, core.renewalsLate());
         return made;
       }
@@ -149,8 +152,9 @@ export function createScan(core: Core, directory: Directory, claims: Claims, loo
       const full = claimed.asked >= ramp.budget;
       ramp = nextRamp(ramp, claimed, core.renewalsLate());
       const soon = !held && room > 0 && waiting.pending;
-      // a node has died: its other leases end within the next seconds, a few at a time
-      return full || made || claimed.granted > 0 || soon;
+      const now = deps.clock.monotonic();
+      if (claimed.granted > 0) dyingUntil = now + options.renewMs;
+      return full || made || now < dyingUntil || soon;
     },
   };
 }

@@ -6,6 +6,8 @@ import type { DeviceStatements, TurnStatements } from './statements.ts';
 
 /** devices of one round */
 const ROUND = 500;
+/** Rounds under way at a time: the one waits for the ledger while the other's devices begin. */
+const ROUNDS = 2;
 /** Crash takeovers in the middle of a turn with no completed turn between that are too many (DESIGN: it is the device that ends nodes). */
 export const CRASH_BUDGET = 3;
 
@@ -30,8 +32,8 @@ export function createActivation(deps: {
   /** committed, but perhaps never said */
   again(message: InheritedMessage & { readonly cause: string | null }): void;
 }): Activation {
-  let waiting: OwnedDevice[] = [];
-  let running = false;
+  const waiting: OwnedDevice[] = [];
+  let running = 0;
 
   const round = async (devices: readonly OwnedDevice[]): Promise<void> => {
     const ids = devices.map((device) => device.deviceId);
@@ -58,33 +60,35 @@ export function createActivation(deps: {
     deps.telemetry.log.error('device.quarantined', { deviceId: row.id, crashes: device.crashes ?? 0 });
   };
 
+  /** false: the node is going down */
   const run = async (): Promise<boolean> => {
     while (waiting.length > 0) {
-      const taken = waiting.slice(0, ROUND);
-      const devices = taken.filter((device) => !device.signal.aborted);
       try {
         await deps.gate.up();
       } catch {
-        return true;
+        return false;
       }
+      // only now: I3, and another run may have taken them meanwhile
+      const taken = waiting.splice(0, ROUND);
+      const devices = taken.filter((device) => !device.signal.aborted);
+      if (devices.length === 0) continue;
       try {
         await round(devices);
-        // I3: what was granted meanwhile stands behind
-        waiting = waiting.slice(taken.length);
       } catch (error) {
+        waiting.unshift(...devices);
         deps.telemetry.log.warn('activation.failed', { devices: devices.length }, error);
         deps.gate.failed(error);
       }
     }
-    return false;
+    return true;
   };
   const start = (): void => {
-    if (running || waiting.length === 0) return;
-    running = true;
-    void run().then((closed) => {
-      running = false;
-      // granted between the loop's end and here
-      if (!closed) start();
+    if (running >= ROUNDS || waiting.length === 0) return;
+    running += 1;
+    void run().then((goesOn) => {
+      running -= 1;
+      // granted between the run's end and here
+      if (goesOn) start();
     });
   };
   return {

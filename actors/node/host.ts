@@ -19,6 +19,7 @@ import { createOverdue } from './overdue.ts';
 import { createProbation } from './probation.ts';
 import { createReceipts } from './receipts.ts';
 import { createRefiller } from './refill.ts';
+import { reloader } from './reloader.ts';
 import type { Statements } from './statements.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { startSweeps } from './sweeps.ts';
@@ -81,6 +82,11 @@ export interface HostOptions {
 /** heads of a lane shown at once: more saves round trips, fewer lets a higher lane in sooner (a bell does that too). Guess. */
 const HEADS = 10;
 const RECORDS_MS = 50;
+/**
+ * So long after its grant a device's mailbox is compared with the ledger. What a mailbox holds, or that it was never begun, its actor sees at once;
+ * what else the ledger has is rare, and thousands of devices that were taken over together send first. Guess.
+ */
+const FRESH_MS = 5000;
 /** an intent and a result may each take the 15 s that Postgres gives a statement */
 const TURN_SLACK_MS = 30_000;
 
@@ -91,6 +97,8 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
   let ownership: Parameters<Host['bind']>[0] | undefined;
   let dirty = new Set<string>();
   let cancelRecords: (() => void) | undefined;
+  let fresh: OwnedDevice[] = [];
+  let cancelFresh: (() => void) | undefined;
   let stopSweeps: (() => Promise<void>) | undefined;
 
   const gates = {
@@ -128,6 +136,13 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
       const slot = slots.get(id);
       if (slot !== undefined) live.device(slot.row.tenantId, slot.actor.record());
     }
+  };
+  const refillFresh = (): void => {
+    cancelFresh = undefined;
+    const batch = fresh;
+    fresh = [];
+    for (const { deviceId, partition, epoch } of batch)
+      if (slotOf({ deviceId, partition, epoch }) !== undefined) refiller.ask({ deviceId, partition, epoch }, 'granted', undefined);
   };
   const lost = (device: OwnerRef): void => {
     if (slotOf(device) !== undefined) ownership?.reportLost(device.partition, 'script');
@@ -266,8 +281,9 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
       inbound: storeInbound(row),
     };
     bells.on(owned.partition);
-    live.device(row.tenantId, actor.record());
-    refiller.ask({ deviceId: owned.deviceId, partition: owned.partition, epoch: owned.epoch }, 'granted', undefined);
+    ports.host.changed(row.id);
+    fresh.push(owned);
+    cancelFresh ??= clock.after(FRESH_MS, refillFresh);
     connections.open(owned, row, events).then(
       (line) => {
         if (line !== undefined) actor.attach(line);
@@ -368,26 +384,12 @@ export function createHost(deps: HostDeps, options: HostOptions): Host {
       for (const remove of removeGauges) remove();
       await stopSweeps?.();
       cancelRecords?.();
+      cancelFresh?.();
       flushRecords();
       await connections.close();
       await statements.upkeep.addTraffic(traffic.take()).catch((error: unknown) => log.warn('traffic.lost', {}, error));
       gates.ledger.close();
       gates.mailbox.close();
     },
-  };
-}
-
-/** Gathers ids of one tick and loads them together; a failure leaves it to the sweep. */
-function reloader(load: (ids: readonly string[]) => Promise<void>, log: Telemetry['log']): (id: string) => void {
-  let ids = new Set<string>();
-  return (id) => {
-    if (ids.size === 0) {
-      setImmediate(() => {
-        const batch = [...ids];
-        ids = new Set();
-        load(batch).catch((error: unknown) => log.warn('device.reload', { devices: batch.length }, error));
-      });
-    }
-    ids.add(id);
   };
 }

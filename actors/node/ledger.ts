@@ -13,6 +13,8 @@ const BATCH = 500;
  */
 const RESULT_REST_MS = 10;
 const RECEIPT_REST_MS = 40;
+/** after the last device that was taken over, before the rest of its like's backlog goes on. Guess. */
+const LATE_REST_MS = 150;
 
 export interface NodeLedger extends ActorLedger {
   /** proof from a transport: repeated until the ledger answers */
@@ -29,8 +31,8 @@ export function poisoned(error: unknown): boolean {
  * The turns of all actors of a node as batched statements.
  * I1 An intent is never repeated here: what its actor did not hear of it asks for again (actor I5).
  * I2 A result is repeated until the ledger answers: (epoch, attempt) make a repeat harmless.
- * I3 A device's first intent under its owner goes with the next statement: after the death of another node thousands of devices come with what waited
- *    meanwhile, and the last one taken over is not to wait for the second and third messages of the first.
+ * I3 After the death of another node thousands of devices come with what waited meanwhile: the first message of each goes before the second of any, and
+ *    what was not waiting goes as ever.
  */
 export function createNodeLedger(statements: TurnStatements, gate: Gate, clock: Clock): NodeLedger {
   const guarded = async <T>(run: () => Promise<T>): Promise<T> => {
@@ -55,6 +57,7 @@ export function createNodeLedger(statements: TurnStatements, gate: Gate, clock: 
   };
   const intents = createBatcher({
     max: BATCH,
+    late: { clock, ms: LATE_REST_MS },
     poison: poisoned,
     run: async (items: readonly IntentItem[]) => {
       const verdicts = new Map<IntentItem, IntentVerdict>();
@@ -78,7 +81,7 @@ export function createNodeLedger(statements: TurnStatements, gate: Gate, clock: 
     return (item) => batcher.add(item);
   };
   return {
-    intent: (item, first) => intents.add(item, first),
+    intent: (item, urgency) => intents.add(item, urgency),
     result: recorder(RESULT_REST_MS),
     receipt: recorder(RECEIPT_REST_MS),
     get open() {

@@ -63,18 +63,86 @@ describe('batcher', () => {
     expect(await batcher.add(7)).toBe(7);
   });
 
-  it('takes what is urgent first and alone, and the rest in the order it came', async () => {
+  it('I5: what is urgent goes first and alone, beside a batch that is under way, and nothing else begins meanwhile', async () => {
+    const batches: number[][] = [];
+    const releases: (() => void)[] = [];
+    const batcher = createBatcher<number, number>({
+      max: 3,
+      run: async (items) => {
+        batches.push([...items]);
+        await new Promise<void>((resolve) => releases.push(resolve));
+        return items;
+      },
+    });
+    const add = (...items: number[]) => items.map((item) => batcher.add(item, item < 0 ? 'urgent' : 'usual'));
+    const all = [...add(1, 2, -1, 3, -2, -3, -4, 4)];
+    await turn();
+    expect(batches).toEqual([[-1, -2, -3]]);
+    releases.shift()?.();
+    await turn();
+    await turn();
+    expect(batches.slice(1)).toEqual([[-4]]);
+    releases.shift()?.();
+    await turn();
+    await turn();
+    expect(batches.slice(2)).toEqual([[1, 2, 3]]);
+    all.push(...add(-5));
+    await turn();
+    await turn();
+    expect(batches.slice(3)).toEqual([[-5]]);
+    // the usual batch has ended, the urgent one is under way
+    releases.shift()?.();
+    await turn();
+    await turn();
+    expect(batches).toHaveLength(4);
+    releases.shift()?.();
+    await turn();
+    await turn();
+    expect(batches.slice(4)).toEqual([[4]]);
+    releases.shift()?.();
+    await Promise.all(all);
+    expect(batcher.size).toBe(0);
+  });
+
+  it('I6: what is late waits until nothing urgent has come for a while, but not for ever, and usual items go before it', async () => {
+    const clock = handClock();
     const batches: number[][] = [];
     const batcher = createBatcher<number, number>({
       max: 3,
+      late: { clock, ms: 10 },
       run: async (items) => {
         batches.push([...items]);
         return items;
       },
     });
-    await Promise.all([1, 2, -1, 3, -2, -3, -4, 4].map((item) => batcher.add(item, item < 0)));
-    expect(batches).toEqual([[-1, -2, -3], [-4], [1, 2, 3], [4]]);
+    const at = async (wallMs: number): Promise<number[][]> => {
+      clock.wallMs = wallMs;
+      clock.run();
+      for (let n = 0; n < 8; n++) await turn();
+      return batches.splice(0);
+    };
+    const late = (item: number) => void batcher.add(item, 'late');
+    // nothing urgent: it goes as anything does
+    late(100);
+    expect(await at(0)).toEqual([[100]]);
+    void batcher.add(-1, 'urgent');
+    late(101);
+    void batcher.add(1);
+    expect(await at(9)).toEqual([[-1], [1]]);
+    expect(clock.timers).toHaveLength(1);
+    void batcher.add(2);
+    late(102);
+    late(103);
+    expect(await at(10)).toEqual([[2, 101, 102], [103]]);
+    late(104);
+    for (let now = 15; now < 210; now += 5) {
+      void batcher.add(-now, 'urgent');
+      expect(await at(now)).toEqual([[-now]]);
+    }
+    void batcher.add(-210, 'urgent');
+    expect(await at(210)).toEqual([[-210], [104]]);
     expect(batcher.size).toBe(0);
+    expect(clock.timers).toEqual([]);
   });
 
   it('gathers a tick, keeps order and lets the next batch grow while one is under way', async () => {

@@ -33,7 +33,7 @@ function stage() {
       probation.add(owned);
       return () => controller.abort('EXPIRED');
     },
-    intent: async (deviceId: string, epoch = 5) => probation.ledger.intent({ deviceId, epoch } as IntentItem, false),
+    intent: async (deviceId: string, epoch = 5) => probation.ledger.intent({ deviceId, epoch } as IntentItem, 'usual'),
     result: async (deviceId: string, state: ResultItem['state'] = 'SENT') =>
       probation.ledger.result({ deviceId, epoch: 5, messageId: 'm', state } as ResultItem),
   };

@@ -1,6 +1,6 @@
 import type { Clock } from '../../ops/lifecycle/index.ts';
 import type { IntentItem, ResultItem, ResultOutcome } from '../../schema/sql/index.ts';
-import type { ActorLedger, Leave } from '../device/index.ts';
+import type { ActorLedger, Leave, Urgency } from '../device/index.ts';
 import type { OwnedDevice } from '../lease/port.ts';
 
 /** Crash takeovers in a turn after which a device is suspected: one more ends in quarantine (activation.ts). */
@@ -71,14 +71,14 @@ export function createProbation(deps: { readonly clock: Clock; readonly ledger: 
     return suspect?.epoch === epoch ? suspect : undefined;
   };
 
-  const intent = async (item: IntentItem, first: boolean): Promise<Leave> => {
+  const intent = async (item: IntentItem, urgency: Urgency): Promise<Leave> => {
     const suspect = suspectOf(item);
-    if (suspect === undefined) return ledger.intent(item, first);
+    if (suspect === undefined) return ledger.intent(item, urgency);
     const until = waitMs(item.deviceId, suspect);
     if (until > 0) return { verdict: 'PROBATION', until, now: 0 };
     let passed = false;
     try {
-      const leave = await ledger.intent(item, first);
+      const leave = await ledger.intent(item, urgency);
       passed = leave.verdict === 'PASS';
       return leave;
     } finally {
@@ -98,7 +98,7 @@ export function createProbation(deps: { readonly clock: Clock; readonly ledger: 
   return {
     ledger: {
       // not async for the many that are not suspected: no promise more than the ledger's own
-      intent: (item, first) => (suspects.size === 0 ? ledger.intent(item, first) : intent(item, first)),
+      intent: (item, urgency) => (suspects.size === 0 ? ledger.intent(item, urgency) : intent(item, urgency)),
       result: (item) => (suspects.size === 0 ? ledger.result(item) : result(item)),
       get open() {
         return ledger.open;

@@ -38,6 +38,7 @@ export function nextRamp(ramp: Ramp, { asked, granted, took }: Claimed, late: nu
   // few of many won: leases and statements time out, or others are faster; in both cases more tries help nobody
   if (late >= SLOW || took > LONG || granted * 2 < asked) return { budget: Math.max(RAMP_LEAST, Math.floor(ramp.budget / 2)) };
   if (asked >= ramp.budget) return { budget: Math.min(RAMP_CAP, ramp.budget * 2) };
-  if (asked * 2 < ramp.budget) return { budget: Math.max(RAMP_START, Math.floor(ramp.budget / 2)) };
+  // a dead node's leases end over seconds, some hundred at a time: what was learnt is kept while there is any
+  if (asked === 0) return { budget: Math.max(RAMP_START, Math.floor(ramp.budget / 2)) };
   return ramp;
 }
