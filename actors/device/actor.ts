@@ -16,6 +16,8 @@ import { aboutAttempt, HOLDS, intentOf, outboundOf, resultOf, SET_BY_PEOPLE, TAK
 /** An intent that the ledger refuses for good is asked for again after this. */
 const ASK_AGAIN_MS = 5000;
 const DOUBT_MS = 500;
+/** answered intents of a new owner that are urgent at most: the first may find what its predecessor had in flight, and thousands may find what is to be taken out */
+const URGENT = 3;
 /** so long after a takeover a device's messages are those that waited for it; about what a node needs for thousands of devices. Guess. */
 const LATE_MS = 2000;
 /** the ledger says "not yet" by its clock, which may be behind ours: never asked again sooner */
@@ -24,14 +26,13 @@ const LEAST_WAIT_MS = 100;
 /**
  * The one running copy of a device's logic: takes the heads of its lanes, asks the ledger for leave, sends, records what came of it.
  *
- * Owns: the machine's facts, the heads last seen, places to ack, waits. Does not own: lease, connection, mailbox, ledger.
- * Called by actors/node (events, wake) only.
+ * Owns: the machine's facts, the heads last seen, places to ack, waits. Does not own: lease, connection, mailbox, ledger. Called by actors/node only.
  * I1 At most one message of the device is between intent and result.
  * I2 A message is sent only after its intent committed as PASS and `canAct` was true in the same tick as the send.
  * I3 A head that waits blocks its own lane only; the first lane (control, high, normal) whose head may go is served.
  * I4 After the ownership has ended there is no intent and no send; the result of a send already made still goes out.
- * I5 An intent without an answer is never followed by a send: what the ledger says of the message next decides.
- * I6 With nothing to do the actor holds no timer and no promise.
+ * I5 An intent without an answer is never followed by a send: what the ledger says of the message next decides. I6 With nothing to do the actor holds
+ * no timer and no promise.
  */
 export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: ActorPorts, options: ActorOptions): Actor {
   const { clock, dice, telemetry, mailbox, ledger, host } = ports;
@@ -57,8 +58,9 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
   let inFlight: { readonly id: string; readonly attempt: number; readonly began: number } | undefined;
   let settled: (() => void)[] = [];
   let version = 0;
-  /** undefined until this owner had leave for a message; then until when its messages are those of a backlog (monotonic ms) */
-  let lateUntil: number | undefined;
+  /** intents that others let go first, until one has leave; then until when the device's messages are those of a backlog (monotonic ms) */
+  let urgentLeft = URGENT;
+  let lateUntil = 0;
 
   const tell = (event: DeviceEvent): void => {
     const { facts: next, effects } = step(facts, event);
@@ -196,7 +198,8 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     let verdict: Leave;
     try {
       const item = intentOf(self, head, options.node, paceMs, kind.resendsUnknown, options.retry.budget);
-      verdict = await ledger.intent(item, lateUntil === undefined ? 'urgent' : lateUntil > clock.monotonic() ? 'late' : 'usual');
+      verdict = await ledger.intent(item, urgentLeft > 0 ? 'urgent' : lateUntil > clock.monotonic() ? 'late' : 'usual');
+      if (urgentLeft > 0) urgentLeft -= 1;
     } catch (error) {
       span?.fail(error);
       span?.end();
@@ -214,7 +217,7 @@ export function createActor(owned: OwnedDevice, firstRow: DeviceRow, ports: Acto
     const { message } = verdict;
     unsent?.delete(message.id);
     const began = clock.monotonic();
-    lateUntil ??= owned.reason === 'crash' ? began + LATE_MS : 0;
+    if (lateUntil === 0) [urgentLeft, lateUntil] = [0, owned.reason === 'crash' ? began + LATE_MS : began];
     inFlight = { id: message.id, attempt: message.attempt, began };
     if (paceMs > 0) hold(began + paceMs, 'PACE');
     const sending: Promise<SendOutcome> | undefined =

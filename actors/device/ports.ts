@@ -35,7 +35,7 @@ export interface OwnerRef {
 export type Leave = IntentVerdict | { readonly verdict: 'PROBATION'; readonly until: number; readonly now: number };
 
 /**
- * Whom others let go first. `urgent`: the device has sent nothing under this owner yet. `late`: it was taken over a moment ago, and this is of what waited
+ * Whom others let go first. `urgent`: the device has sent nothing under this owner yet, and asked a few times only. `late`: it was taken over a moment ago, and this is of what waited
  * meanwhile: thousands of devices may come together, and neither the first message of the last one nor those of devices that had no such trouble are to wait for it.
  */
 export type Urgency = 'urgent' | 'usual' | 'late';
