@@ -1,5 +1,7 @@
 import postgres from 'postgres';
 import { systemClock } from '../lifecycle/index.ts';
+import { arrayTypes } from './arrays.ts';
+import { int8 } from './int8.ts';
 import type { ConnectLog } from './log.ts';
 import { createPatience } from './patience.ts';
 
@@ -29,17 +31,6 @@ export interface PostgresOptions {
    */
   readonly plans?: 'once' | 'each';
 }
-
-const int8 = {
-  to: 20,
-  from: [20],
-  serialize: (value: number): string => String(value),
-  parse: (text: string): number => {
-    const value = Number(text);
-    if (!Number.isSafeInteger(value)) throw new RangeError(`int8 out of the safe range: ${text}`);
-    return value;
-  },
-};
 
 /** 0.05 s, 0.1 s ... 1 s. The client's own goes up to 20 s, and a server that is back after a minute would be found too late. Guess. */
 const reconnectSeconds = (failures: number): number => Math.min(0.05 * 2 ** Math.min(failures, 10), 1);
@@ -83,7 +74,8 @@ export function connectPostgres(url: string, options: PostgresOptions): Sql {
     keep_alive: KEEP_ALIVE_SECONDS,
     ...(patience === undefined ? {} : { socket: patience.socket }),
     connection,
-    types: { bigint: int8 },
+    fetch_types: false,
+    types: { bigint: int8, ...(arrayTypes as Record<never, never>) },
     onnotice: (notice) => log?.debug('postgres.notice', { code: notice['code'] ?? null, message: notice['message'] ?? null }),
   });
   patience?.watch(sql);
