@@ -106,6 +106,7 @@ create table enrolments (
   message_id uuid,
   cause text,
   ended_at timestamp with time zone,
+  variant smallint,
   constraint enrolments_pkey PRIMARY KEY (flow_no, lead_no)
 ) with (fillfactor=90, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
 CREATE INDEX enrolments_due ON public.enrolments USING btree (flow_no, device_no, due_at) WHERE (due_at IS NOT NULL);
@@ -195,6 +196,7 @@ create table flows (
   pace_max_ms integer,
   stagger_ms integer,
   per_minute integer,
+  variants jsonb,
   constraint flows_pkey PRIMARY KEY (no),
   constraint flows_id_key UNIQUE (id),
   constraint flows_tenant_id_kind_name_version_key UNIQUE (tenant_id, kind, name, version),
@@ -210,7 +212,8 @@ create table flows (
   constraint flows_reentry_check CHECK ((reentry = ANY (ARRAY['NEVER'::text, 'AFTER_END'::text, 'AFTER_DAYS'::text]))),
   constraint flows_reentry_days_check CHECK (((reentry_days >= 1) AND (reentry_days <= 3650))),
   constraint flows_stagger_ms_check CHECK (((stagger_ms >= 0) AND (stagger_ms <= 86400000))),
-  constraint flows_state_check CHECK ((state = ANY (ARRAY['DRAFT'::text, 'SCHEDULED'::text, 'RUNNING'::text, 'PAUSED'::text, 'CANCELLED'::text, 'DONE'::text])))
+  constraint flows_state_check CHECK ((state = ANY (ARRAY['DRAFT'::text, 'SCHEDULED'::text, 'RUNNING'::text, 'PAUSED'::text, 'CANCELLED'::text, 'DONE'::text]))),
+  constraint flows_variants_check CHECK ((jsonb_array_length(variants) >= 2))
 );
 CREATE INDEX flows_live ON public.flows USING btree (state) WHERE (state = ANY (ARRAY['SCHEDULED'::text, 'RUNNING'::text]));
 CREATE INDEX flows_tenant ON public.flows USING btree (tenant_id, no);
@@ -372,6 +375,7 @@ create table messages (
   step smallint,
   content jsonb,
   wire bytea,
+  variant smallint,
   constraint messages_pkey PRIMARY KEY (id)
 ) partition by RANGE (id);
 CREATE INDEX messages_device ON ONLY public.messages USING btree (device_id, id);
@@ -488,6 +492,7 @@ create table report_events (
   causes text[] not null,
   began timestamp with time zone[] not null,
   accepted timestamp with time zone[] not null,
+  variants smallint[],
   constraint report_events_pkey PRIMARY KEY (no)
 ) with (autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
 

@@ -7,10 +7,14 @@ import { createPlanner } from './planner.ts';
 const DEVICE = 'd';
 const TENANT = 't';
 
-/** A planner of some devices and one flow with leads without end, on a clock that the test turns. `leave`: of a ceiling. */
+/**
+ * A planner of some devices and one flow with leads without end, on a clock that the test turns. `leave`: of a ceiling; `variants`: texts that leads
+ * get in turn.
+ */
 function world(
   devices: readonly string[] = [DEVICE],
   leave?: (wanted: number, at: number) => { readonly many: number; readonly waitMs: number },
+  variants: readonly string[] = [],
 ) {
   let at = 1000;
   let timers: { readonly due: number; readonly run: () => void }[] = [];
@@ -29,13 +33,16 @@ function world(
   let messages = 0;
   const planner = createPlanner({
     statements: {
-      liveFlows: async () => [{ no: 1, tenantId: TENANT, lane: 'high', open: true, capped: leave !== undefined, templates: ['hi'] }],
+      liveFlows: async () => [
+        { no: 1, tenantId: TENANT, lane: 'high', open: true, capped: leave !== undefined, templates: ['hi'], variants },
+      ],
       candidates: async (asks) =>
         asks.flatMap((ask) =>
           Array.from({ length: ask.room }, () => {
             lead += 1;
-            const phone = `+1555${lead}`;
-            return { deviceId: ask.deviceId, flowNo: 1, leadNo: lead, step: 1, phone, lid: null, name: null, attributes: {}, notDueMs: 0 };
+            const variant = variants.length === 0 ? null : 1 + (lead % variants.length);
+            const one = { phone: `+1555${lead}`, lid: null, name: null, attributes: {}, notDueMs: 0 };
+            return { deviceId: ask.deviceId, flowNo: 1, leadNo: lead, step: 1, variant, ...one };
           }),
         ),
       plan: async (items) => {
@@ -85,6 +92,20 @@ describe('the planner', () => {
     await turn(20_000);
     expect(planned.length).toBeGreaterThan(first.length);
     await planner.close();
+  });
+
+  it('writes to each lead the text of its variant, and that of the step where the flow has none', async () => {
+    const both = world([DEVICE], undefined, ['A {{phone}}', 'B {{phone}}']);
+    both.planner.start();
+    await both.turn(2000);
+    expect(both.planned.length).toBeGreaterThan(1);
+    for (const { leadNo, body, recipient } of both.planned) expect(body).toBe(`${leadNo % 2 === 0 ? 'A' : 'B'} ${recipient}`);
+    await both.planner.close();
+    const one = world();
+    one.planner.start();
+    await one.turn(2000);
+    expect(new Set(one.planned.map(({ body }) => body))).toEqual(new Set(['hi']));
+    await one.planner.close();
   });
 
   it('makes of a flow with a ceiling what it has leave for, one a device at a time, and every device has its turn (P5)', async () => {

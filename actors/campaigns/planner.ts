@@ -81,6 +81,11 @@ function turnedBy<T>(list: readonly T[], by: number): readonly T[] {
   return from === 0 ? list : [...list.slice(from), ...list.slice(0, from)];
 }
 
+/** The text of a lead: that of its variant where the flow has some. */
+function templateOf(flow: LiveFlow, { step, variant }: Candidate): string {
+  return (variant === null ? undefined : flow.variants[variant - 1]) ?? flow.templates[step - 1] ?? '';
+}
+
 export function createPlanner(deps: PlannerDeps): Planner {
   const { statements, slots, clock, telemetry } = deps;
   let flows = new Map<string, LiveFlow[]>();
@@ -212,7 +217,7 @@ export function createPlanner(deps: PlannerDeps): Planner {
       schedule(deviceId, want, clock.monotonic() + wait);
       for (const one of ready) {
         const flow = flows.get(slot.row.tenantId)?.find(({ no }) => no === one.flowNo);
-        const text = flow === undefined ? undefined : renderText(flow.templates[one.step - 1] ?? '', one);
+        const text = flow === undefined ? undefined : renderText(templateOf(flow, one), one);
         if (flow === undefined || text === undefined) continue;
         if (text === null || one.phone === null) bare.push({ ...one, cause: text === null ? 'NO_TEXT' : 'NO_PHONE' });
         else

@@ -139,6 +139,38 @@ describe('campaigns on a node', { timeout: 240_000 }, () => {
     expect(new Set(world.transport.arrivals.map((arrival) => arrival.body)).size).toBe(300);
   });
 
+  it('of two texts each lead gets the one that was drawn for it, however often the campaign is held and its planner dies', async () => {
+    await open();
+    const devices = await world.devices(3, { paceMs: 20 });
+    await world.ownership.grant(devices);
+    await leads(200);
+    const variants = [
+      { name: 'a', template: 'A {{name}}', percent: 40 },
+      { name: 'b', template: 'B {{name}}', percent: 60 },
+    ];
+    const flowId = await flow({ steps: [{ delayMs: 0, template: 'A {{name}}' }], variants });
+    await set(flowId, 'RUNNING');
+    await until(() => expect(world.transport.arrivals.length).toBeGreaterThan(20));
+    const drawn = await world.database.sql.unsafe<{ lead: number; variant: number }[]>(
+      'select lead_no as lead, variant from enrolments order by 1',
+    );
+    await set(flowId, 'PAUSED');
+    await until(async () => expect((await world.states())['QUEUED'] ?? 0).toBe(0));
+    const dying = campaigns;
+    campaigns = undefined;
+    await dying?.close();
+    await set(flowId, 'RUNNING');
+    await begin();
+    await until(async () => expect(await causes()).toEqual({ DONE: 200 }));
+    expect(world.transport.arrivals).toHaveLength(200);
+    expect(await world.database.sql.unsafe('select lead_no as lead, variant from enrolments order by 1')).toEqual(drawn);
+    const expected = await world.database.sql.unsafe<{ body: string }[]>(
+      `select case e.variant when 1 then 'A ' else 'B ' end || l.name as body from enrolments e join leads l on l.no = e.lead_no`,
+    );
+    expect(world.transport.arrivals.map((arrival) => arrival.body).sort()).toEqual(expected.map((row) => row.body).sort());
+    expect(new Set(drawn.map(({ variant }) => variant))).toEqual(new Set([1, 2]));
+  });
+
   it('a planner that dies loses nothing and doubles nothing', async () => {
     await open();
     const devices = await world.devices(4);

@@ -43,6 +43,7 @@ export function createFlowPort({ sql, guard, clock, telemetry, bells }: FlowPort
         return { rows: rows.slice(0, limit), more: rows.length > limit };
       }),
     progress: (flowNos) => guard(() => ledger.flowProgress(sql, flowNos)),
+    variantProgress: (flowNo) => guard(() => ledger.variantProgress(sql, flowNo)),
     create: (flow) =>
       guard(async () => {
         const id = uuidV7(clock.wall());

@@ -27,6 +27,8 @@ export interface Words {
 }
 
 const MOST_DEPTH = 4;
+/** not required where there are other ways to say it, and the way that is taken here */
+const TEXTS: ReadonlySet<string> = new Set(['body', 'template']);
 
 function scalar(type: string, name: string, words: Words, serial: number): unknown {
   switch (type) {
@@ -70,7 +72,7 @@ function fill(given: GraphQLArgument | GraphQLInputField, words: Words): unknown
   const required = isNonNullType(given.type) && given.defaultValue === undefined;
   const named = getNamedType(given.type).name;
   // what is not required is left out, unless it names something or says where to begin
-  if (!required && named !== 'ID' && named !== 'LivePosition' && given.name !== 'first' && given.name !== 'body') return undefined;
+  if (!required && named !== 'ID' && named !== 'LivePosition' && given.name !== 'first' && !TEXTS.has(given.name)) return undefined;
   const value = make(given.type);
   return value === null ? undefined : value;
 }

@@ -108,6 +108,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       byId: async () => null,
       page: async () => ({ rows: [], more: false }),
       progress: async () => [],
+      variantProgress: async () => [],
       create: no,
       setState: no,
       enrol: no,

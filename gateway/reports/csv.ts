@@ -28,6 +28,7 @@ export const REPORT_HEAD = [
   'latencyP99Ms',
   'causes',
   'queueDepthNow',
+  'variant',
 ] as const;
 
 /** What a row is about, as it is now. */
@@ -38,6 +39,8 @@ export interface About {
   readonly status: string;
   /** null = not known */
   readonly depth: number | null;
+  /** name of the variant of a campaign that a row is about; none: a row is about the whole */
+  readonly variant?: string;
 }
 
 const figure = (value: number | null): string => (value === null ? '' : String(Math.round(value * 1000) / 1000));
@@ -63,5 +66,6 @@ export function reportLine(about: About, step: ReportStep, grain: number, causes
     ...[0.5, 0.95, 0.99].map((share) => figure(durationQuantile(latency, share))),
     causesCell(causes),
     about.depth ?? '',
+    cellOf(about.variant ?? ''),
   ].join(',');
 }

@@ -163,3 +163,43 @@ it('comes as files: streamed, quoted, no cell a formula, and nothing of another 
   expect([sum(theirs, 'sent'), new Set(theirs.map((row) => row['name']))]).toEqual([2, new Set(['theirs'])]);
   expect(await rows('campaigns.csv?grain=day', other)).toEqual([]);
 });
+
+it('tell the texts of a campaign apart, in a column of their own beside the rows of the whole', async () => {
+  const { sql } = gateway.database;
+  const made = await ask('mutation { createTenant(input: {name: "two texts"}) { tenant { id } } }');
+  const tenant = made.data.createTenant.tenant.id;
+  const { id, messages } = await deviceWith('ab', 5, tenant);
+  const variants = '[{name: "=short", template: "a", percent: 50}, {name: "long", template: "b", percent: 50}]';
+  const answer = await ask(`mutation { createCampaign(input: {name: "ab", variants: ${variants}}) { campaign { id } } }`, tenant);
+  const campaignId = answer.data.createCampaign.campaign.id;
+  await sql.unsafe(`update flows set state = 'RUNNING' where id = $1`, [campaignId.replace('Campaign:', '')]);
+  for (const [lead, message] of messages.entries())
+    await sql.unsafe(
+      `with m as (
+         update messages set flow_no = f.no, lead_no = $3::int, step = 1, variant = 1 + $3::int % 2 from flows f where f.id = $1 and messages.id = $2
+         returning flow_no, lead_no, variant, messages.id
+       )
+       insert into enrolments (flow_no, lead_no, device_no, step, message_id, variant) select m.flow_no, m.lead_no, 1, 1, m.id, m.variant from m`,
+      [campaignId.replace('Campaign:', ''), message.replace('Message:', ''), 100 + lead],
+    );
+  await play(id, messages, 3);
+  while ((await foldReports(sql)) > 0);
+  // a day may end while this runs
+  const sums = (list: Record<string, string>[]): Record<string, number[]> => {
+    const found: Record<string, number[]> = {};
+    for (const row of list) {
+      const [sent = 0, failed = 0] = found[row['variant'] ?? ''] ?? [];
+      found[row['variant'] ?? ''] = [sent + Number(row['sent']), failed + Number(row['failed'])];
+    }
+    return found;
+  };
+  const file = await rows('campaigns.csv?grain=day', tenant);
+  expect(new Set(file.map((row) => row['id']))).toEqual(new Set([campaignId]));
+  expect(sums(file)).toEqual({ '': [3, 2], "'=short": [2, 1], long: [1, 1] });
+  const query = `{ campaign(id: "${campaignId}") { variants { results { sent failed } } } }`;
+  expect((await ask(query, tenant)).data.campaign.variants).toEqual([
+    { results: { sent: 2, failed: 1 } },
+    { results: { sent: 1, failed: 1 } },
+  ]);
+  expect((await ask(query, other)).data.campaign).toBeNull();
+});

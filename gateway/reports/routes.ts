@@ -13,6 +13,7 @@ import {
   type ReportStep,
   reportCauses,
   reportSteps,
+  variantSubject,
 } from '../../schema/sql/index.ts';
 import { HttpError, type HttpHandler, type Server } from '../server/index.ts';
 import { createHttpViewer, type Guard, type HttpViewerDeps } from '../system/index.ts';
@@ -71,13 +72,12 @@ async function aboutOf(sql: Sql, tenantId: string, kind: ReportKind): Promise<Re
           row.place === 'SENDING' ? [[row.flowNo, row.leads] as const] : [],
         ),
       );
-      for (const { no, id, kind: what, name, state } of page)
-        known.set(String(no), {
-          id: encodeId(what === 'CAMPAIGN' ? 'Campaign' : 'Sequence', id),
-          name,
-          status: state,
-          depth: depths.get(no) ?? 0,
-        });
+      for (const { no, id, kind: what, name, state, variants } of page) {
+        const about = { id: encodeId(what === 'CAMPAIGN' ? 'Campaign' : 'Sequence', id), name, status: state };
+        known.set(String(no), { ...about, depth: depths.get(no) ?? 0 });
+        for (const [index, variant] of variants.entries())
+          known.set(variantSubject(no, index + 1), { ...about, depth: null, variant: variant.name });
+      }
       before = page.at(-1)?.no ?? null;
       if (page.length < FLOWS) break;
     }

@@ -4,6 +4,7 @@ import RelayPlugin from '@pothos/plugin-relay';
 import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
 import { GraphQLError } from 'graphql';
 import { type DeviceState, durationQuantile, isUuid } from '../domain/index.ts';
+import type { ReportCounts } from '../sql/index.ts';
 import type { DeviceRow, LedgerMessage } from '../sql/types.ts';
 import type { ApiKeyEntry, AuditRow, DeadLetterRow, FleetTotals, GraphqlContext, NodeRow, Scope, TenantRow, Viewer } from './context.ts';
 import { allows } from './context.ts';
@@ -49,6 +50,7 @@ interface Types {
     StateCount: StateCountShape;
     DeadLetter: DeadLetterRow;
     UserError: UserErrorShape;
+    ReportTotal: ReportCounts;
   };
 }
 

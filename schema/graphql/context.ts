@@ -43,6 +43,7 @@ import type {
   TenantRow,
   TenantRules,
   UploadRow,
+  VariantPlace,
 } from '../sql/index.ts';
 import type { LiveStreams } from './live/port.ts';
 import type { ReportReads } from './report/port.ts';
@@ -286,6 +287,8 @@ export interface FlowPort {
   /** newest first; `before`: number of the last one seen */
   page(tenantId: string, kind: FlowKind, query: { readonly before: number | null; readonly limit: number }): Promise<Page<FlowRow>>;
   progress(flowNos: readonly number[]): Promise<readonly FlowPlace[]>;
+  /** of a campaign with variants */
+  variantProgress(flowNo: number): Promise<readonly VariantPlace[]>;
   create(flow: Omit<NewFlow, 'id'>): Promise<FlowRow | 'NAME_TAKEN' | 'DEVICE_NOT_FOUND' | 'SEQUENCE_NOT_FOUND' | 'SEQUENCE_LOOPS'>;
   /** nodes are told; null: the tenant has none of that id */
   setState(

@@ -7,10 +7,12 @@
 --     in every flow that uses the same devices;
 --  E4 a flow none of whose devices is there (all deleted or in quarantine) waits for one; it stands in nobody's way;
 --  E5 where the start is staggered, the leads of a device are due together, and the devices one after the other: the golden ratio spreads numbers in a row
---     evenly, however many there are.
+--     evenly, however many there are;
+--  E6 where the campaign has variants, the one of each lead is drawn here, from the numbers of both, and kept.
 -- audience: {"tags": any of, "niches": [...], "stages": [...], "consent": true}; devices: {"ids": [...]}, empty = all of the tenant.
 with flow as materialized (
   select f.no, f.tenant_id, f.audience, f.devices, f.enrol_from, f.reentry, f.reentry_days, coalesce(f.stagger_ms, 0) as stagger_ms,
+    flow_shares(f.variants) as shares,
     -- asked once for the chunk: two probes for each lead are a fifth of the statement
     exists (select from suppressions s where s.tenant_id = f.tenant_id limit 1) as suppresses,
     case when f.kind = 'SEQUENCE'
@@ -41,8 +43,9 @@ with flow as materialized (
   order by l.no
   limit $1
 ), added as (
-  insert into enrolments (flow_no, lead_no, device_no, due_at)
-  select f.no, l.no, d.no, now() + (s.delay_ms + f.stagger_ms * (d.share - floor(d.share))) * interval '1 millisecond'
+  insert into enrolments (flow_no, lead_no, device_no, due_at, variant)
+  select f.no, l.no, d.no, now() + (s.delay_ms + f.stagger_ms * (d.share - floor(d.share))) * interval '1 millisecond',
+    case when f.shares is not null then flow_variant(f.no, l.no, f.shares) end
   from looked l
   cross join flow f
   cross join usable u

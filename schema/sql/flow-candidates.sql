@@ -3,7 +3,7 @@
 -- Result: in (device, due) order, with what a text needs of the lead. Nothing is locked: plan-messages.sql takes each by compare-and-set.
 -- One probe of the index a pair; `not_due_ms` of the last row says when to ask again. While the provider wants no new chats from a device, only people who
 -- know it have a turn, sought among the first thousand: the others keep their place and no message is made for them.
-select d.id as device_id, e.flow_no, e.lead_no, e.step, l.phone, l.lid, l.name, l.attributes,
+select d.id as device_id, e.flow_no, e.lead_no, e.step, e.variant, l.phone, l.lid, l.name, l.attributes,
   ceil(extract(epoch from e.due_at - now()) * 1000)::bigint as not_due_ms
 from unnest($1::uuid[], $2::integer[], $3::integer[]) as p (device_id, flow_no, room)
 join devices d on d.id = any($1::uuid[]) and d.id = p.device_id
@@ -13,7 +13,7 @@ cross join lateral (
 cross join lateral (
   select x.*
   from (
-    select e.flow_no, e.lead_no, e.step, e.due_at
+    select e.flow_no, e.lead_no, e.step, e.variant, e.due_at
     from enrolments e
     where e.flow_no = p.flow_no and e.device_no = d.no and e.due_at is not null
     order by e.due_at

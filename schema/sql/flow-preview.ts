@@ -18,6 +18,8 @@ export interface FlowPreview {
     readonly name: string | null;
     readonly attributes: Readonly<Record<string, unknown>>;
     readonly deviceId: string | null;
+    /** which text: place in the flow's variants, from 1; null: it has none */
+    readonly variant: number | null;
   }[];
 }
 /** Who a flow would write to (preview-flow.sql). @returns null: the tenant has no such flow */

@@ -1,5 +1,6 @@
 import { readAsset } from '../../ops/lifecycle/index.ts';
 import { assert, type Lane } from '../domain/index.ts';
+import type { FlowVariant } from './flow-variants.ts';
 import { arrayLiteral, column, query, type SqlRunner } from './statement.ts';
 
 /** Flows (campaigns and sequences), the enrolments of leads in them, and the making of their messages. */
@@ -86,12 +87,14 @@ export interface NewFlow {
   readonly perMinute?: number | null;
   /** its devices begin one after the other within so many ms; default: all at once */
   readonly staggerMs?: number | null;
+  /** texts that stand in place of the step's, each for its share of the leads; default: none */
+  readonly variants?: readonly FlowVariant[];
 }
 
 /** @returns its number, or null when the tenant has a campaign of that name. A sequence of a known name becomes its next version. */
 export async function createFlow(sql: SqlRunner, flow: NewFlow): Promise<number | null> {
   assert(flow.steps.length > 0, 'createFlow: a flow has steps');
-  const { rules = [], reentry = { rule: 'NEVER' } } = flow;
+  const { rules = [], reentry = { rule: 'NEVER' }, variants = [] } = flow;
   const [row] = await query<{ no: number }>(sql, CREATE, [
     flow.id,
     flow.tenantId,
@@ -114,6 +117,7 @@ export async function createFlow(sql: SqlRunner, flow: NewFlow): Promise<number 
     flow.pace?.maxMs ?? null,
     flow.perMinute ?? null,
     flow.staggerMs ?? null,
+    variants.length === 0 ? null : JSON.stringify(variants),
   ]);
   return row?.no ?? null;
 }
@@ -140,6 +144,8 @@ export interface LiveFlow {
   readonly capped: boolean;
   /** template of step n at [n - 1] */
   readonly templates: readonly string[];
+  /** text of variant n at [n - 1]; empty: none */
+  readonly variants: readonly string[];
 }
 
 export async function liveFlows(sql: SqlRunner): Promise<readonly LiveFlow[]> {
@@ -181,6 +187,8 @@ export interface Candidate {
   readonly flowNo: number;
   readonly leadNo: number;
   readonly step: number;
+  /** which text: place in the flow's variants, from 1; null: that of the step */
+  readonly variant: number | null;
   readonly phone: string | null;
   readonly lid: string | null;
   readonly name: string | null;
@@ -197,6 +205,7 @@ export async function flowCandidates(sql: SqlRunner, asks: readonly CandidateAsk
     flow_no: number;
     lead_no: number;
     step: number;
+    variant: number | null;
     phone: string | null;
     lid: string | null;
     name: string | null;
@@ -208,6 +217,7 @@ export async function flowCandidates(sql: SqlRunner, asks: readonly CandidateAsk
     flowNo: row.flow_no,
     leadNo: row.lead_no,
     step: row.step,
+    variant: row.variant,
     phone: row.phone,
     lid: row.lid,
     name: row.name,
@@ -291,6 +301,7 @@ export interface FlowRow {
   readonly pace: FlowPace | null;
   readonly perMinute: number | null;
   readonly staggerMs: number | null;
+  readonly variants: readonly FlowVariant[];
   /** the version that takes leads in its place */
   readonly supersededBy: string | null;
   /** wall ms */
@@ -331,6 +342,7 @@ export async function flowsPage(
     pace_max_ms: number | null;
     per_minute: number | null;
     stagger_ms: number | null;
+    variants: readonly FlowVariant[];
     created_at: number;
     start_at: number | null;
     started_at: number | null;
@@ -358,6 +370,7 @@ export async function flowsPage(
     pace: row.pace_min_ms === null || row.pace_max_ms === null ? null : { minMs: row.pace_min_ms, maxMs: row.pace_max_ms },
     perMinute: row.per_minute,
     staggerMs: row.stagger_ms,
+    variants: row.variants,
     createdAt: row.created_at,
     startAt: row.start_at,
     startedAt: row.started_at,

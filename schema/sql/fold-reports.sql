@@ -12,9 +12,9 @@ with turn as materialized (
 ), taken as materialized (
   delete from report_events r
   where r.no = any(array(select o.no from oldest o where o.minute = (select m.at from minute m)))
-  returning r.at, r.node, r.devices, r.flows, r.was, r.said, r.proof, r.causes, r.began, r.accepted
+  returning r.at, r.node, r.devices, r.flows, r.was, r.said, r.proof, r.causes, r.began, r.accepted, r.variants
 ), event as materialized (
-  select t.node, e.device_id, e.flow_no, e.was, e.said, e.proof,
+  select t.node, e.device_id, e.flow_no, e.variant, e.was, e.said, e.proof,
     case
       when e.said between 'FAILED' and 'SUPPRESSED' then e.said::text
       when e.said = 'QUEUED' and e.was < 'FAILED' then 'RETRIED'
@@ -23,28 +23,28 @@ with turn as materialized (
     case when e.was between 'SENDING' and 'UNKNOWN' and e.said <> 'UNKNOWN' then duration_class(extract(epoch from t.at - e.began)::float8 * 1000) end as processing,
     case when e.proof & 1 > 0 then duration_class(extract(epoch from t.at - e.accepted)::float8 * 1000) end as latency
   from taken t
-  cross join lateral unnest(t.devices, t.flows, t.was, t.said, t.proof, t.causes, t.began, t.accepted)
-    as e (device_id, flow_no, was, said, proof, cause, began, accepted)
+  cross join lateral unnest(t.devices, t.flows, t.was, t.said, t.proof, t.causes, t.began, t.accepted, t.variants)
+    as e (device_id, flow_no, was, said, proof, cause, began, accepted, variant)
 ), device as materialized (
   select d.id, d.no, d.tenant_id from devices d where d.id = any(array(select distinct e.device_id from event e))
 ), fine as materialized (
-  select d.tenant_id, d.no as device_no, e.flow_no, e.node, e.was between 'FAILED' and 'SUPPRESSED' as taken_back, e.outcome, e.proof,
+  select d.tenant_id, d.no as device_no, e.flow_no, e.variant, e.node, e.was between 'FAILED' and 'SUPPRESSED' as taken_back, e.outcome, e.proof,
     case when e.outcome is null then null when e.cause ~ '^[A-Z][A-Z0-9_]{0,63}$' then e.cause when e.cause is null then 'UNSPECIFIED' else 'OTHER' end as cause,
     e.processing, e.latency, count(*) as n
   from event e
   join device d on d.id = e.device_id
-  group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+  group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 ), coarse as materialized (
   -- few: what is not about a device is counted from these
-  select f.tenant_id, f.flow_no, f.node, f.taken_back, f.outcome, f.proof, f.cause, f.processing, f.latency, sum(f.n)::bigint as n
+  select f.tenant_id, f.flow_no, f.variant, f.node, f.taken_back, f.outcome, f.proof, f.cause, f.processing, f.latency, sum(f.n)::bigint as n
   from fine f
-  group by 1, 2, 3, 4, 5, 6, 7, 8, 9
+  group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 ), told as (
   select f.tenant_id, 'DEVICE' as about, f.device_no::text as subject, f.taken_back, f.outcome, f.proof, f.cause, f.processing, f.latency, f.n from fine f
   union all
   select c.tenant_id, s.about, s.subject, c.taken_back, c.outcome, c.proof, c.cause, c.processing, c.latency, c.n
   from coarse c
-  cross join lateral (values ('FLEET', ''), ('FLOW', c.flow_no::text), ('NODE', c.node)) as s (about, subject)
+  cross join lateral (values ('FLEET', ''), ('FLOW', c.flow_no::text), ('FLOW', c.flow_no || '/' || c.variant), ('NODE', c.node)) as s (about, subject)
   where s.subject is not null
 ), counted as materialized (
   select t.tenant_id, t.about, t.subject,

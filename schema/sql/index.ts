@@ -10,6 +10,7 @@ export * from './erasures.ts';
 export * from './fleet.ts';
 export * from './flow-preview.ts';
 export * from './flow-rules.ts';
+export * from './flow-variants.ts';
 export * from './flows.ts';
 export * from './history.ts';
 export { intent } from './intent.ts';

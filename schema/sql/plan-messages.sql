@@ -4,13 +4,14 @@
 --  P1 an enrolment is taken by compare-and-set on (step, waiting): two planners make one message, whoever they are;
 --  P2 enrolments are locked first, in key order, then counters in (device, lane) order as in accept; seqs are dense, in the order of the items;
 --  P3 who is suppressed gets no message: the enrolment ends here;
---  P4 only the device's present owner plans for it, and only while the flow runs.
+--  P4 only the device's present owner plans for it, and only while the flow runs;
+--  P5 the message is of the variant that was drawn when its lead was enrolled.
 with item as materialized (
   select * from unnest($1::integer[], $2::bigint[], $3::smallint[], $4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[], $8::lane[], $9::text[],
     $10::text[], $11::text[])
     with ordinality as i (flow_no, lead_no, step, message_id, tenant_id, device_id, epoch, lane, recipient, lid, body, ord)
 ), taken as materialized (
-  select i.*
+  select i.*, e.variant
   from enrolments e
   join item i on i.flow_no = e.flow_no and i.lead_no = e.lead_no and i.step = e.step
   where e.due_at <= now()
@@ -49,8 +50,11 @@ with item as materialized (
   from (select device_id, lane, count(*) as many from numbered group by device_id, lane) n
   where c.device_id = any($6::uuid[]) and c.device_id = n.device_id and c.lane = n.lane
 ), written as (
-  insert into messages (id, tenant_id, device_id, lane, seq, recipient, recipient_lid, body, due_at, flow_no, lead_no, step)
-  select n.message_id, n.tenant_id, n.device_id, n.lane, n.seq, n.recipient, n.lid, n.body, now(), n.flow_no, n.lead_no, n.step from numbered n
+  insert into messages (id, tenant_id, device_id, lane, seq, recipient, recipient_lid, body, due_at, flow_no, lead_no, step,
+    variant)
+  select n.message_id, n.tenant_id, n.device_id, n.lane, n.seq, n.recipient, n.lid, n.body, now(), n.flow_no, n.lead_no, n.step,
+    n.variant
+  from numbered n
 ), moved as (
   update enrolments e
   set due_at = null,

@@ -4,7 +4,7 @@
 -- where the tenant asks for one, whether those were all leads, and the first ones to be written to
 -- (JSON, in their order). No row: the tenant has no such flow.
 with flow as materialized (
-  select f.no, f.tenant_id, f.audience, f.devices, (select t.consent_required from tenants t where t.id = f.tenant_id limit 1) as asks_consent
+  select f.no, f.tenant_id, f.audience, f.devices, flow_shares(f.variants) as shares, (select t.consent_required from tenants t where t.id = f.tenant_id limit 1) as asks_consent
   from flows f where f.tenant_id = $1::uuid and f.id = $2::uuid
 ), usable as materialized (
   select array_agg(d.no order by d.no) as nos
@@ -41,7 +41,7 @@ select (select count(*) from looked)::integer as looked,
   (select count(*) from looked) < $3 as whole,
   (select coalesce(jsonb_agg(to_jsonb(x) - 'no' order by x.no), '[]')
    from (
-     select b.no, b.id, b.phone, b.name, b.attributes, d.id as "deviceId"
+     select b.no, b.id, b.phone, b.name, b.attributes, d.id as "deviceId", flow_variant(f.no, b.no, f.shares) as variant
      from belonging b
      left join devices d on d.no = b.through
      where not b.suppressed and not b.unconsented

@@ -41,7 +41,7 @@ export interface ReportCounts {
   readonly latency: readonly number[];
 }
 export interface ReportStep extends ReportCounts {
-  /** '' (the fleet), number of the device or flow, name of the node */
+  /** '' (the fleet), number of the device or flow, of a variant `variantSubject`, name of the node */
   readonly subject: string;
   /** wall ms */
   readonly startMs: number;

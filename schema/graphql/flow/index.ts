@@ -11,6 +11,7 @@ import { addLeads } from './leads.ts';
 import { addPreview } from './preview.ts';
 import { type RulesInput, rulesOf, ruleTypes } from './rules.ts';
 import { type FlowAnswer, type FlowTypes, flowTypes } from './types.ts';
+import { addVariants, textsOf } from './variants.ts';
 
 type Name = 'Campaign' | 'Sequence';
 const KIND: Readonly<Record<Name, FlowKind>> = { Campaign: 'CAMPAIGN', Sequence: 'SEQUENCE' };
@@ -22,11 +23,12 @@ export function addFlow(kit: Kit): void {
   const types = flowTypes(kit);
   const inputs = flowInputs(kit);
   const rules = ruleTypes(kit, types);
+  const Variant = addVariants(kit, types);
   for (const name of ['Campaign', 'Sequence'] as const) {
     const payload = payloadOf(kit, types, name);
     addQueries(kit, types, name);
     addStates(kit, payload, name);
-    if (name === 'Campaign') addCreateCampaign(kit, inputs, payload);
+    if (name === 'Campaign') addCreateCampaign(kit, inputs, Variant, payload);
     else addCreateSequence(kit, inputs, rules, payload);
   }
   addLeads(kit, types);
@@ -157,13 +159,18 @@ async function create(context: GraphqlContext, name: Name, flow: Omit<NewFlow, '
   return { errors: [], flow: made };
 }
 
-function addCreateCampaign(kit: Kit, inputs: FlowInputs, payload: Payload): void {
+function addCreateCampaign(kit: Kit, inputs: FlowInputs, Variant: ReturnType<typeof addVariants>, payload: Payload): void {
   const { builder } = kit;
   const Input = builder.inputType('CreateCampaignInput', {
     description: 'A new campaign: one message to many leads.',
     fields: (t) => ({
       name: t.string({ required: true, description: '1 to 80 characters, unique in the tenant' }),
-      template: t.string({ required: true, description: 'the text, with gaps such as `{{first_name|there}}`' }),
+      template: t.string({ required: false, description: 'the text, with gaps such as `{{first_name|there}}`; this or `variants`' }),
+      variants: t.field({
+        type: [Variant],
+        required: false,
+        description: 'two texts to try against each other: each lead gets one of them, always the same',
+      }),
       audience: t.field({ type: inputs.Audience, required: false, description: 'which leads; all of the tenant when left out' }),
       deviceIds: t.idList({ required: false, description: 'through which devices; all of the tenant when left out' }),
       hours: t.field({ type: inputs.Hours, required: false, description: 'when messages may go out; always when left out' }),
@@ -190,9 +197,7 @@ function addCreateCampaign(kit: Kit, inputs: FlowInputs, payload: Payload): void
         attempt(async () => {
           const checks = createChecks();
           const name = checks.name(['input', 'name'], input.name);
-          const template = checks.body(['input', 'template'], input.template);
-          const fault = context.flows.templateFault(template);
-          if (fault !== null) checks.add(problem('TEMPLATE_INVALID', ['input', 'template'], fault));
+          const { template, variants } = textsOf(checks, input, context.flows.templateFault);
           const audience = audienceOf(checks, ['input', 'audience'], input.audience);
           const deviceIds = devicesOf(checks, ['input', 'deviceIds'], input.deviceIds);
           const hours = hoursOf(checks, ['input', 'hours'], input.hours);
@@ -214,6 +219,7 @@ function addCreateCampaign(kit: Kit, inputs: FlowInputs, payload: Payload): void
             startAt,
             nextFlowId: null,
             steps: [{ delayMs: 0, template }],
+            variants,
           });
         }),
     }),

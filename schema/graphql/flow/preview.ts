@@ -9,13 +9,30 @@ const SAMPLES_LIMIT = 50;
 /** leads that a preview looks at: it is a look, not a count */
 const LOOKED = 10_000;
 
-type Sample = FlowPreview['samples'][number] & { readonly texts: readonly (string | null)[] };
+type Lead = FlowPreview['samples'][number];
+type Sample = Lead & { readonly text: string | null; readonly variantName: string | null };
 type PreviewAnswer = (Omit<FlowPreview, 'samples'> & { readonly samples: readonly Sample[] } & Refused) | Refused;
 
 async function campaignOf(context: GraphqlContext, id: string): Promise<FlowRow> {
   const flow = await context.flows.byId(context.viewer.tenantId, 'CAMPAIGN', id);
   if (flow === null) throw new Refusal([problem('CAMPAIGN_NOT_FOUND', ['input', 'id'], 'no campaign with this id in this tenant')]);
   return flow;
+}
+
+/** The text of a variant (its place, from 1), or the one that all get. */
+function textFor(flow: FlowRow, variant: number | null): { readonly name: string | null; readonly template: string } {
+  const one = variant === null ? undefined : flow.variants[variant - 1];
+  return one ?? { name: null, template: flow.steps[0]?.template ?? '' };
+}
+
+/** The place of the variant that is asked for by name; null: none is. */
+function placeOf(flow: FlowRow, name: string | null | undefined): number | null {
+  if (name === null || name === undefined) return null;
+  const index = flow.variants.findIndex((variant) => variant.name === name);
+  if (index >= 0) return index + 1;
+  const known = flow.variants.map((variant) => `"${variant.name}"`).join(' or ');
+  const expected = known === '' ? 'expected none: this campaign has one text for all' : `expected ${known}`;
+  throw new Refusal([problem('INVALID_INPUT', ['input', 'variant'], expected)]);
 }
 
 /** What a campaign would do, before it does it. */
@@ -39,7 +56,12 @@ function addPreviewCampaign(kit: Kit): void {
       text: t.string({
         nullable: true,
         description: 'The text; null: the lead lacks a value that the text needs, and gets nothing.',
-        resolve: (sample) => sample.texts[0] ?? null,
+        resolve: (sample) => sample.text,
+      }),
+      variant: t.string({
+        nullable: true,
+        description: 'The name of the variant that the lead gets; null where the campaign has one text for all.',
+        resolve: (sample) => sample.variantName,
       }),
     }),
   });
@@ -91,9 +113,11 @@ function addPreviewCampaign(kit: Kit): void {
           const flow = await campaignOf(context, id);
           const seen = await context.flows.preview(context.viewer.tenantId, id, { looked: LOOKED, samples, leadId: null });
           if (seen === null) throw new Refusal([problem('CAMPAIGN_NOT_FOUND', ['input', 'id'], 'no campaign with this id in this tenant')]);
-          const textsOf = (lead: FlowPreview['samples'][number]): readonly (string | null)[] =>
-            flow.steps.map((step) => context.flows.render(step.template, lead));
-          return { ...seen, samples: seen.samples.map((lead) => ({ ...lead, texts: textsOf(lead) })) };
+          const sampleOf = (lead: Lead): Sample => {
+            const { name, template } = textFor(flow, lead.variant);
+            return { ...lead, text: context.flows.render(template, lead), variantName: name };
+          };
+          return { ...seen, samples: seen.samples.map(sampleOf) };
         }),
     }),
   );
@@ -108,6 +132,10 @@ function addTestCampaign(kit: Kit): void {
       deviceId: t.id({ required: true, description: 'through which device' }),
       to: t.string({ required: true, description: 'to which number, E.164' }),
       leadId: t.id({ required: false, description: 'with the values of this lead; of the first of the audience when left out' }),
+      variant: t.string({
+        required: false,
+        description: 'the text of the variant of this name; of the one that the lead gets when left out, where there are any',
+      }),
     }),
   });
   const Payload = builder.objectRef<SendAnswer>('TestCampaignPayload').implement({
@@ -136,11 +164,13 @@ function addTestCampaign(kit: Kit): void {
           const leadId = given === null || given === undefined ? null : checks.id('Lead', ['input', 'leadId'], String(given));
           checks.done();
           const flow = await campaignOf(context, id);
+          const wanted = placeOf(flow, input.variant);
           const seen = await context.flows.preview(context.viewer.tenantId, id, { looked: LOOKED, samples: 1, leadId });
           const lead = seen?.samples[0];
           if (lead === undefined && leadId !== null)
             throw new Refusal([problem('LEAD_NOT_FOUND', ['input', 'leadId'], 'no lead with this id in this tenant that may be messaged')]);
-          const body = context.flows.render(flow.steps[0]?.template ?? '', lead ?? { name: null, phone: null, attributes: {} });
+          const { template } = textFor(flow, wanted ?? lead?.variant ?? null);
+          const body = context.flows.render(template, lead ?? { name: null, phone: null, attributes: {} });
           if (body === null)
             throw new Refusal([problem('TEMPLATE_INVALID', ['input', 'leadId'], 'expected a lead that has every value the text needs')]);
           await context.audit({ viewer: context.viewer, action: 'testCampaign', subject: id });

@@ -38,7 +38,9 @@ export function flowTypes(kit: Kit) {
         description: 'After enrolment (the first) or after the send of the one before, ms.',
         resolve: (step) => step.delayMs,
       }),
-      template: t.exposeString('template', { description: 'Its text, with gaps such as `{{first_name|there}}`.' }),
+      template: t.exposeString('template', {
+        description: 'Its text, with gaps such as `{{first_name|there}}`. Of a campaign with variants that of the first one.',
+      }),
     }),
   });
   const Hours = builder.objectRef<NonNullable<FlowRow['hours']>>('Hours').implement({
@@ -140,6 +142,7 @@ export function flowTypes(kit: Kit) {
     });
   return {
     State,
+    Place,
     Lead,
     Campaign: flow('Campaign', 'One message to many leads.'),
     Sequence: flow('Sequence', 'Several messages to each lead, one after the other.'),

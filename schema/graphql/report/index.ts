@@ -117,7 +117,7 @@ function countTypes({ builder, Durations }: Kit) {
     interfaces: [Counts],
     fields: (t) => ({ at: t.field({ type: 'DateTime', description: 'When the step began.', resolve: (step) => step.startMs }) }),
   });
-  const Total = builder.objectRef<ReportCounts>('ReportTotal').implement({ description: 'All steps together.', interfaces: [Counts] });
+  builder.objectType('ReportTotal', { description: 'All steps together.', interfaces: [Counts] });
   const Cause = builder.objectRef<ReportCause>('ReportCause').implement({
     description: 'Why messages did not go.',
     fields: (t) => ({
@@ -126,11 +126,11 @@ function countTypes({ builder, Durations }: Kit) {
       messages: t.exposeInt('messages', { description: 'How many.' }),
     }),
   });
-  return { Step, Total, Cause };
+  return { Step, Cause };
 }
 
 function reportType(kit: Kit) {
-  const { Step, Total, Cause } = countTypes(kit);
+  const { Step, Cause } = countTypes(kit);
   return kit.builder.objectRef<ReportShape>('Report').implement({
     description:
       'What became of the messages of a fleet, a device, a campaign or sequence, or a node, step by step. From rollups that are some 15 s behind; counted since the ' +
@@ -159,7 +159,7 @@ function reportType(kit: Kit) {
         resolve: (report) => [...report.steps],
       }),
       total: t.field({
-        type: Total,
+        type: 'ReportTotal',
         description: 'All steps together.',
         resolve: ({ steps }) => steps.reduce<ReportCounts>((sum, step) => addReportCounts(sum, step), NO_COUNTS),
       }),
