@@ -44,6 +44,8 @@ export interface ConnectionDeps {
   readonly mediaAgain: MediaAgainDesk;
   /** QR codes shown before a pairing is over */
   readonly mostCodes: number;
+  /** messages that may wait in memory behind one that is not stored */
+  readonly mostBehind: number;
   readonly timing: Timing & AccountTiming;
 }
 export interface DeviceConnection extends Connection {

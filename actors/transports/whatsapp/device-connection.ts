@@ -7,7 +7,7 @@ import type { ConnectionDeps, DeviceConnection } from './connection-port.ts';
 import { type DisconnectRow, disconnectFor } from './disconnects.ts';
 import { createInbox } from './inbox.ts';
 import { phoneOf } from './jid.ts';
-import type { InboundText, Line, LineEvents } from './line-port.ts';
+import type { Line, LineEvents } from './line-port.ts';
 import { createLiveness, type Zombie } from './liveness.ts';
 import { createNumberCheck } from './number-check.ts';
 import { createOutgoing } from './outgoing.ts';
@@ -33,6 +33,7 @@ const CODE_LIFE_MS = 160_000;
  * C6. Without a stored session and without a request to pair there is no socket.
  * C7. Nothing is stored of a pairing before the phone has accepted it.
  * C8. A device with a proxy goes through it or nowhere; one whose proxy changes is let go and dials anew.
+ * C9. Behind an inbound message that cannot be stored at most `mostBehind` others wait in memory; then the socket is let go until it is stored.
  */
 export function createDeviceConnection(
   deps: ConnectionDeps,
@@ -62,11 +63,12 @@ export function createDeviceConnection(
   const sends = createSends({
     clock,
     canAct: () => !over && device.canAct(),
-    unanswered: (beganAt) => liveness.unanswered(beganAt),
+    // behind a message that is not stored nothing is sent either: no fault of WhatsApp's
+    unanswered: (beganAt) => !inbox.isStuck && liveness.unanswered(beganAt),
     written: (messageId) => !over && events.receipt({ messageId, state: 'WRITTEN', at: clock.wall() }),
   });
   const proofs = createProofs({ ...deps, deviceId: device.id, isOver: () => over, receipt: (proof) => events.receipt(proof) });
-  const inbox = createInbox({ clock, log, store: (message) => heard(message), isOver: () => over });
+  const inbox = createInbox({ ...deps, heard: (from) => account.heard(from), inbound: (message) => events.inbound(message) }, device);
 
   const redial = createRedial(clock, deps.dice, deps.timing);
   const run = (where: string, task: () => Promise<void>): void => void task().catch((error: unknown) => fail(where, error));
@@ -102,13 +104,6 @@ export function createDeviceConnection(
   };
   const account = createAccount({ ...deps, line: () => line, changed: () => online && say('ONLINE', account.reason) }, device);
 
-  const heard = async (message: InboundText): Promise<void> => {
-    // a number that WhatsApp did not say may have been learnt before
-    const { from, fromLid } = message;
-    const known = from === fromLid ? await deps.identities.phoneOf(device.tenantId, from) : null;
-    account.heard(known ?? from);
-    await events.inbound(known === null ? message : { ...message, from: known });
-  };
   const lineNow = (): Line | undefined => (over || !online ? undefined : line);
   const forgetMedia = deps.mediaAgain.watch(device.id, (wanted) => (device.canAct() ? (lineNow()?.askMediaAgain(wanted) ?? null) : null));
   const numbers = createNumberCheck(deps, device, deps.numbers);
@@ -168,6 +163,7 @@ export function createDeviceConnection(
       line = library.openLine(
         {
           ...deps.line,
+          clock,
           // unreadable: no socket at all
           proxy: deps.proxies.open(device.id, device.settings),
           creds,
@@ -191,13 +187,17 @@ export function createDeviceConnection(
     if (way !== wayNow()) otherWay();
     else if (zombie !== null) run('whatsapp.zombie', () => bury(zombie));
   };
-  const bury = async (zombie: Zombie): Promise<void> => {
-    log.warn('whatsapp.zombie', { device: device.id, ...zombie });
-    say('OFFLINE', zombie.reason);
+  /** lets go of the socket; `then` is done after `first`, unless something else was done meanwhile */
+  const letGo = async (then: () => unknown, first = async (): Promise<void> => {}): Promise<void> => {
     const mine = generation + 1;
     await hangUp();
-    if (linked) await session?.flush();
-    if (!over && mine === generation) redial.failed({ slow: false, limit: null }, again);
+    await first();
+    if (!over && mine === generation) await then();
+  };
+  const bury = (zombie: Zombie): Promise<void> => {
+    log.warn('whatsapp.zombie', { device: device.id, ...zombie });
+    say('OFFLINE', zombie.reason);
+    return letGo(() => redial.failed({ slow: false, limit: null }, again), flush);
   };
   const otherWay = (): void => {
     if (!linked) {
@@ -209,11 +209,14 @@ export function createDeviceConnection(
     way = wayNow();
     redial.stop();
     say('OFFLINE', 'PROXY_CHANGED');
-    run('whatsapp.proxy', async () => {
-      const mine = generation + 1;
-      await hangUp();
-      if (mine === generation) await reconnect();
-    });
+    run('whatsapp.proxy', () => letGo(reconnect));
+  };
+  /** C9 */
+  const crowded = (behind: number): void => {
+    if (!linked || behind < deps.mostBehind || !inbox.isStuck) return;
+    log.error('whatsapp.inbound.full', { device: device.id, behind });
+    say('OFFLINE', 'INBOUND_UNSTORED');
+    run('whatsapp.inbound', () => letGo(reconnect, inbox.empty));
   };
 
   const listener = (mine: number, turn: EndTurn): LineEvents => {
@@ -272,9 +275,10 @@ export function createDeviceConnection(
         if (present()) proofs.prove(wireId, state);
       },
       identity: (phone, lid) => present() && deps.identities.learn(device.tenantId, phone, lid),
-      inbound(message) {
-        if (present()) inbox.add(message);
-      },
+      // of a socket that was let go of: nobody waits for it any more
+      inbound: (message) => (present() ? inbox.add(message) : new Promise(() => {})),
+      crowded: (behind) => present() && crowded(behind),
+      fenced: (error) => present() && run('whatsapp.fenced', () => letGo(() => Promise.reject(error))),
     };
   };
 
@@ -313,7 +317,7 @@ export function createDeviceConnection(
     if (code === 429 && fault === undefined) account.slowedDown();
     log.info('whatsapp.closed', { device: device.id, code, reason: row.reason });
     const mine = generation;
-    if (linked) await session?.flush();
+    await flush();
     // let go of meanwhile: who did it dials
     if (over || mine !== generation) return;
     const { action } = row;
@@ -323,9 +327,13 @@ export function createDeviceConnection(
     say('OFFLINE', row.reason);
     if (!redial.failed(action, again)) jail(row.reason);
   };
-  /** after an error of the store: what is due is written first (C3) */
-  const reconnect = async (): Promise<void> => {
+  /** C3 */
+  const flush = async (): Promise<void> => {
     if (linked) await session?.flush();
+  };
+  /** after an error of the store: what is due is written first */
+  const reconnect = async (): Promise<void> => {
+    await flush();
     if (!over) await dial('CONNECTING', null);
   };
   const stop = async (row: DisconnectRow, action: Extract<DisconnectRow['action'], { kind: 'stop' }>): Promise<void> => {
@@ -371,10 +379,9 @@ export function createDeviceConnection(
     account.stop();
     forgetMedia();
     unwatch();
+    inbox.close();
     await hangUp();
-    if (linked) {
-      await session?.flush().catch((error: unknown) => log.warn('whatsapp.flush', { device: device.id }, error));
-    }
+    await flush().catch((error: unknown) => log.warn('whatsapp.flush', { device: device.id }, error));
   };
   const close = (): Promise<void> => {
     ended ??= end();

@@ -1,5 +1,6 @@
+import type { Clock } from '../../../ops/lifecycle/index.ts';
 import type { Log } from '../../../ops/telemetry/index.ts';
-import type { MessageContent, NewChats, ReceivedMedia } from '../../../schema/domain/index.ts';
+import type { FlotillaError, MessageContent, NewChats, ReceivedMedia } from '../../../schema/domain/index.ts';
 import type { DeviceSession } from '../../sessions/index.ts';
 import type { BoundedMap } from './bounded-map.ts';
 import type { WantedMedia } from './media-again.ts';
@@ -104,10 +105,16 @@ export interface LineEvents {
   receipt(wireId: string, state: 'SENT' | 'DELIVERED' | 'READ'): void;
   /** the number (E.164) and the LID (JID without a device) are the same person's */
   identity(phone: string, lid: string): void;
-  inbound(message: InboundText): void;
+  /** WhatsApp is told of it once this has resolved, and delivers it again if that does not happen before the socket is over */
+  inbound(message: InboundText): Promise<void>;
+  /** so many messages have come behind one that is not stored yet */
+  crowded(behind: number): void;
+  /** a session write was refused: another owner has the device */
+  fenced(error: FlotillaError): void;
 }
 
 export interface LineOptions {
+  readonly clock: Clock;
   readonly server: ServerSettings;
   /** the only way out; null = none, it goes straight */
   readonly proxy: HttpProxy | null;

@@ -1,18 +1,15 @@
 import type { Agent as HttpsAgent } from 'node:https';
 import {
   type AuthenticationCreds,
+  type BinaryNode,
   DEFAULT_CONNECTION_CONFIG,
   initAuthCreds,
-  isJidBroadcast,
-  isJidGroup,
-  isJidNewsletter,
   isLidUser,
   isPnUser,
   jidDecode,
   jidNormalizedUser,
   makeWASocket,
   type NewChatMessageCapInfo,
-  normalizeMessageContent,
   proto,
   S_WHATSAPP_NET,
   type SignalDataSet,
@@ -25,18 +22,19 @@ import {
 } from '@whiskeysockets/baileys';
 import type { DeviceSession } from '../../sessions/index.ts';
 import { compose, jidOf } from './compose.ts';
-import type { Counted, InboundText, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
+import { createIncoming, type Incoming, isIgnored } from './incoming.ts';
+import type { Counted, LineEvents, LineFactory, LineMessage, LineOptions } from './line-port.ts';
 import { MediaGone, type WantedMedia } from './media-again.ts';
 import { withSharedStorage } from './one-storage.ts';
 import { quietLogger } from './quiet-logger.ts';
 import { createRatchets } from './ratchets.ts';
 import type { ReachOut } from './reach-out.ts';
-import { mediaOf } from './received-media.ts';
 import { createRoutes } from './routes.ts';
 import { serverAddress } from './server-address.ts';
+import { createStoreWait, type StoreWait } from './store-wait.ts';
 import type { ProxyFault } from './tunnel.ts';
 
-/** Baileys' socket. With compose.ts the only file that runs Baileys; loaded by library.ts, after the console is silent. */
+/** Baileys' socket. With compose.ts and incoming.ts the only file that runs Baileys; loaded by library.ts, after the console is silent. */
 
 /** Baileys' own: the first QR code lives this long, the later ones 20 s */
 const FIRST_QR_MS = 60_000;
@@ -48,7 +46,18 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
   const { agent, fetchAgent, dispatcher } = createRoutes(address, options.proxy, (why) => {
     fault = why;
   });
-  const ratchets = createRatchets(keyStore(options.session));
+  const wait = createStoreWait({ clock: options.clock, log: options.log, fenced: (error) => events.fenced(error) });
+  const incoming = createIncoming({
+    me: () => (options.creds as { me?: { id?: string; lid?: string } }).me ?? {},
+    numberOf: (lid) => sock.signalRepository.lidMapping.getPNForLID(lid).catch(() => null),
+    askedFor: async (id) => {
+      const known: unknown = await sock.placeholderResendCache.get(id);
+      return typeof known === 'object' ? (known as WAMessage | null) : null;
+    },
+    store: (message) => wait.hold(events.inbound(message)),
+    crowded: (behind) => events.crowded(behind),
+  });
+  const ratchets = createRatchets(keyStore(options.session), wait, incoming.opened);
   const config: UserFacingSocketConfig = {
     ...(address === undefined ? {} : { waWebSocketUrl: address }),
     ...(agent === undefined ? {} : { agent: agent as HttpsAgent }),
@@ -83,7 +92,7 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
     },
   };
   const sock = withSharedStorage(() => makeWASocket(config));
-  listen(sock, events, options, () => fault);
+  listen(sock, events, options, { incoming, wait, fault: () => fault });
   return {
     send: async (message, gate, leaving) => {
       try {
@@ -98,7 +107,10 @@ export const openLine: LineFactory['openLine'] = (options, events) => {
     compose: (message) => compose(sock, message, options.log),
     end: async () => {
       sock.ev.removeAllListeners('connection.update');
-      await sock.end(undefined);
+      // closing from here on: what waits for a store can say nothing wrong any more
+      const ended = sock.end(undefined);
+      wait.end();
+      await ended;
     },
     probe: () => probe(sock),
     askMediaAgain: (wanted) => askMediaAgain(sock, wanted),
@@ -176,7 +188,13 @@ function keyStore(session: DeviceSession): SignalKeyStore {
   };
 }
 
-function listen(sock: WASocket, events: LineEvents, options: LineOptions, fault: () => ProxyFault | undefined): void {
+interface Parts {
+  readonly incoming: Incoming;
+  readonly wait: StoreWait;
+  fault(): ProxyFault | undefined;
+}
+
+function listen(sock: WASocket, events: LineEvents, options: LineOptions, { incoming, wait, fault }: Parts): void {
   let codes = 0;
   sock.ev.on('connection.update', (update) => {
     if (update.qr !== undefined) events.qr(update.qr, options.qrLifeMs ?? (codes === 0 ? FIRST_QR_MS : LATER_QR_MS));
@@ -186,6 +204,7 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions, fault:
     if (update.reachoutTimeLock !== undefined) events.reachOut(reachOutOf(update.reachoutTimeLock));
     if (update.connection === 'open') events.opened(ownJid(options));
     if (update.connection === 'close') {
+      wait.end();
       const error = update.lastDisconnect?.error as { output?: { statusCode?: unknown } } | undefined;
       const code = error?.output?.statusCode;
       events.closed(typeof code === 'number' ? code : null, fault());
@@ -201,7 +220,10 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions, fault:
     const { id, error } = node.attrs;
     if (id !== undefined) events.acknowledged(id, error ?? null);
   });
-  sock.ws.on('frame', () => events.frame());
+  sock.ws.on('frame', (frame: BinaryNode | Uint8Array) => {
+    events.frame();
+    if (!(frame instanceof Uint8Array)) incoming.came(frame);
+  });
   sock.ws.on('CB:notification,type:passkey_prologue_request', () => events.passkeyDemanded());
   sock.ev.on('messages.update', (updates) => {
     for (const { key, update } of updates) {
@@ -218,7 +240,7 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions, fault:
       pairOf(key.remoteJid, key.remoteJidAlt, events);
       pairOf(key.remoteJidAlt, key.remoteJid, events);
     }
-    for (const message of messages) void readText(sock, message).then((text) => text !== null && events.inbound(text));
+    for (const message of messages) incoming.told(message);
   });
 }
 
@@ -246,39 +268,4 @@ function stateOf(status: proto.WebMessageInfo.Status | null | undefined): 'SENT'
   if (status === Status.DELIVERY_ACK) return 'DELIVERED';
   if (status === Status.READ || status === Status.PLAYED) return 'READ';
   return null;
-}
-
-/** Groups, status, channels: not this product's business; ignored ones are not even decrypted. */
-function isIgnored(jid: string): boolean {
-  return isJidGroup(jid) === true || isJidBroadcast(jid) === true || isJidNewsletter(jid) === true;
-}
-
-/** Null for what is not a message of a person to this device. A file counts with its caption, or with an empty body. */
-async function readText(sock: WASocket, message: WAMessage): Promise<InboundText | null> {
-  const { key } = message;
-  const content = normalizeMessageContent(message.message);
-  if (key.fromMe === true || key.id == null || key.remoteJid == null || isIgnored(key.remoteJid) || content == null) return null;
-  if (content.protocolMessage != null || content.reactionMessage != null) return null;
-  const jids = [key.remoteJid, key.remoteJidAlt].map((jid) => (jid == null ? '' : jidNormalizedUser(jid)));
-  const lid = jids.find((jid) => isLidUser(jid) === true) ?? null;
-  let number = jids.find((jid) => isPnUser(jid) === true) ?? null;
-  if (number === null && lid !== null) {
-    number = await sock.signalRepository.lidMapping.getPNForLID(lid).catch(() => null);
-  }
-  const user = number === null ? undefined : jidDecode(number)?.user;
-  if (user === undefined && lid === null) return null;
-  return {
-    id: key.id,
-    from: user === undefined ? `${lid}` : `+${user}`,
-    fromLid: lid,
-    body:
-      content.conversation ??
-      content.extendedTextMessage?.text ??
-      content.imageMessage?.caption ??
-      content.videoMessage?.caption ??
-      content.documentMessage?.caption ??
-      '',
-    media: mediaOf(content, key.remoteJid),
-    at: Number(message.messageTimestamp ?? 0) * 1000,
-  };
 }

@@ -18,6 +18,9 @@ export class SharedStorage<T> {
   }
 }
 
+/** Runs `task` outside of all of them: what it starts is no part of what its caller is in the middle of. */
+export const outside: <R>(task: () => R) => R = AsyncLocalStorage.snapshot();
+
 const hooks = createRequire(import.meta.url)('node:async_hooks') as { AsyncLocalStorage: unknown };
 
 /** Runs `make` at once; whatever it makes with `new AsyncLocalStorage()` is a SharedStorage. Outside of it nothing has changed. */

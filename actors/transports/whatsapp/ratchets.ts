@@ -1,5 +1,6 @@
-import type { SignalDataSet, SignalKeyStore, SocketConfig } from '@whiskeysockets/baileys';
-import { SharedStorage } from './one-storage.ts';
+import type { SignalDataSet, SignalKeyStore, SignalKeyStoreWithTransaction, SocketConfig } from '@whiskeysockets/baileys';
+import { outside, SharedStorage } from './one-storage.ts';
+import type { StoreWait } from './store-wait.ts';
 
 /**
  * Signal sessions that do not go back. Baileys stores the sessions that a message was encrypted with after the message has left, as they were when the
@@ -12,6 +13,9 @@ import { SharedStorage } from './one-storage.ts';
  * T2. What was stored so is not written again when Baileys stores it.
  * T3. A sending that is stopped here, or whose sessions could not be stored, has left nothing; `leaving` is called only after that.
  * T4. Who changes sessions has the turn from reading them until they are stored, and reads what is stored, not what Baileys read before.
+ * T5. What came is handed on (`received`) before the change of its session is stored: a process that dies before either leaves a message that its next owner can
+ *     read when it is delivered again.
+ * T6. A sending fails when the store does not answer; everything else waits for the store (store-wait.ts).
  *
  * The last thing that Baileys 7.0.0-rc14 does between encrypting a message and writing it is to look up the privacy token of the recipient; that
  * look-up is where T1 waits. What Baileys sends by itself (a message that a phone asked for again) is stored at each encryption.
@@ -27,6 +31,7 @@ export interface Ratchets {
   look(): void;
 }
 
+type Repository = ReturnType<SocketConfig['makeSignalRepository']>;
 type Stored = NonNullable<SignalDataSet['session']>;
 interface Change {
   /** by address: what is changed and not stored; null = deleted */
@@ -46,10 +51,17 @@ interface Sending {
 
 const NEXT_BEFORE_WRITING = 'tctoken';
 
-export function createRatchets(store: SignalKeyStore): Ratchets {
+export function createRatchets(
+  store: SignalKeyStore,
+  wait: Pick<StoreWait, 'insist'>,
+  received: (ciphertext: Uint8Array, plain: Uint8Array) => Promise<void>,
+): Ratchets {
   const current = new SharedStorage<Change>();
   const stored = new WeakSet<object>();
   let last: Promise<void> = Promise.resolve();
+
+  // T6
+  const asked = <T>(task: () => Promise<T>): Promise<T> => (current.getStore()?.sending === undefined ? wait.insist(task) : task());
 
   /** waits for the turn. @returns ends it */
   const takeTurn = async (): Promise<() => void> => {
@@ -71,7 +83,7 @@ export function createRatchets(store: SignalKeyStore): Ratchets {
     const { session = {}, ...others } = data;
     const left = Object.entries(session).filter(([, value]) => !isStored(value));
     if (left.length === 0 && Object.keys(others).length === 0) return;
-    await store.set(left.length === 0 ? others : { ...others, session: Object.fromEntries(left) });
+    await asked(async () => store.set(left.length === 0 ? others : { ...others, session: Object.fromEntries(left) }));
     const changed = current.getStore()?.changed;
     for (const [address, value] of left) {
       if (value !== null) stored.add(value);
@@ -118,12 +130,19 @@ export function createRatchets(store: SignalKeyStore): Ratchets {
   };
   const aside = <T>(task: () => Promise<T>): Promise<T> => (current.getStore()?.sending?.turn === undefined ? alone(task) : task());
 
+  const open = async (repository: Repository, message: Parameters<Repository['decryptMessage']>[0]): Promise<Uint8Array> => {
+    const plain = await repository.decryptMessage(message);
+    // not a part of this change: nothing that begins there may count as one
+    await outside(() => received(message.ciphertext, plain));
+    return plain;
+  };
+
   return {
     keys: {
       async get(type, ids) {
         const change = current.getStore();
         if (type === NEXT_BEFORE_WRITING && change?.sending?.left === false) await beforeWriting(change, change.sending);
-        return store.get(type, ids);
+        return asked(async () => store.get(type, ids));
       },
       set: write,
     },
@@ -133,7 +152,7 @@ export function createRatchets(store: SignalKeyStore): Ratchets {
         async get(type, ids) {
           const change = current.getStore();
           if (type !== 'session' || change === undefined) return auth.keys.get(type, ids);
-          const found: Record<string, unknown> = await store.get(type, ids);
+          const found: Record<string, unknown> = await asked(async () => store.get(type, ids));
           for (const id of ids) if (change.changed.has(id)) found[id] = change.changed.get(id);
           return found as Awaited<ReturnType<typeof auth.keys.get<typeof type>>>;
         },
@@ -144,9 +163,10 @@ export function createRatchets(store: SignalKeyStore): Ratchets {
         },
       };
       const repository = make({ ...auth, keys }, log, ask);
+      const { transaction } = auth.keys as SignalKeyStoreWithTransaction;
       return {
         ...repository,
-        decryptMessage: (message) => aside(() => repository.decryptMessage(message)),
+        decryptMessage: (message) => aside(() => transaction(() => open(repository, message), message.jid)),
         encryptMessage: (message) => within(() => repository.encryptMessage(message)),
         injectE2ESession: (session) => within(() => repository.injectE2ESession(session)),
         migrateSession: (from, to) => aside(() => repository.migrateSession(from, to)),

@@ -64,6 +64,8 @@ export interface WhatsappTransportOptions {
   readonly gate?: Partial<FleetGateOptions>;
   /** QR codes shown before a pairing has expired; default 6, as many as WhatsApp offers */
   readonly mostCodes?: number;
+  /** messages that may wait in memory behind one that is not stored; default 100, as many as WhatsApp sends at a time of what it kept */
+  readonly mostBehind?: number;
   /** for tests: how long a phone that is asked for a file again has for its answer */
   readonly mediaAnswerMs?: number;
   /** for tests */
@@ -80,6 +82,8 @@ const NUMBERS: NumberCheckOptions = { byDefault: false, perHour: 120, presentMs:
 /** the defaults of the settings of these names; the last two are guesses */
 const LIVENESS: LivenessOptions = { silenceMs: MINUTE, ackMs: MINUTE / 2, canaryMs: 0, canaryAnswerMs: MINUTE / 3, stallMs: 5000 };
 const LOOK_MS = 1000;
+/** of one device; with 3,000 devices and messages of 1 KB some 300 MB at the very most */
+const MOST_BEHIND = 100;
 /** a phone that is asked for a file has this long; guess */
 const MEDIA_ANSWER_MS = 20_000;
 const TIMING: Timing & AccountTiming = {
@@ -159,6 +163,7 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
     ),
     mediaAgain: createMediaAgain({ ...deps, log }, options.mediaAnswerMs ?? MEDIA_ANSWER_MS),
     mostCodes: options.mostCodes ?? 6,
+    mostBehind: options.mostBehind ?? MOST_BEHIND,
     timing: { ...TIMING, ...options.timing },
   };
   let stopLooking = (): void => {};

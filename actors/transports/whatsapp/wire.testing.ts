@@ -32,6 +32,8 @@ export interface Wire {
   readonly published: readonly PairingEvent[];
   /** what was written to Redis last, by key */
   readonly words: Map<string, string>;
+  /** what storing an inbound message is, of all devices; default: nothing. A test may put its own here */
+  store(device: TransportDevice, message: Parameters<TransportEvents['inbound']>[0]): Promise<void>;
   /** says something on a channel of Redis, to every transport */
   tell(channel: string, text: string): void;
   /** all that was logged, as text */
@@ -85,6 +87,7 @@ export function useWire(mediaHosts: readonly string[] = [], proxyHosts: readonly
       return published;
     },
     words,
+    store: async () => {},
     tell(channel, text) {
       for (const [name, handler] of handlers) if (name === channel) handler(text);
     },
@@ -137,7 +140,9 @@ export function useWire(mediaHosts: readonly string[] = [], proxyHosts: readonly
       const events: TransportEvents = {
         state: ({ state, reason }) => void states.push(reason === null ? state : `${state} ${reason}`),
         receipt: ({ messageId, state }) => void receipts.push(`${messageId} ${state}`),
-        inbound: async ({ from, body, media }) => {
+        inbound: async (message) => {
+          await wire.store(device, message);
+          const { from, body, media } = message;
           if (media != null) files.push(media);
           inbound.push(`${from} ${body}`);
         },
@@ -170,6 +175,7 @@ export function useWire(mediaHosts: readonly string[] = [], proxyHosts: readonly
     logged = [];
     handlers = [];
     words.clear();
+    wire.store = async () => {};
     server = await startWhatsappServer();
     wire.transport = wire.newTransport();
   });
