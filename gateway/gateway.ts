@@ -9,7 +9,7 @@ import type { Config } from '../ops/config/index.ts';
 import { connectPostgres, connectRedis, type Redis, type RedisRole, type Sql } from '../ops/connect/index.ts';
 import type { Clock, Dice, Lifetime } from '../ops/lifecycle/index.ts';
 import type { Telemetry } from '../ops/telemetry/index.ts';
-import { type AuditPort, buildSchema } from '../schema/graphql/index.ts';
+import { type AuditPort, buildSchema, flowNow } from '../schema/graphql/index.ts';
 import {
   accept as commit,
   liftOptOuts,
@@ -132,7 +132,14 @@ function openApi(
   lifetime.add('upkeep', () => upkeep.close());
   const accept = createAccept({ commit: (items) => commit(accepting, items), enqueuer, live, clock, telemetry });
   lifetime.add('accept', () => accept.settled());
-  const streams = createStreams({ redis: general, subscriber, totals: (tenantId) => services.fleet.totals(tenantId), clock, telemetry });
+  const streams = createStreams({
+    redis: general,
+    subscriber,
+    totals: (tenantId) => services.fleet.totals(tenantId),
+    progress: (tenantId, id) => flowNow(services, tenantId, id),
+    clock,
+    telemetry,
+  });
   lifetime.add('live streams', () => streams.close());
   const services = createServices({
     sql,

@@ -47,7 +47,15 @@ function apiOn(sql: Sql) {
     clock: systemClock,
     telemetry,
   });
-  const live = { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no, pairing: no };
+  const live = {
+    device: () => undefined,
+    states: () => new Map(),
+    fleet: no,
+    deviceLive: no,
+    messageEvents: no,
+    pairing: no,
+    flowProgress: no,
+  };
   const services = createServices({
     proxies: createProxySeal(() => parseKeyRing(`t:${Buffer.alloc(32, 1).toString('base64')}`), []),
     sql,

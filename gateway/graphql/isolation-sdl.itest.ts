@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../ops/lifecycle/index.ts';
 import { uuidV7 } from '../../schema/domain/index.ts';
 import { buildSchema, type GraphqlServices, type LiveFeed, type LivePosition, type Viewer } from '../../schema/graphql/index.ts';
+import { type FlowRow, flowsPage } from '../../schema/sql/index.ts';
 import { createExecutor, type Executor } from './executor.ts';
 import { type Probe, probesOf } from './isolation.testing.ts';
 import { isRejected } from './operation.ts';
@@ -45,6 +46,7 @@ const viewerOf = (tenantId: string, keyId: string): Viewer => ({
 function openLive(
   devices: () => { id: string; tenantId: string }[],
   messages: () => { id: string; tenantId: string; device: string }[],
+  campaigns: () => readonly FlowRow[],
 ): GraphqlServices['live'] {
   const feed = <T extends LivePosition>(updates: readonly T[]): LiveFeed<T> => ({
     kind: 'state',
@@ -80,6 +82,12 @@ function openLive(
       ]),
     deviceLive: (_tenant, id) => feed([{ epoch: 'e', seq: 1, id, asOf: at, record: record(id) }]),
     pairing: (deviceId) => feed([{ epoch: 'e', seq: 1, deviceId, record: null }]),
+    flowProgress: (_tenant, id) =>
+      feed(
+        campaigns()
+          .filter((flow) => flow.id === id)
+          .map((flow) => ({ epoch: 'e', seq: 1, asOf: at, flow, places: [], steps: [] })),
+      ),
     messageEvents: (tenantId, { deviceId, messageId }) =>
       feed(
         messages()
@@ -156,6 +164,7 @@ beforeAll(async () => {
   const rows = async (): Promise<{
     devices: { id: string; tenantId: string }[];
     messages: { id: string; tenantId: string; device: string }[];
+    campaigns: FlowRow[];
   }> => ({
     devices: (await sql.unsafe('select id, tenant_id from devices')).map((row) => ({ id: row['id'], tenantId: row['tenant_id'] })),
     messages: (await sql.unsafe('select id, tenant_id, device_id from messages')).map((row) => ({
@@ -163,6 +172,7 @@ beforeAll(async () => {
       tenantId: row['tenant_id'],
       device: row['device_id'],
     })),
+    campaigns: (await Promise.all(tenants.map((tenantId) => flowsPage(sql, tenantId, 'CAMPAIGN', { before: null, limit: 100 })))).flat(),
   });
   let known = await rows();
   open = {
@@ -170,6 +180,7 @@ beforeAll(async () => {
     live: openLive(
       () => known.devices,
       () => known.messages,
+      () => known.campaigns,
     ),
   };
   const executor = executorOf(open);
@@ -320,6 +331,14 @@ describe('nothing of one tenant reaches another', () => {
       (services: GraphqlServices): GraphqlServices => ({
         ...services,
         ledger: { ...services.ledger, devicesByIds: (_tenant, ids) => services.ledger.devicesByIds(them.tenantId, ids) },
+      }),
+      ['subscription'] as const,
+    ],
+    [
+      'a subscription that asks nobody whose campaign it is',
+      (services: GraphqlServices): GraphqlServices => ({
+        ...services,
+        flows: { ...services.flows, byId: (_tenant, kind, id) => services.flows.byId(them.tenantId, kind, id) },
       }),
       ['subscription'] as const,
     ],

@@ -102,7 +102,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     proxies: createProxySeal(() => parseKeyRing(`t:${Buffer.alloc(32, 1).toString('base64')}`), []),
     sql,
     accept,
-    live: { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no, pairing: no },
+    live: { device: () => undefined, states: () => new Map(), fleet: no, deviceLive: no, messageEvents: no, pairing: no, flowProgress: no },
     publish,
     bells: { publish: async () => 0 },
     enqueuer,

@@ -146,6 +146,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       deviceLive: no,
       messageEvents: no,
       pairing: no,
+      flowProgress: no,
     },
     audit: async () => {},
     now: () => systemClock.wall(),

@@ -5,6 +5,7 @@ import type { Telemetry } from '../../ops/telemetry/index.ts';
 import type { FleetReads, FleetTotals, LiveReads, LiveStreams } from '../../schema/graphql/index.ts';
 import { createDeviceMirror, type DeviceMirror } from './device-mirror.ts';
 import { createEventMirror, type EventMirror } from './event-mirror.ts';
+import { createFlowProgress, type FlowProgressDeps } from './flow-progress.ts';
 import { createNodeWatch } from './node-watch.ts';
 import { createPairings } from './pairings.ts';
 
@@ -21,6 +22,7 @@ export interface StreamsDeps {
   /** role subscriber */
   readonly subscriber: Redis;
   readonly totals: FleetReads['totals'];
+  readonly progress: FlowProgressDeps['read'];
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
@@ -53,6 +55,7 @@ export function createStreams(deps: StreamsDeps): Streams {
   const nodes = createNodeWatch(deps.redis, clock);
   const totals = createTotals(deps.totals, clock);
   const pairings = createPairings({ redis: deps.redis, subscriber: deps.subscriber, telemetry: deps.telemetry });
+  const campaigns = createFlowProgress({ read: deps.progress, clock, telemetry: deps.telemetry });
   const devices = new Map<string, Kept<DeviceMirror>>();
   const events = new Map<string, Kept<EventMirror>>();
 
@@ -95,6 +98,7 @@ export function createStreams(deps: StreamsDeps): Streams {
     fleet: (tenantId) => devicesOf(tenantId).fleet(),
     deviceLive: (tenantId, deviceId) => devicesOf(tenantId).deviceLive(deviceId),
     pairing: (deviceId) => pairings.feed(deviceId),
+    flowProgress: (tenantId, id) => campaigns.feed(tenantId, id),
     messageEvents: (tenantId, filter) => eventsOf(tenantId).events(filter),
     close() {
       cancel();
@@ -102,6 +106,7 @@ export function createStreams(deps: StreamsDeps): Streams {
       for (const { mirror } of events.values()) mirror.close();
       nodes.close();
       pairings.close();
+      campaigns.close();
       reader.close();
     },
   };

@@ -1,5 +1,6 @@
 export { type Builder, decodeId, encodeId, type Kit, type SendabilityShape, type StateCountShape, uuidOf } from './builder.ts';
 export * from './context.ts';
+export { flowNow } from './flow/progress.ts';
 export * from './live/port.ts';
 export { owed, resyncRequired } from './live/source.ts';
 export { createLoaders } from './loaders.ts';

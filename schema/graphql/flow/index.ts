@@ -9,6 +9,7 @@ import { addLeadImports } from './imports.ts';
 import { audienceOf, devicesOf, type FlowInputs, flowInputs, hoursOf, numberOf, paceOf, type StepInput, stepsOf } from './input.ts';
 import { addLeads } from './leads.ts';
 import { addPreview } from './preview.ts';
+import { addProgress } from './progress.ts';
 import { type RulesInput, rulesOf, ruleTypes } from './rules.ts';
 import { type FlowAnswer, type FlowTypes, flowTypes } from './types.ts';
 import { addVariants, textsOf } from './variants.ts';
@@ -35,6 +36,7 @@ export function addFlow(kit: Kit): void {
   addEnrol(kit);
   addLeadImports(kit);
   addPreview(kit);
+  addProgress(kit, types);
 }
 
 function payloadOf(kit: Kit, types: FlowTypes, name: Name) {

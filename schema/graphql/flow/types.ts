@@ -2,11 +2,9 @@ import type { FlowPlace, FlowRow, LeadRow } from '../../sql/index.ts';
 import type { Kit } from '../builder.ts';
 import type { GraphqlContext } from '../context.ts';
 import type { Refused } from '../problems.ts';
-import { etaOf, sentPerMinute, speedRange } from './speed.ts';
+import { etaOf, SPEED_STEPS, sentPerMinute, speedAsk } from './speed.ts';
 
 export type FlowAnswer = ({ readonly flow: FlowRow } & Refused) | Refused;
-/** more than speedRange covers */
-const SPEED_STEPS = 10;
 export const FLOW_STATES = {
   DRAFT: 'Made, not started.',
   SCHEDULED: 'It starts by itself at its hour.',
@@ -18,8 +16,7 @@ export const FLOW_STATES = {
 
 async function speedOf(flow: FlowRow, context: GraphqlContext): Promise<number> {
   const now = context.now();
-  const ask = { kind: 'FLOW', subject: String(flow.no), grain: 60, ...speedRange(now) } as const;
-  return sentPerMinute(flow, await context.reports.steps(context.viewer.tenantId, ask, SPEED_STEPS), now);
+  return sentPerMinute(flow, await context.reports.steps(context.viewer.tenantId, speedAsk(flow.no, now), SPEED_STEPS), now);
 }
 
 /** Types that campaigns and sequences share: both are flows inside. */

@@ -1,4 +1,5 @@
 import type { DeviceRecord, DeviceState, MessageEventRecord, PairingRecord } from '../../domain/index.ts';
+import type { FlowPlace, FlowRow, ReportStep } from '../../sql/index.ts';
 import type { FleetTotals } from '../context.ts';
 
 /** A place in a live stream. `epoch` is made anew whenever Redis lost the stream; `seq` rises by one with each batch. */
@@ -41,6 +42,17 @@ export interface PairingUpdate extends LivePosition {
   readonly record: PairingRecord | null;
 }
 
+/** How far a campaign is: itself, its leads by place, and the steps of its reports that its speed is taken from. */
+export interface FlowNow {
+  readonly flow: FlowRow;
+  readonly places: readonly FlowPlace[];
+  readonly steps: readonly Pick<ReportStep, 'sent'>[];
+}
+export interface FlowProgressUpdate extends LivePosition, FlowNow {
+  /** wall ms */
+  readonly asOf: number;
+}
+
 /** `gap`: `from` is not known here (another epoch, trimmed, or ahead of the server). State feeds then give a snapshot, event feeds say RESYNC_REQUIRED. */
 export type LiveRange<T> = { readonly kind: 'updates'; readonly updates: readonly T[] } | { readonly kind: 'gap' };
 
@@ -76,6 +88,8 @@ export interface LiveStreams {
   ): LiveFeed<MessageEventUpdate>;
   /** one device's pairing; the caller has checked that the device is the tenant's */
   pairing(deviceId: string): LiveFeed<PairingUpdate>;
+  /** one campaign's progress; the caller has checked that it is the tenant's */
+  flowProgress(tenantId: string, id: string): LiveFeed<FlowProgressUpdate>;
 }
 
 /** The source of a live subscription field: any reader may iterate it; the hub takes `feed` and shares one execution among many. */

@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { systemClock } from '../ops/lifecycle/index.ts';
+import { uuidV7 } from '../schema/domain/index.ts';
+import { bumpEpochs, enrolChunk, flowCandidates, foldReports, intent, ownershipOf, planMessages, result } from '../schema/sql/index.ts';
+import { type AskOptions, type Data, startTestGateway, type TestGateway } from './gateway.testing.ts';
+
+/** The progress of a campaign as stock clients see it: a whole gateway over the wire, the node played by statements. */
+let gateway: TestGateway;
+let device = '';
+let campaign = '';
+
+const ask = (query: string, options?: AskOptions): Promise<Data> => gateway.ask(query, options);
+const watch = (id: string, options?: Pick<AskOptions, 'key' | 'tenant'>): { readonly got: Data[]; last(): Data } => {
+  const got: Data[] = [];
+  const query = `subscription($id: ID!) { campaignProgress(id: $id) {
+    seq asOf state enrolled enrolling left sentPerMinute eta progress { place leads } campaign { name } } }`;
+  gateway
+    .connect(options)
+    .subscribe<Data>({ query, variables: { id } }, { next: (value) => void got.push(value), error: () => {}, complete: () => {} });
+  return { got, last: () => got.at(-1)?.data?.campaignProgress };
+};
+const BOUND = { timeout: 60_000, interval: 50 };
+
+beforeAll(async () => {
+  gateway = await startTestGateway({ LIVE_TICK_MS: '5' });
+  const made = await ask('mutation { createDevice(input: {name: "d", transport: SIMULATOR}) { device { id } } }');
+  device = made.data.createDevice.device.id.replace('Device:', '');
+  const leads = [1, 2, 3, 4].map((n) => `{phone: "+1555000000${n}"}`);
+  await ask(`mutation { importLeads(input: {leads: [${leads}]}) { made } }`);
+  const answer = await ask('mutation { createCampaign(input: {name: "live", template: "Hi"}) { campaign { id } } }');
+  campaign = answer.data.createCampaign.campaign.id;
+}, 120_000);
+afterAll(() => gateway?.stop());
+
+/** plans and sends the messages of so many leads, as their owner would */
+async function send(many: number): Promise<void> {
+  const { sql } = gateway.database;
+  const [owner] = await ownershipOf(sql, { deviceIds: [device] });
+  const [won] = await bumpEpochs(sql, [{ deviceId: device, epoch: owner?.epoch ?? 0, crash: false }], 'node-1');
+  const [flow] = await sql.unsafe<{ no: number; tenant_id: string }[]>('select no, tenant_id from flows');
+  const ready = await flowCandidates(sql, [{ deviceId: device, flowNo: flow?.no ?? 0, room: many }]);
+  const items = ready.map(({ flowNo, leadNo, step, phone }) => ({
+    ...{ flowNo, leadNo, step, messageId: uuidV7(systemClock.wall()), tenantId: flow?.tenant_id ?? '', deviceId: device },
+    ...{ epoch: won?.epoch ?? 0, lane: 'high' as const, recipient: phone ?? '', recipientLid: null, body: 'Hi' },
+  }));
+  expect(items).toHaveLength(many);
+  await planMessages(sql, items);
+  for (const { messageId, epoch } of items) {
+    const turn = { deviceId: device, epoch, messageId };
+    await intent(sql, [{ ...turn, node: 'node-1', paceMs: 0, resendUnknown: false, budget: 6 }]);
+    await result(sql, [{ ...turn, attempt: 1, state: 'SENT', cause: null, error: null, dueAt: null, at: systemClock.wall() }]);
+  }
+}
+
+it('says what it is, then each change, to all who watch alike: leads, speed, end in sight, a pause', { timeout: 180_000 }, async () => {
+  const { sql } = gateway.database;
+  const one = watch(campaign);
+  const viewer = watch(campaign, { key: await gateway.keyOf('VIEWER') });
+  const began = systemClock.monotonic();
+  await expect
+    .poll(one.last, BOUND)
+    .toMatchObject({ state: 'DRAFT', enrolled: 0, left: 0, eta: null, progress: [], campaign: { name: 'live' } });
+  await ask(`mutation { startCampaign(input: {id: "${campaign}"}) { errors { code } } }`);
+  while ((await enrolChunk(sql, 1000)) !== null);
+  const waiting = {
+    state: 'RUNNING',
+    enrolled: 4,
+    enrolling: false,
+    left: 4,
+    progress: [{ place: 'WAITING', leads: 4 }],
+    sentPerMinute: 0,
+  };
+  await expect.poll(one.last, BOUND).toMatchObject(waiting);
+  await send(3);
+  const places = [
+    { place: 'DONE', leads: 3 },
+    { place: 'WAITING', leads: 1 },
+  ];
+  await expect.poll(one.last, BOUND).toMatchObject({ left: 1, progress: places });
+  // the speed follows with the reports
+  while ((await foldReports(sql)) > 0);
+  await expect.poll(() => one.last().sentPerMinute, BOUND).toBeGreaterThan(0);
+  expect(Date.parse(one.last().eta)).toBeGreaterThan(Date.parse(one.last().asOf));
+  await ask(`mutation { pauseCampaign(input: {id: "${campaign}"}) { errors { code } } }`);
+  await expect.poll(one.last, BOUND).toMatchObject({ state: 'PAUSED', eta: null });
+  await expect.poll(viewer.last, BOUND).toEqual(one.last());
+  // at most one a second, each another than the one before
+  expect(one.got.length).toBeLessThanOrEqual(2 + (systemClock.monotonic() - began) / 1000);
+  const seqs = one.got.map(({ data }) => data.campaignProgress.seq);
+  expect(new Set(seqs).size).toBe(seqs.length);
+});
+
+it('is not there for who may not see it', { timeout: 120_000 }, async () => {
+  const answerOf = async (id: string, options?: Pick<AskOptions, 'key' | 'tenant'>): Promise<string> => {
+    const { got } = watch(id, options);
+    await expect.poll(() => got.length, BOUND).toBeGreaterThan(0);
+    expect(got[0]?.data?.campaignProgress ?? null).toBeNull();
+    return got[0]?.errors?.[0]?.extensions?.code;
+  };
+  const made = await ask('mutation { createTenant(input: {name: "other"}) { tenant { id } } }');
+  expect(await answerOf(campaign, { tenant: made.data.createTenant.tenant.id })).toBe('CAMPAIGN_NOT_FOUND');
+  expect(await answerOf('Campaign:018f0000-0000-7000-8000-0000000000ff')).toBe('CAMPAIGN_NOT_FOUND');
+  expect(await answerOf('Device:018f0000-0000-7000-8000-0000000000ff')).toBe('INVALID_ID');
+  expect(await answerOf(campaign, { key: await gateway.keyOf('SCREEN') })).toBe('FORBIDDEN');
+});
