@@ -244,7 +244,7 @@ export async function releaseDevice(sql: SqlRunner, tenantId: string, deviceId: 
   return await one(sql, RELEASE_DEVICE, [tenantId, deviceId]);
 }
 
-/** Notes whether a device is paired; a null phone leaves the number as it is. */
+/** Notes whether a device is paired; a null phone leaves the number as it is. Null when there is no such device, and for WhatsApp devices: their transport notes it. */
 export async function setPaired(sql: SqlRunner, deviceId: string, paired: boolean, phone: string | null = null): Promise<DeviceRow | null> {
   return await one(sql, SET_PAIRED, [deviceId, paired, phone]);
 }

@@ -233,7 +233,7 @@ export function createDeviceConnection(
         log.info('whatsapp.online', { device: device.id });
         say('ONLINE', account.reason);
         account.opened();
-        desk.opened(device.id, jid);
+        desk.opened(device, jid);
       },
       closed(code, fault) {
         turn(fault === undefined ? code : null);
@@ -339,7 +339,7 @@ export function createDeviceConnection(
   const stop = async (row: DisconnectRow, action: Extract<DisconnectRow['action'], { kind: 'stop' }>): Promise<void> => {
     if (action.erase) {
       await session?.erase();
-      desk.unlinked(device.id);
+      desk.unlinked(device);
     }
     resting = row.reason;
     if (action.state === 'OFFLINE') return say('OFFLINE', row.reason);

@@ -51,11 +51,11 @@ describe('npm run pair', () => {
     const done = run({ device: 'shop-phone', create: true });
     await expect.poll(() => deviceNamed('shop-phone')).not.toBe('');
     const id = await deviceNamed('shop-phone');
-    // the node that owns the device
+    // the node that owns the device; nobody has claimed it, so its epoch is 0
     desk.watch(id, () => {
       desk.publish(id, { kind: 'qr', text: 'first', lifeMs: 60_000, number: 1, most: 6 });
       desk.publish(id, { kind: 'qr', text: 'second', lifeMs: 20_000, number: 2, most: 6 });
-      desk.opened(id, '4917012345678:3@s.whatsapp.net');
+      desk.opened({ id, epoch: 0 }, '4917012345678:3@s.whatsapp.net');
     });
     expect(await done).toBe(true);
     expect(written).toContain('[first]');

@@ -12,6 +12,7 @@ import {
   partitionKeys,
   partitionOf,
 } from '../../../schema/domain/index.ts';
+import type { TransportDevice } from '../port.ts';
 import { phoneOf } from './jid.ts';
 
 /**
@@ -24,12 +25,14 @@ export interface PairingDesk {
   watch(deviceId: string, begin: (request: PairingRequest) => void): () => void;
   /** nothing is said of a device that has no pairing under way */
   publish(deviceId: string, event: PairingEvent): void;
-  /** the device logged in as `jid`: its row says paired, with the number */
-  opened(deviceId: string, jid: string): void;
-  /** the session is gone: its row says not paired */
-  unlinked(deviceId: string): void;
+  /** the device logged in as `jid`: its row says paired, with the number. Refused when a later owner has it (mark-paired.sql) */
+  opened(device: Owned, jid: string): void;
+  /** the session is gone: its row says not paired. Refused as above */
+  unlinked(device: Owned): void;
   close(): void;
 }
+
+type Owned = Pick<TransportDevice, 'id' | 'epoch'>;
 
 export interface PairingDeskDeps {
   readonly sql: Sql;
@@ -107,12 +110,16 @@ export function createPairingDesk(deps: PairingDeskDeps): PairingDesk {
       (error: unknown) => log.warn('pairing.publish', {}, error),
     );
   };
-  const mark = async (deviceId: string, paired: boolean, phone: string | null): Promise<void> => {
+  /** false: another owner has the device, nothing was written */
+  const mark = async ({ id, epoch }: Owned, paired: boolean, phone: string | null): Promise<boolean> => {
     try {
-      const rows = await sql.unsafe<{ id: string }[]>(markPaired, [deviceId, paired, phone], { prepare: true });
-      if (rows.length > 0) await redis.publish(partitionKeys(partitionOf(deviceId)).bell, `${BELL.changed}${deviceId}`);
+      const [said] = await sql.unsafe<{ owned: boolean; changed: boolean }[]>(markPaired, [id, epoch, paired, phone], { prepare: true });
+      if (said?.changed === true) await redis.publish(partitionKeys(partitionOf(id)).bell, `${BELL.changed}${id}`);
+      if (said?.owned === false) log.warn('pairing.mark.fenced', { device: id, paired });
+      return said?.owned !== false;
     } catch (error) {
-      log.warn('pairing.mark', { device: deviceId, paired }, error);
+      log.warn('pairing.mark', { device: id, paired }, error);
+      return true;
     }
   };
   // a bell only: the request stands in the row, and the sweep finds it without one
@@ -131,10 +138,11 @@ export function createPairingDesk(deps: PairingDeskDeps): PairingDesk {
       };
     },
     publish,
-    opened(deviceId, jid) {
-      void mark(deviceId, true, phoneOf(jid)).then(() => publish(deviceId, { kind: 'end', outcome: 'PAIRED' }));
+    opened(device, jid) {
+      const end = (owned: boolean): void => publish(device.id, { kind: 'end', outcome: owned ? 'PAIRED' : 'SESSION_FENCED' });
+      void mark(device, true, phoneOf(jid)).then(end);
     },
-    unlinked: (deviceId) => void mark(deviceId, false, null),
+    unlinked: (device) => void mark(device, false, null),
     close() {
       closed = true;
       cancel();

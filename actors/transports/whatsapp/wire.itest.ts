@@ -250,6 +250,8 @@ describe('what the server may say', () => {
     const files = createFileStore(folder);
     const restart = async (): Promise<void> => {
       await wire.transport.close();
+      // the next owner
+      await wire.database.sql`update ownership set epoch = epoch + 1`;
       wire.transport = wire.newTransport(
         {},
         createSessionStore({ sealed: files, ring: parseKeyRing(`a:${Buffer.alloc(32, 1).toString('base64')}`) }),
