@@ -200,6 +200,13 @@ export const FIELDS = {
     fallback: '0',
     unit: 'ms',
   }),
+  WHATSAPP_INBOUND_MS: field({
+    meaning:
+      'a WhatsApp socket is dead when messages to ten different people were taken and this long afterwards nothing at all has come that WhatsApp sends by itself; 0 = never (guess)',
+    parse: whole(0, 86_400_000),
+    fallback: '600000',
+    unit: 'ms',
+  }),
   WHATSAPP_PROXY_PRIVATE_HOSTS: field({
     meaning: 'host:port of proxies in a private network that devices may be given, commas between; else only public addresses are taken',
     parse: list,

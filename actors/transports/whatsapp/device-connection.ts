@@ -263,10 +263,10 @@ export function createDeviceConnection(
       },
       reachOut: (standing) => present() && account.told(standing),
       newChats: (chats) => present() && account.counted(chats),
-      frame: () => present() && liveness.frame(),
+      frame: (unasked) => present() && liveness.frame(unasked),
       acknowledged(wireId, error) {
-        if (present()) liveness.acknowledged();
         const to = sends.recipientOf(wireId);
+        if (present()) liveness.acknowledged(error === null ? to : undefined);
         if (present() && error !== null && to !== undefined) refusedBy(error, to);
         if (!present() || sends.acknowledged(wireId, error)) return;
         if (error === null) proofs.prove(wireId, 'SENT');

@@ -86,8 +86,8 @@ export interface LineEvents {
   opened(jid: string): void;
   /** the socket is gone, once; `code` null when the server said none; `fault`: it never was, for want of a way through the device's proxy */
   closed(code: number | null, fault?: ProxyFault): void;
-  /** something came */
-  frame(): void;
+  /** something came; `unasked`: a receipt, a message or a notification, which WhatsApp sends by itself */
+  frame(unasked: boolean): void;
   /** a QR code to show, alive for `lifeMs` */
   qr(text: string, lifeMs: number): void;
   /** the phone accepts the pairing as `jid`; false refuses it, then nothing is linked. The server asks for a restart next. */

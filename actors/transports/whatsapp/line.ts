@@ -40,6 +40,9 @@ import type { ProxyFault } from './tunnel.ts';
 const FIRST_QR_MS = 60_000;
 const LATER_QR_MS = 20_000;
 
+/** stanzas that answer nothing; a `receipt` is another device's word of a message, the server's own answer is an `ack` */
+const UNASKED: ReadonlySet<string> = new Set(['receipt', 'message', 'notification', 'call']);
+
 export const openLine: LineFactory['openLine'] = (options, events) => {
   const address = serverAddress(options.server, options.proxy);
   let fault: ProxyFault | undefined;
@@ -221,7 +224,7 @@ function listen(sock: WASocket, events: LineEvents, options: LineOptions, { inco
     if (id !== undefined) events.acknowledged(id, error ?? null);
   });
   sock.ws.on('frame', (frame: BinaryNode | Uint8Array) => {
-    events.frame();
+    events.frame(!(frame instanceof Uint8Array) && UNASKED.has(frame.tag));
     if (!(frame instanceof Uint8Array)) incoming.came(frame);
   });
   sock.ws.on('CB:notification,type:passkey_prologue_request', () => events.passkeyDemanded());

@@ -7,7 +7,7 @@ function world(more: Partial<LivenessOptions> = {}) {
   const probes: { answer(): void; fail(): void }[] = [];
   const liveness = createLiveness(
     { ...systemClock, monotonic: () => now },
-    { silenceMs: 60_000, ackMs: 30_000, canaryMs: 0, canaryAnswerMs: 20_000, stallMs: 5000, ...more },
+    { silenceMs: 60_000, ackMs: 30_000, canaryMs: 0, canaryAnswerMs: 20_000, inboundMs: 600_000, inboundPeople: 3, stallMs: 5000, ...more },
   );
   const look = () => liveness.look(() => new Promise<void>((answer, fail) => probes.push({ answer, fail: () => fail(new Error('gone')) })));
   /** time goes by, a look each second, a frame with each; the first verdict, and when it came */
@@ -103,12 +103,54 @@ describe('liveness by evidence', () => {
     expect(probes).toHaveLength(3);
   });
 
+  it('V5: messages to enough people were taken and nothing came by itself: dead after a time; one receipt of any of them shows that it lives', () => {
+    const { pass, liveness } = world();
+    const send = (...people: string[]): void => {
+      for (const to of people) liveness.acknowledged(to);
+    };
+    send('a', 'b', 'b', 'a');
+    liveness.acknowledged();
+    expect(pass(3_600_000)).toBeNull();
+    send('c');
+    pass(300_000);
+    liveness.frame(true);
+    expect(pass(3_600_000)).toBeNull();
+    send('a', 'b', 'c');
+    pass(300_000);
+    // more of them change nothing
+    send('d');
+    expect(pass(3_600_000)).toEqual(['NOTHING_INBOUND', 300_000]);
+  });
+
+  it('V5: is said once until something comes, and never when it is switched off', () => {
+    const { pass, liveness } = world();
+    const again = () => {
+      liveness.closed();
+      liveness.opened();
+      for (const to of ['a', 'b', 'c']) liveness.acknowledged(to);
+      return pass(3_600_000)?.[0];
+    };
+    expect(again()).toBe('NOTHING_INBOUND');
+    expect(again()).toBeUndefined();
+    liveness.frame(true);
+    expect(again()).toBe('NOTHING_INBOUND');
+
+    const off = world({ inboundMs: 0 });
+    for (const to of ['a', 'b', 'c']) off.liveness.acknowledged(to);
+    expect(off.pass(3_600_000)).toBeNull();
+  });
+
   it('V4: a process that stood still does not blame the server', () => {
     const { pass, skip, look, liveness, now } = world();
     liveness.unanswered(now());
     skip(600_000);
     expect(look()).toBeNull();
     expect(pass(120_000)).toEqual(['NO_ACKS', 30_000]);
+    const deaf = world();
+    for (const to of ['a', 'b', 'c']) deaf.liveness.acknowledged(to);
+    deaf.skip(600_000);
+    expect(deaf.look()).toBeNull();
+    expect(deaf.pass(3_600_000)).toEqual(['NOTHING_INBOUND', 600_000]);
     const silent = world();
     silent.skip(600_000);
     expect(silent.pass(120_000, false)).toEqual(['SILENT', 61_000]);

@@ -52,6 +52,7 @@ export interface WhatsappTransportDeps {
     readonly WHATSAPP_SILENCE_MS?: number;
     readonly WHATSAPP_ACK_MS?: number;
     readonly WHATSAPP_CANARY_MS?: number;
+    readonly WHATSAPP_INBOUND_MS?: number;
     readonly WHATSAPP_CHECK_NUMBERS?: boolean;
     readonly WHATSAPP_CHECKS_PER_HOUR?: number;
   };
@@ -79,8 +80,16 @@ const MINUTE = 60_000;
 const GATE: FleetGateOptions = { places: 40, placeLifeMs: MINUTE, devices: 5, windowMs: MINUTE, probeMs: MINUTE / 2 };
 /** guess */
 const NUMBERS: NumberCheckOptions = { byDefault: false, perHour: 120, presentMs: 30 * 1440 * MINUTE, absentMs: 1440 * MINUTE };
-/** the defaults of the settings of these names; the last two are guesses */
-const LIVENESS: LivenessOptions = { silenceMs: MINUTE, ackMs: MINUTE / 2, canaryMs: 0, canaryAnswerMs: MINUTE / 3, stallMs: 5000 };
+/** the defaults of the settings of these names; the others are guesses */
+const LIVENESS: LivenessOptions = {
+  silenceMs: MINUTE,
+  ackMs: MINUTE / 2,
+  canaryMs: 0,
+  canaryAnswerMs: MINUTE / 3,
+  inboundMs: 10 * MINUTE,
+  inboundPeople: 10,
+  stallMs: 5000,
+};
 const LOOK_MS = 1000;
 /** of one device; with 3,000 devices and messages of 1 KB some 300 MB at the very most */
 const MOST_BEHIND = 100;
@@ -139,6 +148,7 @@ export function createWhatsappTransport(deps: WhatsappTransportDeps, options: Wh
       silenceMs,
       ackMs: config.WHATSAPP_ACK_MS ?? LIVENESS.ackMs,
       canaryMs: config.WHATSAPP_CANARY_MS ?? LIVENESS.canaryMs,
+      inboundMs: config.WHATSAPP_INBOUND_MS ?? LIVENESS.inboundMs,
       ...options.liveness,
     },
     eraseUnlinked: (device: TransportDevice, opened: DeviceSession) => eraseUnlinked(deps.sql, device, opened),

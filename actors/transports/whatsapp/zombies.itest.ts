@@ -4,7 +4,7 @@ import { FRIEND, outbound, PHONE, until, useWire, type Watched } from './wire.te
 /** A server that goes deaf in each way while the socket stays open, real Baileys on the wire (liveness.ts). */
 const wire = useWire();
 const FAR = 3_600_000;
-const SLOW = { silenceMs: FAR, ackMs: FAR, canaryMs: 0, canaryAnswerMs: FAR };
+const SLOW = { silenceMs: FAR, ackMs: FAR, canaryMs: 0, canaryAnswerMs: FAR, inboundMs: 0, inboundPeople: 3 };
 const said = (watched: Watched, state: string): Promise<void> => until(state, () => watched.states.includes(state));
 const companion = () => {
   const [found] = wire.server.online();
@@ -71,5 +71,21 @@ describe('a socket that is open and dead', () => {
     await until('canaries', () => seen.canaries >= canaries + 4);
     expect(watched.states.some((state) => state.startsWith('OFFLINE'))).toBe(false);
     expect(seen.logins).toBe(logins);
+  });
+
+  it('V5: sends are acknowledged, and what WhatsApp sends by itself does not come: NOTHING_INBOUND; then it comes', async () => {
+    await withLiveness({ inboundMs: 1000 });
+    const watched = await wire.paired(PHONE);
+    await wire.server.say(FRIEND, PHONE, 'before');
+    await until('a message', () => watched.inbound.length === 1);
+    companion().mute = true;
+    const people = [FRIEND, '+491700000003', '+491700000004'];
+    for (const to of people) expect(await watched.connection.send(outbound('hello', to), 25_000)).toMatchObject({ kind: 'sent' });
+    await wire.server.say(FRIEND, PHONE, 'is anybody there?');
+    await said(watched, 'OFFLINE NOTHING_INBOUND');
+    await wire.online(watched);
+    await until('what was kept', () => watched.inbound.includes(`${FRIEND} is anybody there?`));
+    await until('the receipts', () => new Set(watched.receipts.filter((text) => text.endsWith('DELIVERED'))).size === people.length);
+    expect(wire.logged.some((text) => text.includes('whatsapp.zombie') && text.includes('NOTHING_INBOUND'))).toBe(true);
   });
 });

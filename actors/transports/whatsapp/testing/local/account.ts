@@ -21,6 +21,8 @@ export interface Companion {
   welcomed: boolean;
   /** the server hears nothing and says nothing, the socket stays open */
   frozen: boolean;
+  /** the server answers and sends nothing by itself: it keeps that for the next login */
+  mute: boolean;
 }
 
 export interface Arrived {
@@ -81,6 +83,7 @@ export function addCompanion(account: Account, noiseKey: string): Companion {
     link: undefined,
     welcomed: false,
     frozen: false,
+    mute: false,
   };
   account.companions.set(device, companion);
   return companion;
@@ -90,7 +93,7 @@ export function addCompanion(account: Account, noiseKey: string): Companion {
 export function push(companion: Companion, node: BinaryNode): void {
   const { id } = node.attrs;
   if (id !== undefined) companion.pending.set(id, node);
-  if (!companion.frozen) companion.link?.send(node);
+  if (!companion.frozen && !companion.mute) companion.link?.send(node);
 }
 
 export const seconds = (): string => String(Math.floor(Date.now() / 1000));

@@ -106,6 +106,7 @@ export async function startServer(port = 0): Promise<WhatsappServer> {
     companion.link?.end(streamError(440));
     companion.link = socket;
     companion.frozen = false;
+    companion.mute = false;
     seen.logins += 1;
     socket.send({ tag: 'success', attrs: { lid: companion.account.lid.replace('@', `:${companion.device}@`), t: seconds() } });
     for (const node of companion.pending.values()) socket.send({ ...node, attrs: { ...node.attrs, offline: '0' } });
