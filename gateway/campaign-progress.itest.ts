@@ -1,15 +1,30 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { systemClock } from '../ops/lifecycle/index.ts';
 import { uuidV7 } from '../schema/domain/index.ts';
-import { bumpEpochs, enrolChunk, flowCandidates, foldReports, intent, ownershipOf, planMessages, result } from '../schema/sql/index.ts';
+import {
+  bumpEpochs,
+  createDevices,
+  createFlow,
+  createTenant,
+  enrolChunk,
+  flowCandidates,
+  foldReports,
+  importLeads,
+  intent,
+  ownershipOf,
+  planMessages,
+  result,
+  setFlowState,
+} from '../schema/sql/index.ts';
 import { type AskOptions, type Data, startTestGateway, type TestGateway } from './gateway.testing.ts';
 
 /** The progress of a campaign as stock clients see it: a whole gateway over the wire, the node played by statements. */
 let gateway: TestGateway;
-let device = '';
-let campaign = '';
+let tenantId = '';
+const device = uuidV7(systemClock.wall());
+const flowId = uuidV7(systemClock.wall());
+const campaign = `Campaign:${flowId}`;
 
-const ask = (query: string, options?: AskOptions): Promise<Data> => gateway.ask(query, options);
 const watch = (id: string, options?: Pick<AskOptions, 'key' | 'tenant'>): { readonly got: Data[]; last(): Data } => {
   const got: Data[] = [];
   const query = `subscription($id: ID!) { campaignProgress(id: $id) {
@@ -19,17 +34,25 @@ const watch = (id: string, options?: Pick<AskOptions, 'key' | 'tenant'>): { read
     .subscribe<Data>({ query, variables: { id } }, { next: (value) => void got.push(value), error: () => {}, complete: () => {} });
   return { got, last: () => got.at(-1)?.data?.campaignProgress };
 };
-const BOUND = { timeout: 60_000, interval: 50 };
+/** a busy machine is slow, not wrong; reports tell a minute when 20 s of it are over */
+const BOUND = { timeout: 150_000, interval: 50 };
 
+// by statements: a gateway that is short of CPU tells a caller to come again
 beforeAll(async () => {
   gateway = await startTestGateway({ LIVE_TICK_MS: '5' });
-  const made = await ask('mutation { createDevice(input: {name: "d", transport: SIMULATOR}) { device { id } } }');
-  device = made.data.createDevice.device.id.replace('Device:', '');
-  const leads = [1, 2, 3, 4].map((n) => `{phone: "+1555000000${n}"}`);
-  await ask(`mutation { importLeads(input: {leads: [${leads}]}) { made } }`);
-  const answer = await ask('mutation { createCampaign(input: {name: "live", template: "Hi"}) { campaign { id } } }');
-  campaign = answer.data.createCampaign.campaign.id;
-}, 120_000);
+  const { sql } = gateway.database;
+  tenantId = String((await sql.unsafe('select id from tenants limit 1'))[0]?.['id']);
+  const pace = { paceMinMs: 0, paceMaxMs: 0, dailyCap: null };
+  await createDevices(sql, [{ id: device, tenantId, name: 'd', transport: 'simulator', ...pace }]);
+  const nothing = { name: null, tags: [], niche: null, stage: null, attributes: {}, consentSource: null, consentAt: null };
+  await importLeads(
+    sql,
+    [1, 2, 3, 4].map((n) => ({ id: uuidV7(systemClock.wall()), tenantId, phone: `+1555000000${n}`, ...nothing })),
+  );
+  const everybody = { audience: {}, deviceIds: null, hours: null, startAt: null, nextFlowId: null };
+  const steps = [{ delayMs: 0, template: 'Hi' }];
+  await createFlow(sql, { id: flowId, tenantId, kind: 'CAMPAIGN', name: 'live', lane: 'high', steps, ...everybody });
+}, 240_000);
 afterAll(() => gateway?.stop());
 
 /** plans and sends the messages of so many leads, as their owner would */
@@ -52,7 +75,7 @@ async function send(many: number): Promise<void> {
   }
 }
 
-it('says what it is, then each change, to all who watch alike: leads, speed, end in sight, a pause', { timeout: 180_000 }, async () => {
+it('says what it is, then each change, to all who watch alike: leads, speed, end in sight, a pause', { timeout: 600_000 }, async () => {
   const { sql } = gateway.database;
   const one = watch(campaign);
   const viewer = watch(campaign, { key: await gateway.keyOf('VIEWER') });
@@ -60,7 +83,7 @@ it('says what it is, then each change, to all who watch alike: leads, speed, end
   await expect
     .poll(one.last, BOUND)
     .toMatchObject({ state: 'DRAFT', enrolled: 0, left: 0, eta: null, progress: [], campaign: { name: 'live' } });
-  await ask(`mutation { startCampaign(input: {id: "${campaign}"}) { errors { code } } }`);
+  await setFlowState(sql, tenantId, flowId, 'RUNNING');
   while ((await enrolChunk(sql, 1000)) !== null);
   const waiting = {
     state: 'RUNNING',
@@ -81,7 +104,7 @@ it('says what it is, then each change, to all who watch alike: leads, speed, end
   while ((await foldReports(sql)) > 0);
   await expect.poll(() => one.last().sentPerMinute, BOUND).toBeGreaterThan(0);
   expect(Date.parse(one.last().eta)).toBeGreaterThan(Date.parse(one.last().asOf));
-  await ask(`mutation { pauseCampaign(input: {id: "${campaign}"}) { errors { code } } }`);
+  await setFlowState(sql, tenantId, flowId, 'PAUSED');
   await expect.poll(one.last, BOUND).toMatchObject({ state: 'PAUSED', eta: null });
   await expect.poll(viewer.last, BOUND).toEqual(one.last());
   // at most one a second, each another than the one before
@@ -90,15 +113,16 @@ it('says what it is, then each change, to all who watch alike: leads, speed, end
   expect(new Set(seqs).size).toBe(seqs.length);
 });
 
-it('is not there for who may not see it', { timeout: 120_000 }, async () => {
+it('is not there for who may not see it', { timeout: 400_000 }, async () => {
   const answerOf = async (id: string, options?: Pick<AskOptions, 'key' | 'tenant'>): Promise<string> => {
     const { got } = watch(id, options);
     await expect.poll(() => got.length, BOUND).toBeGreaterThan(0);
     expect(got[0]?.data?.campaignProgress ?? null).toBeNull();
     return got[0]?.errors?.[0]?.extensions?.code;
   };
-  const made = await ask('mutation { createTenant(input: {name: "other"}) { tenant { id } } }');
-  expect(await answerOf(campaign, { tenant: made.data.createTenant.tenant.id })).toBe('CAMPAIGN_NOT_FOUND');
+  const other = uuidV7(systemClock.wall());
+  await createTenant(gateway.database.sql, { id: other, name: 'other' });
+  expect(await answerOf(campaign, { tenant: other })).toBe('CAMPAIGN_NOT_FOUND');
   expect(await answerOf('Campaign:018f0000-0000-7000-8000-0000000000ff')).toBe('CAMPAIGN_NOT_FOUND');
   expect(await answerOf('Device:018f0000-0000-7000-8000-0000000000ff')).toBe('INVALID_ID');
   expect(await answerOf(campaign, { key: await gateway.keyOf('SCREEN') })).toBe('FORBIDDEN');

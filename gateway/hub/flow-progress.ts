@@ -7,7 +7,7 @@ import type { FlowNow, FlowProgressUpdate, LiveFeed } from '../../schema/graphql
  * Campaigns whose progress somebody watches here, counted for as long as somebody does.
  * Owns: the last count of each watched campaign, and when to count again. Called by streams.ts.
  * I1 One count of a campaign is under way at a time, however many watch it, and the next begins a second later at the earliest. A count that takes long
- *    makes the next one wait longer: it is at most a twentieth of the time.
+ *    is followed by a longer rest, nineteen times as long, but 15 s at most: on a machine that is short of CPU everything takes long.
  * I2 Who watches is told of a change and of nothing else; `seq` rises by one with each.
  * I3 What nobody watches is not counted.
  */
@@ -26,6 +26,7 @@ export interface FlowProgressDeps {
 const EVERY_MS = 1000;
 /** after a count so many times as long as it took */
 const REST = 19;
+const MOST_MS = 15_000;
 
 interface Watched {
   readonly tenantId: string;
@@ -79,7 +80,7 @@ export function createFlowProgress({ read, clock, telemetry }: FlowProgressDeps)
       return;
     }
     one.state = 'waiting';
-    one.cancel = clock.after(Math.max(EVERY_MS, tookMs * REST), () => count(key, one), { background: true });
+    one.cancel = clock.after(Math.min(MOST_MS, Math.max(EVERY_MS, tookMs * REST)), () => count(key, one), { background: true });
   };
   const count = (key: string, one: Watched): void => {
     one.state = 'counting';
