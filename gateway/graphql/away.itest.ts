@@ -49,6 +49,7 @@ function apiOn(sql: Sql) {
   });
   const live = {
     device: () => undefined,
+    devices: () => () => undefined,
     states: () => new Map(),
     fleet: no,
     deviceLive: no,

@@ -28,7 +28,7 @@ function world(count: number) {
     telemetry: testTelemetry([]),
     services: {
       ...services,
-      live: { ...services.live, device: (_tenant, id) => record(places.get(id) ?? 0) },
+      live: { ...services.live, devices: () => (id) => record(places.get(id) ?? 0) },
       ledger: {
         ...services.ledger,
         devicesByIds: async (_tenant, ids) => {
@@ -88,5 +88,5 @@ it.each([
 it('looks at so many devices for one page, and says where the next one goes on', async () => {
   const { page, looks } = world(30_000);
   const first = await page('state: [LOGGED_OUT]', null);
-  expect({ ...first, looks }).toEqual({ ids: [], hasNextPage: true, endCursor: idOf(20_999), looks: [1_000, 10_000, 10_000] });
+  expect({ ...first, looks }).toEqual({ ids: [], hasNextPage: true, endCursor: idOf(10_999), looks: [1_000, 10_000] });
 });

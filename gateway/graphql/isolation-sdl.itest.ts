@@ -63,6 +63,7 @@ function openLive(
   const totals = { devices: 1, backlog: 0, sentPerMinute: 0, failedPerMinute: 0, states: [] };
   return {
     device: (_tenant, id) => record(id),
+    devices: () => record,
     states: () => new Map(),
     fleet: (tenantId) =>
       feed([

@@ -141,6 +141,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
     accessReads: { tenant: async () => tenant, tenantPage: no, apiKeyPage: no, auditPage: no },
     live: {
       device: () => undefined,
+      devices: () => () => undefined,
       states: () => new Map(),
       fleet: no,
       deviceLive: no,

@@ -94,6 +94,7 @@ export function createStreams(deps: StreamsDeps): Streams {
   };
   return {
     device: (tenantId, deviceId) => told(devicesOf(tenantId), (mirror) => mirror.device(deviceId)),
+    devices: (tenantId) => told(devicesOf(tenantId), (mirror) => mirror.device),
     states: (tenantId) => told(devicesOf(tenantId), (mirror) => mirror.states()),
     fleet: (tenantId) => devicesOf(tenantId).fleet(),
     deviceLive: (tenantId, deviceId) => devicesOf(tenantId).deviceLive(deviceId),

@@ -108,7 +108,8 @@ export interface DevicePageQuery {
 export interface DeviceMarksQuery {
   readonly after: string | null;
   readonly transport: TransportKind | null;
-  readonly names: boolean;
+  /** in lower case; marks carry their name when it is asked for, and names that cannot hold it may be missing */
+  readonly name: string | null;
   readonly look: number;
 }
 export interface MessagePageQuery {
@@ -330,9 +331,13 @@ export interface FlowPort {
 /** A phone number in E.164, or what is wrong with it. */
 export type PhoneReading = { readonly phone: string } | { readonly fault: string };
 
+export type DeviceLookup = (deviceId: string) => DeviceRecord | undefined;
+
 /** The gateway's mirror of the live device records (gateway/hub). */
 export interface LiveReads {
   device(tenantId: string, deviceId: string): Promise<DeviceRecord | undefined> | DeviceRecord | undefined;
+  /** the same for who asks for thousands: what it gives is of this moment */
+  devices(tenantId: string): Promise<DeviceLookup> | DeviceLookup;
   /** devices per state, as far as known */
   states(tenantId: string): Promise<ReadonlyMap<DeviceState, number>> | ReadonlyMap<DeviceState, number>;
 }

@@ -102,7 +102,7 @@ export interface DeviceMark {
 
 /**
  * Looks at the next `look` devices of a tenant in id order.
- * @returns those on `transport` (null = any); `until`: the last id looked at, null = there are no more
+ * @returns those on `transport` (null = any), with their names when `name` is given, and without most of those whose name does not contain it; `until`: the last id looked at, null = there are no more
  */
 export async function deviceMarks(
   sql: SqlRunner,
@@ -110,15 +110,15 @@ export async function deviceMarks(
   {
     after,
     transport,
-    names,
+    name,
     look,
-  }: { readonly after: string | null; readonly transport: TransportKind | null; readonly names: boolean; readonly look: number },
+  }: { readonly after: string | null; readonly transport: TransportKind | null; readonly name: string | null; readonly look: number },
 ): Promise<{ readonly marks: readonly DeviceMark[]; readonly until: string | null }> {
   const [row] = await query<{ marks: string | null; names: string | null; until: string | null }>(sql, DEVICE_MARKS, [
     tenantId,
     after,
     transport,
-    names,
+    name,
     look,
   ]);
   if (row === undefined || row.marks === null) return { marks: [], until: row?.until ?? null };

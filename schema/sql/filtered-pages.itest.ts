@@ -63,7 +63,7 @@ it('tells of each device as much as a filter needs, so many at a time', async ()
   await setPaused(world.sql, tenantId, first, true, 'holiday');
   await setQuarantine(world.sql, second, 'poison');
   await world.sql.unsafe(`update devices set name = 'Ä, "quoted"', transport = 'link' where id = $1`, [third]);
-  const ask = { after: null, transport: null, names: false, look: 10 };
+  const ask = { after: null, transport: null, name: null, look: 10 };
   const seen: string[] = [];
   let pages = 0;
   for (let after: string | null = null; ; pages++) {
@@ -73,12 +73,14 @@ it('tells of each device as much as a filter needs, so many at a time', async ()
     after = until;
   }
   expect({ seen, pages }).toEqual({ seen: ids, pages: 2 });
-  const { marks } = await deviceMarks(world.sql, tenantId, { ...ask, names: true, look: 3 });
+  const { marks } = await deviceMarks(world.sql, tenantId, { ...ask, name: 'device', look: 3 });
   expect(marks).toEqual([
     { id: first, paused: true, quarantined: false, name: `device ${first}` },
     { id: second, paused: false, quarantined: true, name: `device ${second}` },
     { id: third, paused: false, quarantined: false, name: 'Ä, "quoted"' },
   ]);
+  // the third one's name is for the caller to judge
+  expect((await deviceMarks(world.sql, tenantId, { ...ask, name: second, look: 3 })).marks.map(({ id }) => id)).toEqual([second, third]);
   // what does not fit was looked at all the same
   expect(await deviceMarks(world.sql, tenantId, { ...ask, transport: 'link', look: 2 })).toEqual({ marks: [], until: second });
   expect((await deviceMarks(world.sql, tenantId, { ...ask, transport: 'link', look: 100 })).marks.map(({ id }) => id)).toEqual([third]);
