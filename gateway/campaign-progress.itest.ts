@@ -21,19 +21,34 @@ import { type AskOptions, type Data, startTestGateway, type TestGateway } from '
 /** The progress of a campaign as stock clients see it: a whole gateway over the wire, the node played by statements. */
 let gateway: TestGateway;
 let tenantId = '';
+let over = false;
 const device = uuidV7(systemClock.wall());
 const flowId = uuidV7(systemClock.wall());
 const campaign = `Campaign:${flowId}`;
 
-const watch = (id: string, options?: Pick<AskOptions, 'key' | 'tenant'>): { readonly got: Data[]; last(): Data } => {
+/** Watches a campaign; one that a busy gateway lets go begins again. */
+function watch(id: string, options?: Pick<AskOptions, 'key' | 'tenant'>): { readonly got: Data[]; last(): Data; again(): number } {
   const got: Data[] = [];
+  let again = 0;
   const query = `subscription($id: ID!) { campaignProgress(id: $id) {
     seq asOf state enrolled enrolling left sentPerMinute eta progress { place leads } campaign { name } } }`;
-  gateway
-    .connect(options)
-    .subscribe<Data>({ query, variables: { id } }, { next: (value) => void got.push(value), error: () => {}, complete: () => {} });
-  return { got, last: () => got.at(-1)?.data?.campaignProgress };
-};
+  const begin = (): void => {
+    const next = (answer: Data): void => {
+      if (answer.errors?.[0]?.extensions?.code === 'UNAVAILABLE') return;
+      got.push(answer);
+      ended ||= answer.errors !== undefined;
+    };
+    const anew = (): void => {
+      if (ended || over) return;
+      again += 1;
+      begin();
+    };
+    gateway.connect(options).subscribe<Data>({ query, variables: { id } }, { next, error: anew, complete: anew });
+  };
+  let ended = false;
+  begin();
+  return { got, last: () => got.at(-1)?.data?.campaignProgress, again: () => again };
+}
 /** a busy machine is slow, not wrong; reports tell a minute when 20 s of it are over */
 const BOUND = { timeout: 150_000, interval: 50 };
 
@@ -53,7 +68,10 @@ beforeAll(async () => {
   const steps = [{ delayMs: 0, template: 'Hi' }];
   await createFlow(sql, { id: flowId, tenantId, kind: 'CAMPAIGN', name: 'live', lane: 'high', steps, ...everybody });
 }, 240_000);
-afterAll(() => gateway?.stop());
+afterAll(async () => {
+  over = true;
+  await gateway?.stop();
+});
 
 /** plans and sends the messages of so many leads, as their owner would */
 async function send(many: number): Promise<void> {
@@ -106,11 +124,11 @@ it('says what it is, then each change, to all who watch alike: leads, speed, end
   expect(Date.parse(one.last().eta)).toBeGreaterThan(Date.parse(one.last().asOf));
   await setFlowState(sql, tenantId, flowId, 'PAUSED');
   await expect.poll(one.last, BOUND).toMatchObject({ state: 'PAUSED', eta: null });
-  await expect.poll(viewer.last, BOUND).toEqual(one.last());
+  await expect.poll(() => JSON.stringify(viewer.last()) === JSON.stringify(one.last()), BOUND).toBe(true);
   // at most one a second, each another than the one before
-  expect(one.got.length).toBeLessThanOrEqual(2 + (systemClock.monotonic() - began) / 1000);
+  expect(one.got.length).toBeLessThanOrEqual(2 + one.again() + (systemClock.monotonic() - began) / 1000);
   const seqs = one.got.map(({ data }) => data.campaignProgress.seq);
-  expect(new Set(seqs).size).toBe(seqs.length);
+  expect(seqs.length - new Set(seqs).size).toBeLessThanOrEqual(one.again());
 });
 
 it('is not there for who may not see it', { timeout: 400_000 }, async () => {
