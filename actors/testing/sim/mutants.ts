@@ -201,8 +201,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'what is unknown is repeated where it may not be',
     'actors/device/actor.js',
-    /resendUnknown: kind\.resendsUnknown/,
-    'resendUnknown: true',
+    /paceMs, kind\.resendsUnknown, /,
+    'paceMs, true, ',
     'I4',
   ),
   mutant(
