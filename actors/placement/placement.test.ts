@@ -154,6 +154,9 @@ describe('ramp', () => {
     for (let i = 0; i < 10; i++) ramp = nextRamp(ramp, won(ramp.budget), 0);
     expect(ramp.budget).toBe(RAMP_CAP);
     expect(nextRamp(ramp, won(RAMP_CAP - 1), 0).budget).toBe(RAMP_CAP);
+    // a dead node's leases end a few at a time
+    expect(nextRamp(ramp, won(1), 0).budget).toBe(RAMP_CAP);
+    expect(nextRamp(ramp, won(0), 0).budget).toBe(RAMP_CAP / 2);
     for (let i = 0; i < 10; i++) ramp = nextRamp(ramp, won(0), 0);
     expect(ramp.budget).toBe(RAMP_START);
   });

@@ -13,7 +13,7 @@ import { createServer as createGateway } from '../server/index.ts';
 import { createExecutor } from './executor.ts';
 import { createGraphqlHttp } from './http.ts';
 import { createServices } from './services.ts';
-import { DEVICE, noWebhooks, testExecutor, testRequest, testTelemetry, testViewer } from './testing.ts';
+import { DEVICE, noLive, noWebhooks, testExecutor, testRequest, testTelemetry, testViewer } from './testing.ts';
 
 const KEY = 'Bearer test-key-0123456789';
 const telemetry = testTelemetry();
@@ -37,9 +37,6 @@ afterAll(async () => {
 
 function apiOn(sql: Sql) {
   const publish = { messages: () => {}, removed: () => {} };
-  const no = (): never => {
-    throw new Error('no live streams in this test');
-  };
   const accept = createAccept({
     commit: (items) => commit(sql, items),
     enqueuer: { enqueue: async () => {}, missed() {} },
@@ -47,21 +44,11 @@ function apiOn(sql: Sql) {
     clock: systemClock,
     telemetry,
   });
-  const live = {
-    device: () => undefined,
-    devices: () => () => undefined,
-    states: () => new Map(),
-    fleet: no,
-    deviceLive: no,
-    messageEvents: no,
-    pairing: no,
-    flowProgress: no,
-  };
   const services = createServices({
     proxies: createProxySeal(() => parseKeyRing(`t:${Buffer.alloc(32, 1).toString('base64')}`), []),
     sql,
     accept,
-    live,
+    live: noLive(),
     publish,
     bells: { publish: async () => 0 },
     enqueuer: { enqueue: async () => {} },

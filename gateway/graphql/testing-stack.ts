@@ -14,7 +14,7 @@ import { createAudit } from './audit.ts';
 import { createExecutor, type Executor } from './executor.ts';
 import { createGraphqlHttp } from './http.ts';
 import { createServices } from './services.ts';
-import { testRequest, testTelemetry } from './testing.ts';
+import { noLive, testRequest, testTelemetry } from './testing.ts';
 
 /** The API on a real ledger, for integration tests. Live state and mailboxes are recorded, not run. */
 export interface ApiStack {
@@ -91,9 +91,6 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     },
     { waitMs: PATIENCE_MS },
   );
-  const no = (): never => {
-    throw new Error('no live streams in this test');
-  };
   const hosts: string[] = [];
   const secrets = createSecrets({ SESSION_KEYS: `t:${randomBytes(32).toString('base64')}`, DATA_DIR: '' });
   const post = createPost(clock, { allowed: hosts, timeoutMs: PATIENCE_MS });
@@ -102,16 +99,7 @@ export async function startApi(clock: Clock = systemClock): Promise<ApiStack> {
     proxies: createProxySeal(() => parseKeyRing(`t:${Buffer.alloc(32, 1).toString('base64')}`), []),
     sql,
     accept,
-    live: {
-      device: () => undefined,
-      devices: () => () => undefined,
-      states: () => new Map(),
-      fleet: no,
-      deviceLive: no,
-      messageEvents: no,
-      pairing: no,
-      flowProgress: no,
-    },
+    live: noLive(),
     publish,
     bells: { publish: async () => 0 },
     enqueuer,

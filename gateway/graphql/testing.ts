@@ -68,6 +68,23 @@ export const testTenant: TenantRow = {
   createdAt: 0,
 };
 
+/** Nobody has a word of any device, and there is no stream. */
+export function noLive(): GraphqlServices['live'] {
+  const no = (): never => {
+    throw new Error('no live streams in this test');
+  };
+  return {
+    device: () => undefined,
+    devices: () => () => undefined,
+    states: () => new Map(),
+    fleet: no,
+    deviceLive: no,
+    messageEvents: no,
+    pairing: no,
+    flowProgress: no,
+  };
+}
+
 /** Services of one tenant with one device. `accept` decides what sending answers. */
 export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome>): GraphqlServices {
   const no = (): never => {
@@ -139,16 +156,7 @@ export function testServices(accept: (item: AcceptItem) => Promise<AcceptOutcome
       revokeApiKey: async () => false,
     },
     accessReads: { tenant: async () => tenant, tenantPage: no, apiKeyPage: no, auditPage: no },
-    live: {
-      device: () => undefined,
-      devices: () => () => undefined,
-      states: () => new Map(),
-      fleet: no,
-      deviceLive: no,
-      messageEvents: no,
-      pairing: no,
-      flowProgress: no,
-    },
+    live: noLive(),
     audit: async () => {},
     now: () => systemClock.wall(),
   };

@@ -19,6 +19,6 @@ it('reads what it writes, whatever is in it', () => {
   );
   expect(arrayText('{a}')).toBe('{a}');
   expect(arrayText([1, true, Buffer.from('a'), new Date(0), { a: '"' }])).toBe(
-    '{"1","true","\\\\x61","1970-01-01T00:00:00.000Z","{\\"a\\":\\"\\\\\\"\\"}"}',
+    '{1,true,"\\\\x61","1970-01-01T00:00:00.000Z","{\\"a\\":\\"\\\\\\"\\"}"}',
   );
 });

@@ -45,19 +45,31 @@ export const arrayTypes: Readonly<Record<string, ArrayType>> = Object.fromEntrie
   ]),
 );
 
-/** What is text already stays as it is. */
-export function arrayText(value: unknown): unknown {
-  return Array.isArray(value) ? `{${value.map(elementText).join(',')}}` : value;
+export type ArrayElement = string | number | boolean | Uint8Array | null;
+
+/**
+ * A Postgres array literal. The client guesses an array's type from its first element (so boolean[] and bytea[] fail, and a leading null
+ * changes the guess); a literal is read by the server as the type that the statement names.
+ */
+export function arrayLiteral(values: readonly ArrayElement[]): string {
+  return `{${values.map(elementLiteral).join(',')}}`;
 }
 
-function elementText(value: unknown): string {
+function elementLiteral(value: ArrayElement): string {
   if (value === null) return 'NULL';
-  return `"${plain(value).replace(/[\\"]/g, '\\$&')}"`;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (typeof value === 'string') return `"${value.replace(/[\\"]/g, '\\$&')}"`;
+  return `"\\\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}"`;
 }
-function plain(value: unknown): string {
+
+/** A parameter of an array type: a list, or a literal as it is. */
+export function arrayText(value: unknown): unknown {
+  return Array.isArray(value) ? arrayLiteral(value.map(elementOf)) : value;
+}
+function elementOf(value: unknown): ArrayElement {
   if (value instanceof Date) return value.toISOString();
-  if (value instanceof Uint8Array) return `\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}`;
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  if (value instanceof Uint8Array || value === null || typeof value !== 'object') return value as ArrayElement;
+  return JSON.stringify(value);
 }
 
 const ELEMENT = /"((?:[^"\\]|\\.)*)"|([^,{}"]+)/gs;

@@ -1,3 +1,4 @@
+export { type ArrayElement, arrayLiteral } from './arrays.ts';
 export type { ConnectLog } from './log.ts';
 export { connectPostgres, type PostgresOptions, type Sql } from './postgres.ts';
 export { isLoopback, isPublicAddress } from './public-address.ts';

@@ -65,22 +65,26 @@ function* filesOf(folder: string): Generator<string> {
   }
 }
 
+/** The files of a tree as a swap makes them; nothing is written. @throws Error when it finds fewer places than it must */
+export function swapped(tree: string, swap: Swap): ReadonlyMap<string, string> {
+  const pattern = new RegExp(swap.from.source, swap.from.flags.includes('g') ? swap.from.flags : `${swap.from.flags}g`);
+  const changed = new Map<string, string>();
+  let places = 0;
+  for (const file of filesOf(tree)) {
+    if (!swap.in(relative(tree, file))) continue;
+    const text = readFileSync(file, 'utf8');
+    const found = text.match(pattern)?.length ?? 0;
+    if (found === 0) continue;
+    places += found;
+    changed.set(file, text.replace(pattern, swap.to));
+  }
+  if (places < swap.atLeast) throw new Error(`test build: "${swap.name}" found ${places} places, expected at least ${swap.atLeast}`);
+  return changed;
+}
+
 /** Changes the files of a tree in place. @throws Error when a swap finds fewer places than it must */
 export function applySwaps(tree: string, swaps: readonly Swap[]): void {
-  const files = [...filesOf(tree)];
-  for (const swap of swaps) {
-    let places = 0;
-    for (const file of files) {
-      if (!swap.in(relative(tree, file))) continue;
-      const text = readFileSync(file, 'utf8');
-      const pattern = new RegExp(swap.from.source, swap.from.flags.includes('g') ? swap.from.flags : `${swap.from.flags}g`);
-      const found = text.match(pattern)?.length ?? 0;
-      if (found === 0) continue;
-      places += found;
-      writeFileSync(file, text.replace(pattern, swap.to));
-    }
-    if (places < swap.atLeast) throw new Error(`test build: "${swap.name}" found ${places} places, expected at least ${swap.atLeast}`);
-  }
+  for (const swap of swaps) for (const [file, text] of swapped(tree, swap)) writeFileSync(file, text);
 }
 
 /**
